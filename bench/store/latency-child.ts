@@ -1,0 +1,205 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { collectGarbage, Measurement } from './child.ts';
+import { type GcPauses, watchGc } from './gc-pauses.ts';
+import { Histogram } from './histogram.ts';
+import { OurStore } from './our-store.ts';
+import { keyOf, randomIndex, valueOf } from './workload.ts';
+
+/**
+ * Our store at full size: how long single operations take, each timed by itself on the monotonic clock.
+ *
+ * Other programs share the machine, and what they take from this thread looks like a slow operation. So the
+ * thread's processor time is read every `CHECK_EVERY` operations and again after any operation longer than
+ * `SLOW_MS`: the difference bounds from above what that operation itself can have cost.
+ */
+export interface LatencyJob {
+  readonly entries: number;
+  /** What displaces entries: their number, or the bytes they take. */
+  readonly limit: 'capacity' | 'ceiling';
+}
+
+export interface LatencyPhase {
+  readonly phase: string;
+  readonly operations: number;
+  readonly p50Nanos: number;
+  readonly p99Nanos: number;
+  readonly p999Nanos: number;
+  readonly p9999Nanos: number;
+  readonly maxMs: number;
+  /** The longest operation by processor time: an upper bound, and never above `maxMs`. */
+  readonly maxCpuMs: number;
+  /** Operations of more than 1 ms by the clock: how many, and by processor time. */
+  readonly slow: number;
+  readonly slowByCpu: number;
+  readonly gc: GcPauses;
+}
+
+export interface LatencyResult {
+  readonly phases: LatencyPhase[];
+  readonly faults: string[];
+}
+
+const SLOW_MS = 1;
+const CHECK_EVERY = 64;
+/** A little less than an entry of 16 + 100 bytes takes, so that the ceiling is reached before the fill ends. */
+const BYTES_PER_ENTRY = 140;
+const WARM_UP = 300_000;
+const WARM_UP_CEILING_BYTES = 16 * 2 ** 20;
+/** Between turns of the event loop, where the collector's pauses are reported. */
+const TURN_EVERY = 100_000;
+
+function threadCpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
+}
+
+async function timePhase(
+  phase: string,
+  operations: number,
+  prepare: (step: number) => void,
+  operate: () => void,
+): Promise<LatencyPhase> {
+  collectGarbage();
+  const gc = await watchGc();
+  const histogram = new Histogram();
+  let [maxCpuMs, slow, slowByCpu, checkpointMs] = [0, 0, 0, threadCpuMs()];
+  for (let step = 0; step < operations; step++) {
+    if (step % TURN_EVERY === 0) await nextTurn();
+    if (step % CHECK_EVERY === 0) checkpointMs = threadCpuMs();
+    prepare(step);
+    const from = performance.now();
+    operate();
+    const ms = performance.now() - from;
+    histogram.record(ms * 1e6);
+    if (ms < SLOW_MS) continue;
+    const nowMs = threadCpuMs();
+    const cpuMs = Math.min(ms, nowMs - checkpointMs);
+    checkpointMs = nowMs;
+    slow++;
+    if (cpuMs >= SLOW_MS) slowByCpu++;
+    maxCpuMs = Math.max(maxCpuMs, cpuMs);
+  }
+  const maxMs = histogram.maxNanos / 1e6;
+  return {
+    phase,
+    operations,
+    p50Nanos: histogram.quantileNanos(0.5),
+    p99Nanos: histogram.quantileNanos(0.99),
+    p999Nanos: histogram.quantileNanos(0.999),
+    p9999Nanos: histogram.quantileNanos(0.9999),
+    maxMs,
+    // Where nothing was slow by the clock, nothing was by processor time.
+    maxCpuMs: slow === 0 ? maxMs : Math.max(maxCpuMs, Math.min(maxMs, SLOW_MS)),
+    slow,
+    slowByCpu,
+    gc: await gc.stop(),
+  };
+}
+
+/** Phases over one store, and what was found wrong on the way. */
+class Run {
+  readonly phases: LatencyPhase[] = [];
+  readonly faults: string[] = [];
+  private readonly store: OurStore;
+  private key = '';
+  private value = '';
+  private found = 0;
+
+  constructor(store: OurStore) {
+    this.store = store;
+  }
+
+  async put(phase: string, operations: number, indexOf: (step: number) => number): Promise<void> {
+    const prepare = (step: number): void => {
+      const index = indexOf(step);
+      this.key = keyOf(index);
+      this.value = valueOf(index, 0);
+    };
+    this.phases.push(await timePhase(phase, operations, prepare, () => this.store.put(this.key, this.value)));
+  }
+
+  /** @returns how many were found. */
+  async get(phase: string, operations: number, indexOf: (step: number) => number): Promise<number> {
+    this.found = 0;
+    const operate = (): void => {
+      if (this.store.get(this.key) !== undefined) this.found++;
+    };
+    this.phases.push(await timePhase(phase, operations, this.keyMaker(indexOf), operate));
+    return this.found;
+  }
+
+  async delete(phase: string, operations: number, indexOf: (step: number) => number): Promise<void> {
+    const operate = (): void => void this.store.delete(this.key);
+    this.phases.push(await timePhase(phase, operations, this.keyMaker(indexOf), operate));
+  }
+
+  expect(condition: boolean, fault: string): void {
+    if (!condition) this.faults.push(fault);
+  }
+
+  /** New entries must be there with their own values, and every part of the store agree with the others. */
+  finish(unusedIndex: number): LatencyResult {
+    for (let index = unusedIndex; index < unusedIndex + 1_000; index++) {
+      this.store.put(keyOf(index), valueOf(index, 2));
+      this.expect(this.store.get(keyOf(index)) === valueOf(index, 2), `a wrong value for key ${index}`);
+    }
+    this.store.checkIntegrity();
+    return { phases: this.phases, faults: this.faults.slice(0, 5) };
+  }
+
+  private keyMaker(indexOf: (step: number) => number): (step: number) => void {
+    return (step) => {
+      this.key = keyOf(indexOf(step));
+    };
+  }
+}
+
+/** A cache with a capacity: the least recently used entry makes room for each new one. */
+async function measureCapacity(entries: number): Promise<LatencyResult> {
+  const store = new OurStore({ maxEntries: entries });
+  const run = new Run(store);
+  const half = Math.floor(entries / 2);
+  await run.put('fill', entries, (step) => step);
+  run.expect(store.count() === entries, `${store.count()} entries after ${entries} puts`);
+  const found = await run.get('get', half, (step) => randomIndex(step, entries, 0x51ed270b));
+  run.expect(found === half, `${half - found} misses among hits`);
+  // One in two a new key, which displaces the least recently used, one in two a key that is likely there.
+  const mixed = (step: number): number =>
+    step % 2 === 0 ? entries + step : randomIndex(step, entries, 0x2545f491);
+  await run.put('overwrite and displace', entries, mixed);
+  run.expect(store.count() === entries, `${store.count()} entries with room for ${entries}`);
+  await run.delete('delete', half, (step) => randomIndex(step, 2 * entries, 0x1b873593));
+  return run.finish(2 * entries);
+}
+
+/** A cache at its ceiling of bytes, after reads have scattered the least recently used over all blocks. */
+async function measureCeiling(entries: number): Promise<LatencyResult> {
+  const store = new OurStore({ ceilingBytes: entries * BYTES_PER_ENTRY });
+  const run = new Run(store);
+  await run.put('fill to the ceiling', entries, (step) => step);
+  const held = store.count();
+  run.expect(held > entries * 0.8, `${held} entries of ${entries} in ${BYTES_PER_ENTRY} bytes each`);
+  const oldest = entries - held;
+  await run.get('get', held, (step) => oldest + randomIndex(step, held, 0x51ed270b));
+  await run.put('displace at the ceiling', Math.floor(entries / 2), (step) => entries + step);
+  run.expect(store.count() > held * 0.8, `${store.count()} entries where there were ${held}`);
+  return run.finish(2 * entries);
+}
+
+/** A server has compiled this code long before it holds millions of entries. */
+function warmUp(): void {
+  const store = new OurStore({ ceilingBytes: WARM_UP_CEILING_BYTES });
+  for (let i = 0; i < WARM_UP; i++) {
+    store.put(keyOf(i), valueOf(i, 0));
+    store.get(keyOf(randomIndex(i, i + 1, 0)));
+    if (i % 4 === 0) store.delete(keyOf(randomIndex(i, i + 1, 1)));
+  }
+}
+
+function measure({ entries, limit }: LatencyJob): Promise<LatencyResult> {
+  warmUp();
+  return limit === 'capacity' ? measureCapacity(entries) : measureCeiling(entries);
+}
+
+export const latency = new Measurement<LatencyJob, LatencyResult>(import.meta.url, measure);
+if (import.meta.main) await latency.serve();

@@ -1,0 +1,81 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { craftedKeys, type CraftedComparison } from './crafted-child.ts';
+import { latency, type LatencyJob, type LatencyResult } from './latency-child.ts';
+import { machineFacts } from './machine.ts';
+import { operations, type OperationsResult } from './operations-child.ts';
+import { latencySvg, operationsSvg, storeMarkdown, storeTargets, type StoreReport } from './report.ts';
+import { measureServer } from './server-operations.ts';
+import { isInstalled, SERVER_NAMES } from './servers.ts';
+import { IN_PROCESS_NAMES } from './subjects.ts';
+
+/**
+ * `npm run bench:store [-- --quick]`: our store beside other caches, then by itself at full size, then under
+ * crafted keys. Every measurement is a process of its own, rounds are interleaved. A quick run shows that
+ * everything works; its figures are not kept.
+ */
+const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
+const scale = flags.quick
+  ? { rounds: 1, entries: 100_000, latencyEntries: 1_000_000, latencyRounds: 1, craftedEntries: 100_000 }
+  : {
+      rounds: 3,
+      entries: 1_000_000,
+      latencyEntries: 10_000_000,
+      latencyRounds: 3,
+      craftedEntries: 1_000_000,
+    };
+const RESULTS = new URL('../results/', import.meta.url);
+
+function progress(what: string): void {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)}  ${what}\n`);
+}
+
+async function runOperations(): Promise<Record<string, OperationsResult[]>> {
+  const results: Record<string, OperationsResult[]> = {};
+  const servers = SERVER_NAMES.filter(isInstalled);
+  for (let round = 1; round <= scale.rounds; round++) {
+    for (const subject of IN_PROCESS_NAMES) {
+      progress(`operations, round ${round}: ${subject}`);
+      const allocator = subject === 'segment store' ? 'fixed threshold' : 'default';
+      (results[subject] ??= []).push(await operations.run({ subject, entries: scale.entries }, allocator));
+    }
+    for (const server of servers) {
+      progress(`operations, round ${round}: ${server}`);
+      (results[server] ??= []).push(await measureServer(server, scale.entries));
+    }
+  }
+  return results;
+}
+
+async function runLatency(limit: LatencyJob['limit']): Promise<LatencyResult[]> {
+  const results: LatencyResult[] = [];
+  for (let round = 1; round <= scale.latencyRounds; round++) {
+    progress(`single operations at ${scale.latencyEntries} entries, ${limit}, round ${round}`);
+    results.push(await latency.run({ entries: scale.latencyEntries, limit }, 'fixed threshold'));
+  }
+  return results;
+}
+
+function runCrafted(): Promise<CraftedComparison[]> {
+  progress(`crafted keys: ${scale.craftedEntries}`);
+  return craftedKeys.run({ entries: scale.craftedEntries, rounds: 3 }, 'fixed threshold');
+}
+
+const report: StoreReport = {
+  machine: machineFacts(),
+  scale,
+  operations: await runOperations(),
+  capacity: await runLatency('capacity'),
+  ceiling: await runLatency('ceiling'),
+  crafted: await runCrafted(),
+};
+const markdown = storeMarkdown(report);
+process.stdout.write(markdown);
+if (!flags.quick) {
+  await mkdir(RESULTS, { recursive: true });
+  const json = JSON.stringify({ ...report, targets: storeTargets(report) }, null, 1);
+  await writeFile(new URL('store.json', RESULTS), `${json}\n`);
+  await writeFile(new URL('store.md', RESULTS), markdown);
+  await writeFile(new URL('store-operations.svg', RESULTS), operationsSvg(report));
+  await writeFile(new URL('store-latency.svg', RESULTS), latencySvg(report));
+}
