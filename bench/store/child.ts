@@ -57,9 +57,8 @@ export class Measurement<Job, Result> {
   }
 }
 
-/** A full collection, twice: the first may leave to the second what finalisers held. */
+/** As thorough as it gets: also compacts, and gives back to the system what the heap does not need. */
 export function collectGarbage(): void {
   if (globalThis.gc === undefined) throw new Error('run with --expose-gc');
-  globalThis.gc();
-  globalThis.gc();
+  globalThis.gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }

@@ -3,14 +3,15 @@ import { collectGarbage, Measurement } from './child.ts';
 import { type GcPauses, watchGc } from './gc-pauses.ts';
 import { Histogram } from './histogram.ts';
 import { OurStore } from './our-store.ts';
+import { ProcessorWait } from './processor-wait.ts';
 import { keyOf, randomIndex, valueOf } from './workload.ts';
 
 /**
  * Our store at full size: how long single operations take, each timed by itself on the monotonic clock.
  *
- * Other programs share the machine, and what they take from this thread looks like a slow operation. So the
- * thread's processor time is read every `CHECK_EVERY` operations and again after any operation longer than
- * `SLOW_MS`: the difference bounds from above what that operation itself can have cost.
+ * Other programs share the machine, and what they take from this thread looks like a slow operation. So how
+ * long the thread has waited for a processor is read every `CHECK_EVERY` operations and again after any
+ * operation longer than `SLOW_MS`: the difference was not that operation's own.
  */
 export interface LatencyJob {
   readonly entries: number;
@@ -26,11 +27,11 @@ export interface LatencyPhase {
   readonly p999Nanos: number;
   readonly p9999Nanos: number;
   readonly maxMs: number;
-  /** The longest operation by processor time: an upper bound, and never above `maxMs`. */
-  readonly maxCpuMs: number;
-  /** Operations of more than 1 ms by the clock: how many, and by processor time. */
+  /** The longest operation, less what the thread waited for a processor. */
+  readonly maxOwnMs: number;
+  /** Operations of more than 1 ms by the clock; and how many still are without that waiting. */
   readonly slow: number;
-  readonly slowByCpu: number;
+  readonly slowOwn: number;
   readonly gc: GcPauses;
 }
 
@@ -48,10 +49,7 @@ const WARM_UP_CEILING_BYTES = 16 * 2 ** 20;
 /** Between turns of the event loop, where the collector's pauses are reported. */
 const TURN_EVERY = 100_000;
 
-function threadCpuMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1_000;
-}
+const processorWait = new ProcessorWait();
 
 async function timePhase(
   phase: string,
@@ -62,22 +60,22 @@ async function timePhase(
   collectGarbage();
   const gc = await watchGc();
   const histogram = new Histogram();
-  let [maxCpuMs, slow, slowByCpu, checkpointMs] = [0, 0, 0, threadCpuMs()];
+  let [maxOwnMs, slow, slowOwn, waitedMs] = [0, 0, 0, processorWait.totalMs()];
   for (let step = 0; step < operations; step++) {
     if (step % TURN_EVERY === 0) await nextTurn();
-    if (step % CHECK_EVERY === 0) checkpointMs = threadCpuMs();
+    if (step % CHECK_EVERY === 0) waitedMs = processorWait.totalMs();
     prepare(step);
     const from = performance.now();
     operate();
     const ms = performance.now() - from;
     histogram.record(ms * 1e6);
     if (ms < SLOW_MS) continue;
-    const nowMs = threadCpuMs();
-    const cpuMs = Math.min(ms, nowMs - checkpointMs);
-    checkpointMs = nowMs;
+    const waitedBeforeMs = waitedMs;
+    waitedMs = processorWait.totalMs();
+    const ownMs = ms - Math.min(ms, waitedMs - waitedBeforeMs);
     slow++;
-    if (cpuMs >= SLOW_MS) slowByCpu++;
-    maxCpuMs = Math.max(maxCpuMs, cpuMs);
+    if (ownMs >= SLOW_MS) slowOwn++;
+    maxOwnMs = Math.max(maxOwnMs, ownMs);
   }
   const maxMs = histogram.maxNanos / 1e6;
   return {
@@ -88,10 +86,10 @@ async function timePhase(
     p999Nanos: histogram.quantileNanos(0.999),
     p9999Nanos: histogram.quantileNanos(0.9999),
     maxMs,
-    // Where nothing was slow by the clock, nothing was by processor time.
-    maxCpuMs: slow === 0 ? maxMs : Math.max(maxCpuMs, Math.min(maxMs, SLOW_MS)),
+    // Operations quicker than `SLOW_MS` are not looked into.
+    maxOwnMs: Math.max(maxOwnMs, Math.min(maxMs, SLOW_MS)),
     slow,
-    slowByCpu,
+    slowOwn,
     gc: await gc.stop(),
   };
 }

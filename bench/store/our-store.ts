@@ -1,5 +1,6 @@
 import { Ledger } from '../../src/base/ledger.ts';
-import { guaranteeFor, SegmentStore } from '../../workers/store/segment-store.ts';
+import { guaranteeFor } from '../../src/base/segment-sizes.ts';
+import { SegmentStore } from '../../workers/store/segment-store.ts';
 import type { Subject } from './subjects.ts';
 
 /** The one place that knows how our store is made and called. */
