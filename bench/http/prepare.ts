@@ -1,0 +1,87 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type DataSetName, keyCountOf, keyOf, valueOf } from './data.ts';
+import { DIALECTS } from './dialects.ts';
+import type { LoadGenerator } from './load-generator.ts';
+import { errorCount } from './measurement.ts';
+import type { LoadedPeer, Peer, RunningPeer } from './peers/peer.ts';
+
+/** How many keys of each data set are read back and compared before anything is measured. */
+const CHECKED_KEYS = 200;
+
+export interface Prepared {
+  readonly loaded: LoadedPeer;
+  /** What its answers had wrong, if they had: such a server is shown, but its figures do not count. */
+  readonly fault: string | undefined;
+  close(): Promise<void>;
+}
+
+/** Starts a peer, stores the data sets in it and reads some keys back. */
+export async function prepare(
+  peer: Peer,
+  dataSets: readonly DataSetName[],
+  keyCount: number,
+  generator: LoadGenerator,
+): Promise<Prepared> {
+  const directory = await mkdtemp(join(tmpdir(), `bench-${peer.name}-`));
+  const removeDirectory = (): Promise<void> => rm(directory, { recursive: true, force: true });
+  let running: RunningPeer;
+  try {
+    running = await peer.start({ directory });
+  } catch (error) {
+    await removeDirectory();
+    throw error;
+  }
+  const close = async (): Promise<void> => {
+    await running.stop();
+    await removeDirectory();
+  };
+  try {
+    const loaded: LoadedPeer = { ...running, peer, dataSets };
+    const fault = peer.isConstant ? undefined : await loadAndCheck(loaded, keyCount, generator);
+    return { loaded, fault, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function loadAndCheck(
+  { peer, port, dataSets }: LoadedPeer,
+  keyCount: number,
+  generator: LoadGenerator,
+): Promise<string | undefined> {
+  for (const dataSet of dataSets) {
+    const sample = await generator.run({ kind: 'load', port, dialect: peer.dialect, keyCount, dataSet });
+    if (errorCount(sample) > 0) return `while loading: ${JSON.stringify(sample.errors)}`;
+    const wrong = await countWrong(peer, port, dataSet, keyCount);
+    if (wrong > 0) return `${wrong} of ${CHECKED_KEYS} keys read back wrong or not at all`;
+  }
+  return undefined;
+}
+
+async function countWrong(peer: Peer, port: number, dataSet: DataSetName, keyCount: number): Promise<number> {
+  const dialect = DIALECTS[peer.dialect];
+  const count = keyCountOf(dataSet, keyCount);
+  let wrong = 0;
+  for (let check = 0; check < CHECKED_KEYS; check++) {
+    const index = Math.floor((check * count) / CHECKED_KEYS);
+    const { path, headers } = dialect.get(keyOf(dataSet, index));
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+      // A connection each, so that every worker of a server is asked; gzip where the text is for that.
+      headers: {
+        ...headers,
+        Connection: 'close',
+        'Accept-Encoding': dataSet === 'text' ? 'gzip' : 'identity',
+      },
+    });
+    const body = await response.text();
+    const isRight =
+      response.status === dialect.statuses.hit &&
+      dialect.readValue(body) === valueOf(dataSet, index) &&
+      (dataSet !== 'text' || response.headers.get('content-encoding') === 'gzip');
+    if (!isRight) wrong++;
+  }
+  return wrong;
+}
