@@ -1,0 +1,95 @@
+import { assert } from './assert.ts';
+
+/**
+ * The one thing that threads share: how much each shard holds, and the ceiling over all of them.
+ *
+ *     Int32Array over a SharedArrayBuffer, all cells in units
+ *     [0] ceiling   [1] guarantee   [2 + i] held by shard i
+ *
+ * Invariant: Σ max(held[i], guarantee) ≤ ceiling, whatever the threads do at once. A shard adds to its own
+ * cell first and then sums: of two that reserve at the same time, the later addition sees both, so at least
+ * one of them backs out. Every cell has one writer, the shard that owns it, but for `forfeit`, which the
+ * main thread calls when that thread is no more: so what a dead shard held comes back exactly.
+ *
+ * The guarantee is what a shard may always hold, however much the others have taken. Without it a shard
+ * that is asked last would find the ceiling taken and have nothing of its own to displace.
+ */
+export class Ledger {
+  readonly buffer: SharedArrayBuffer;
+  readonly unit: number;
+  private readonly cells: Int32Array;
+
+  /** Joins a ledger made on another thread. `unit` is what one count stands for, as given to `create`. */
+  constructor(buffer: SharedArrayBuffer, unit: number) {
+    this.buffer = buffer;
+    this.unit = unit;
+    this.cells = new Int32Array(buffer);
+  }
+
+  /** @param amounts ceiling and guarantee in the same measure as `unit` (bytes, or entries with unit 1). */
+  static create(shards: number, amounts: { ceiling: number; guarantee: number; unit: number }): Ledger {
+    const ledger = new Ledger(new SharedArrayBuffer((2 + shards) * 4), amounts.unit);
+    ledger.setLimits(amounts.ceiling, amounts.guarantee);
+    return ledger;
+  }
+
+  get ceiling(): number {
+    return this.cells[0] * this.unit;
+  }
+
+  get guarantee(): number {
+    return this.cells[1] * this.unit;
+  }
+
+  /**
+   * Sets ceiling and guarantee anew, before the first entry is stored.
+   * @param ceiling,guarantee in the same measure as `unit`.
+   */
+  setLimits(ceiling: number, guarantee: number): void {
+    const ceilingUnits = Math.min(Math.floor(ceiling / this.unit), 2 ** 31 - 1);
+    const guaranteeUnits = Math.floor(guarantee / this.unit);
+    const shards = this.cells.length - 2;
+    assert(guaranteeUnits * shards <= ceilingUnits, 'the ceiling is lower than what the shards are promised');
+    Atomics.store(this.cells, 0, ceilingUnits);
+    Atomics.store(this.cells, 1, guaranteeUnits);
+  }
+
+  held(shard: number): number {
+    return Atomics.load(this.cells, 2 + shard) * this.unit;
+  }
+
+  totalHeld(): number {
+    let units = 0;
+    for (let i = 2; i < this.cells.length; i++) units += Atomics.load(this.cells, i);
+    return units * this.unit;
+  }
+
+  /**
+   * Takes `amount` for a shard if the invariant allows it. Only that shard's thread may call this.
+   * @returns false, and nothing changed, when the ceiling would be crossed.
+   */
+  tryReserve(shard: number, amount: number): boolean {
+    const cells = this.cells;
+    const units = Math.ceil(amount / this.unit);
+    const own = Atomics.add(cells, 2 + shard, units) + units;
+    const guarantee = cells[1];
+    if (own <= guarantee) return true;
+    let total = 0;
+    for (let i = 2; i < cells.length; i++) total += Math.max(Atomics.load(cells, i), guarantee);
+    if (total <= cells[0]) return true;
+    Atomics.sub(cells, 2 + shard, units);
+    return false;
+  }
+
+  /** Gives back what `tryReserve` took. Only that shard's thread may call this. */
+  release(shard: number, amount: number): void {
+    const units = Math.ceil(amount / this.unit);
+    const before = Atomics.sub(this.cells, 2 + shard, units);
+    assert(before >= units, 'a shard released more than it held');
+  }
+
+  /** Takes back all that a dead shard held. Only for the main thread, after that shard's thread has ended. */
+  forfeit(shard: number): number {
+    return Atomics.exchange(this.cells, 2 + shard, 0) * this.unit;
+  }
+}

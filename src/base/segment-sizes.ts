@@ -1,0 +1,37 @@
+/**
+ * What a segment takes from the system, in bytes. The shard's thread takes it; the main thread must know it
+ * to share out the memory limit.
+ */
+
+/** Blocks are a little short of 1 MiB, so that they and the allocator's own header fill whole pages. */
+export const BLOCK_BYTES = 2 ** 20 - 64;
+/** An entry of this size or more gets a block of its own; packed, such entries would waste up to half of one. */
+export const OWN_BLOCK_BYTES = 2 ** 17;
+export const SLOT_BYTES = 16;
+export const SLOT_CHUNK_BYTES = 2 ** 14 * SLOT_BYTES;
+export const INDEX_CHUNK_BYTES = 2 ** 15 * 4;
+
+const PAGE_BYTES = 4096;
+const ALLOCATOR_HEADER_BYTES = 64;
+const MOST_ENTRY_OVERHEAD_BYTES = 32;
+
+/** What a block of this capacity adds to the ledger: whole pages. */
+export function blockChargeBytes(capacityBytes: number): number {
+  return Math.ceil((capacityBytes + ALLOCATOR_HEADER_BYTES) / PAGE_BYTES) * PAGE_BYTES;
+}
+
+export const BLOCK_CHARGE_BYTES = blockChargeBytes(BLOCK_BYTES);
+
+/** Held by a segment without entries: its first chunks, and the block that cleaning may always take. */
+export const EMPTY_SEGMENT_BYTES = SLOT_CHUNK_BYTES + INDEX_CHUNK_BYTES + BLOCK_CHARGE_BYTES;
+
+/** What a segment must be able to hold to store one entry that takes `entryBytes` in its block. */
+export function guaranteeFor(entryBytes: number): number {
+  const ownBlock = entryBytes >= OWN_BLOCK_BYTES ? blockChargeBytes(entryBytes) : 0;
+  return EMPTY_SEGMENT_BYTES + BLOCK_CHARGE_BYTES + ownBlock;
+}
+
+/** The most an entry with a key and value of these lengths takes in its block. */
+export function mostEntryBytes(keyLength: number, valueBytes: number): number {
+  return keyLength + valueBytes + MOST_ENTRY_OVERHEAD_BYTES;
+}

@@ -1,0 +1,60 @@
+import { formatBytes } from '../base/byte-size.ts';
+
+/**
+ * How the memory limit is shared out. All are shares of resident memory, from the bottom:
+ *
+ *     0 ──── baseline ────────────── threshold ───────── ceiling ──── headroom ──── hard ──────── limit
+ *            the process, empty      above: shed 10 %    blocks, slots and index    heap, HTTP buffers
+ *                                                        never reach further
+ *
+ * `hard` lies halfway between threshold and limit. The headroom under it is what the process may come to
+ * need beyond its baseline without crossing it; it is never so large that the ceiling would lie below the
+ * threshold, since below that nothing may be evicted.
+ */
+export interface Limits {
+  readonly limitBytes: number;
+  readonly thresholdBytes: number;
+  /** Most bytes that all shards together may reserve. */
+  readonly ceilingBytes: number;
+  /** What each shard may reserve however much the others have. */
+  readonly guaranteeBytes: number;
+  /** Bytes of requests in flight to one shard, and of request bodies being received, at the most. */
+  readonly inFlightBytes: number;
+}
+
+const MOST_HEADROOM_BYTES = 96 * 2 ** 20;
+const MOST_IN_FLIGHT_BYTES = 64 * 2 ** 20;
+
+export interface LimitInputs {
+  readonly limitBytes: number;
+  readonly threshold: number;
+  readonly baselineBytes: number;
+  readonly shards: number;
+  /** What a shard needs at the least, and to store the largest entry that is allowed. */
+  readonly leastGuaranteeBytes: number;
+  readonly fullGuaranteeBytes: number;
+}
+
+/** @returns the limits, or a line that says why the process cannot keep its promises in so little memory. */
+export function deriveLimits(inputs: LimitInputs): Limits | string {
+  const { limitBytes, threshold, baselineBytes, shards, leastGuaranteeBytes, fullGuaranteeBytes } = inputs;
+  const thresholdBytes = Math.floor(limitBytes * threshold);
+  const hardBytes = thresholdBytes + (limitBytes - thresholdBytes) / 2;
+  const headroomBytes = Math.min((limitBytes - thresholdBytes) / 3, MOST_HEADROOM_BYTES);
+  const ceilingBytes = Math.floor(hardBytes - headroomBytes - baselineBytes);
+  if (ceilingBytes < leastGuaranteeBytes * shards) {
+    const missing = leastGuaranteeBytes * shards - ceilingBytes;
+    return (
+      `the memory limit of ${formatBytes(limitBytes)} is too small: the empty process takes ` +
+      `${formatBytes(baselineBytes)}, and ${shards} shard(s) need ${formatBytes(missing)} more than is left; ` +
+      'raise MEMORY_LIMIT or the container limit, or lower SHARDS'
+    );
+  }
+  return {
+    limitBytes,
+    thresholdBytes,
+    ceilingBytes,
+    guaranteeBytes: Math.min(fullGuaranteeBytes, Math.floor(ceilingBytes / shards)),
+    inFlightBytes: Math.min(Math.floor(headroomBytes / 4), MOST_IN_FLIGHT_BYTES),
+  };
+}

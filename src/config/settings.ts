@@ -1,0 +1,166 @@
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+import { parseByteSize } from '../base/byte-size.ts';
+
+/** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
+interface Setting<Value> {
+  readonly fallback: string;
+  readonly allowed: string;
+  readonly meaning: string;
+  readonly schema: z.ZodType<Value, string>;
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+function numberText(accepts: (value: number) => boolean): z.ZodType<number, string> {
+  return z
+    .string()
+    .refine((text) => /^\d+(\.\d+)?$/.test(text) && accepts(Number(text)))
+    .transform(Number);
+}
+
+function wholeText(least: number, most: number): z.ZodType<number, string> {
+  return numberText((value) => Number.isInteger(value) && value >= least && value <= most);
+}
+
+function byteText(least: number, most: number): z.ZodType<number, string> {
+  return z
+    .string()
+    .refine((text) => {
+      const bytes = parseByteSize(text);
+      return bytes !== undefined && bytes >= least && bytes <= most;
+    })
+    .transform((text) => parseByteSize(text)!);
+}
+
+const optionalBytes: z.ZodType<number | undefined, string> = z.union([
+  z.literal('').transform(() => undefined),
+  byteText(2 ** 20, Number.MAX_SAFE_INTEGER),
+]);
+
+const SETTINGS = {
+  HOST: {
+    fallback: '0.0.0.0',
+    allowed: 'an address or host name',
+    meaning: 'address it listens on',
+    schema: z.string().min(1),
+  },
+  PORT: {
+    fallback: '7171',
+    allowed: '0 to 65535',
+    meaning: 'port it listens on; 0 takes a free one',
+    schema: wholeText(0, 65535),
+  },
+  SHARDS: {
+    fallback: String(Math.min(64, Math.max(1, availableParallelism() - 1))),
+    allowed: '1 to 64',
+    meaning: 'worker threads that own the data; by default processors − 1, at least 1',
+    schema: wholeText(1, 64),
+  },
+  MEMORY_LIMIT: {
+    fallback: '',
+    allowed: '1mb or more: bytes, or a number with kb, mb, gb, tb',
+    meaning: "what 100 % of memory means; by default the container's limit, else the machine's memory",
+    schema: optionalBytes,
+  },
+  MEMORY_THRESHOLD: {
+    fallback: '0.7',
+    allowed: 'above 0, at most 0.95',
+    meaning: 'share of the limit above which shards are asked to shed',
+    schema: numberText((value) => value > 0 && value <= 0.95),
+  },
+  SHED_FRACTION: {
+    fallback: '0.1',
+    allowed: 'above 0, at most 1',
+    meaning: 'share of what is held that one order sheds',
+    schema: numberText((value) => value > 0 && value <= 1),
+  },
+  SUPERVISOR_INTERVAL_MS: {
+    fallback: '250',
+    allowed: '10 to 60000',
+    meaning: 'how often memory is looked at',
+    schema: wholeText(10, 60_000),
+  },
+  CAPACITY: {
+    fallback: '0',
+    allowed: '0, or a whole number from SHARDS to 2147483647',
+    meaning: 'most entries over all shards, the least recently used go first; 0 for no such limit',
+    schema: wholeText(0, 2 ** 31 - 1),
+  },
+  MAX_KEY_LENGTH: {
+    fallback: '256',
+    allowed: '1 to 4096',
+    meaning: 'longest key, in characters',
+    schema: wholeText(1, 4096),
+  },
+  MAX_VALUE_BYTES: {
+    fallback: '1mb',
+    allowed: '1 to 64mb',
+    meaning: 'longest value',
+    schema: byteText(1, 64 * 2 ** 20),
+  },
+  GZIP_THRESHOLD_BYTES: {
+    fallback: '1024',
+    allowed: '0 to 64mb',
+    meaning: 'longer responses are compressed for clients that accept it; 0 turns compression off',
+    schema: byteText(0, 64 * 2 ** 20),
+  },
+  REQUEST_DEADLINE_MS: {
+    fallback: '1000',
+    allowed: '10 to 60000',
+    meaning: 'a shard that has not answered by then: 503',
+    schema: wholeText(10, 60_000),
+  },
+  SHARD_QUEUE_LIMIT: {
+    fallback: '4096',
+    allowed: '1 to 65536',
+    meaning: 'requests in flight to one shard before 503',
+    schema: wholeText(1, 65_536),
+  },
+  LOG_LEVEL: {
+    fallback: 'info',
+    allowed: LOG_LEVELS.join(', '),
+    meaning: 'structured logs to standard output; no line per request',
+    schema: z.enum(LOG_LEVELS),
+  },
+} as const satisfies Record<string, Setting<unknown>>;
+
+type Name = keyof typeof SETTINGS;
+export type Settings = { readonly [N in Name]: z.output<(typeof SETTINGS)[N]['schema']> };
+export type ReadSettings =
+  { readonly settings: Settings; readonly faults?: never } | { readonly faults: readonly string[] };
+
+const NAMES = Object.keys(SETTINGS) as Name[];
+
+/**
+ * Reads and validates all settings. An empty variable counts as absent.
+ * @returns the settings, or one line per fault: name, value, what is allowed.
+ */
+export function readSettings(env: Readonly<Record<string, string | undefined>>): ReadSettings {
+  const values: Record<string, unknown> = {};
+  const faults: string[] = [];
+  for (const name of NAMES) {
+    const { schema, fallback, allowed } = SETTINGS[name];
+    const text = env[name]?.trim() || fallback;
+    const parsed = schema.safeParse(text);
+    if (parsed.success) values[name] = parsed.data;
+    else faults.push(`${name}: ${JSON.stringify(text)} is not allowed; allowed: ${allowed}`);
+  }
+  const settings = values as Settings;
+  if (faults.length === 0 && settings.CAPACITY > 0 && settings.CAPACITY < settings.SHARDS) {
+    faults.push(`CAPACITY: "${settings.CAPACITY}" is not allowed; allowed: ${SETTINGS.CAPACITY.allowed}`);
+  }
+  return faults.length > 0 ? { faults } : { settings };
+}
+
+/** The table that `--help` prints. */
+export function settingsHelp(): string {
+  const rows = NAMES.map((name) => {
+    const { fallback, allowed, meaning } = SETTINGS[name];
+    return [name, fallback || '(none)', `${meaning} (allowed: ${allowed})`];
+  });
+  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column].length)));
+  return rows
+    .map(([name, fallback, text]) => `${name.padEnd(widths[0])}  ${fallback.padEnd(widths[1])}  ${text}`)
+    .join('\n');
+}

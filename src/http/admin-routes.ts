@@ -1,0 +1,78 @@
+import compress from '@fastify/compress';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { jsonSchemaTransform } from 'fastify-type-provider-zod';
+import type { ShardRouter } from '../router/shard-router.ts';
+import { sendFailure } from './error-replies.ts';
+import { errorResponses, responseSchemas } from './schemas.ts';
+
+export interface AdminRouteOptions {
+  readonly router: ShardRouter;
+  readonly version: string;
+  readonly gzipThresholdBytes: number;
+  /** Everything that `/stats` says, made anew for each request. */
+  readonly stats: () => Promise<object>;
+  readonly isShuttingDown: () => boolean;
+}
+
+/** Health, readiness, statistics, and the API's own description. */
+export async function registerAdminRoutes(app: FastifyInstance, options: AdminRouteOptions): Promise<void> {
+  const { router, version, gzipThresholdBytes, stats, isShuttingDown } = options;
+
+  await app.register(async (admin) => {
+    if (gzipThresholdBytes > 0) {
+      await admin.register(compress, { threshold: gzipThresholdBytes, encodings: ['gzip'] });
+    }
+    await admin.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+
+    admin.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+
+    admin.get(
+      '/health',
+      { schema: { summary: 'Liveness', tags: ['operation'], response: { 200: responseSchemas.health } } },
+      () => ({
+        status: 'OK',
+        uptimeSeconds: Math.floor(process.uptime()),
+        shards: router.shards.map(({ number, state, restarts }) => ({ shard: number, state, restarts })),
+      }),
+    );
+
+    admin.get(
+      '/ready',
+      {
+        schema: {
+          summary: 'Readiness',
+          tags: ['operation'],
+          response: { 200: responseSchemas.ready, ...errorResponses(503) },
+        },
+      },
+      (_request, reply) => {
+        if (router.isReady && !isShuttingDown()) return { status: 'OK' };
+        const why = isShuttingDown() ? 'The server is shutting down.' : 'Not every shard is up.';
+        return sendFailure(reply, { code: 'CACHE_ERR_NOT_READY', message: why });
+      },
+    );
+
+    admin.get(
+      '/stats',
+      { schema: { summary: 'Statistics', tags: ['operation'], response: { 200: responseSchemas.stats } } },
+      async () => ({ status: 'OK', version, ...(await stats()) }),
+    );
+  });
+}
+
+/** Collects the routes registered after it into the OpenAPI document. */
+export async function registerOpenApi(app: FastifyInstance, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'key-value-cache',
+        version,
+        description: 'An in-memory key-value cache. JSON in, JSON out; keys and values are ASCII.',
+      },
+    },
+    transform: jsonSchemaTransform,
+  });
+}

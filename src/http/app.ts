@@ -1,0 +1,100 @@
+import { type FastifyBaseLogger, type FastifyInstance, LogController, fastify } from 'fastify';
+import { validatorCompiler } from 'fastify-type-provider-zod';
+import { METHODS } from 'node:http';
+import type { ShardRouter } from '../router/shard-router.ts';
+import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
+import { registerCacheRoutes } from './cache-routes.ts';
+import { handleClientError, handleError, sendFailure } from './error-replies.ts';
+import { type SchemaLimits, requestSchemas } from './schemas.ts';
+
+export interface AppOptions extends SchemaLimits {
+  readonly router: ShardRouter;
+  readonly logger: FastifyBaseLogger | false;
+  readonly version: string;
+  readonly gzipThresholdBytes: number;
+  readonly stats: () => Promise<object>;
+}
+
+/** The longest a request may take to arrive whole. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** In JSON every character may be written as six: `\u0000`. */
+const LONGEST_ESCAPE = 6;
+const BODY_SLACK_BYTES = 4096;
+/** A path of any length that Node lets through: the key's own rule says what is too long. */
+const MAX_PATH_KEY_LENGTH = 2 ** 16;
+
+/** The Fastify application, without a port. */
+export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, version, stats } = options;
+  const app = fastify({
+    ...(options.logger ? { loggerInstance: options.logger } : {}),
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: (maxKeyLength + maxValueBytes) * LONGEST_ESCAPE + BODY_SLACK_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    // What was accepted is answered, and its connection then closed.
+    return503OnClosing: false,
+    clientErrorHandler: handleClientError,
+    frameworkErrors: (error, request, reply) => void handleError(error, request, reply),
+    routerOptions: { maxParamLength: MAX_PATH_KEY_LENGTH },
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.setErrorHandler(handleError);
+  parseJsonStrictly(app);
+  answerUnknownRoutes(app);
+
+  let isShuttingDown = false;
+  app.addHook('preClose', (done) => {
+    isShuttingDown = true;
+    done();
+  });
+  await registerOpenApi(app, version);
+  const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
+  registerCacheRoutes(app, { router, schemas, gzipThresholdBytes });
+  await registerAdminRoutes(app, {
+    router,
+    version,
+    gzipThresholdBytes,
+    stats,
+    isShuttingDown: () => isShuttingDown,
+  });
+  await app.ready();
+  return app;
+}
+
+/** JSON bodies only, parsed without coercion; properties such as `__proto__` are left to the schema to name. */
+function parseJsonStrictly(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, JSON.parse(body as string));
+    } catch {
+      const error = new SyntaxError('The body is not valid JSON.');
+      done(Object.assign(error, { code: 'CACHE_ERR_BODY_INVALID', statusCode: 400 }));
+    }
+  });
+}
+
+/** 405 with `Allow` where the path is known with other methods, else 404. */
+function answerUnknownRoutes(app: FastifyInstance): void {
+  const methodsOf = new Map<string, Set<string>>();
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = methodsOf.get(url) ?? new Set();
+    for (const one of [method].flat()) methods.add(one);
+    methodsOf.set(url, methods);
+  });
+  for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0];
+    for (const [url, methods] of methodsOf) {
+      const pattern = new RegExp(`^${url.replaceAll('*', '.*').replaceAll(/:[^/]+/g, '[^/]*')}$`);
+      if (!pattern.test(path)) continue;
+      void reply.header('allow', [...methods].toSorted().join(', '));
+      return sendFailure(reply, {
+        code: 'CACHE_ERR_METHOD_NOT_ALLOWED',
+        message: `${request.method} is not allowed here; allowed: ${[...methods].toSorted().join(', ')}.`,
+      });
+    }
+    return sendFailure(reply, { code: 'CACHE_ERR_ROUTE_NOT_FOUND', message: 'There is no such path.' });
+  });
+}

@@ -1,0 +1,108 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { ShardRouter } from '../router/shard-router.ts';
+import { GzipNegotiation } from './accept-gzip.ts';
+import { DeleteExchange, GetExchange, PutExchange, writeFailure } from './exchanges.ts';
+import { type RequestSchemas, errorResponses, responseSchemas } from './schemas.ts';
+
+export interface CacheRouteOptions {
+  readonly router: ShardRouter;
+  readonly schemas: RequestSchemas;
+  readonly gzipThresholdBytes: number;
+}
+
+/** Both families of paths: `/cache` and `/put`, `/get`. They are the same cache. */
+export function registerCacheRoutes(instance: FastifyInstance, options: CacheRouteOptions): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const { router, schemas, gzipThresholdBytes } = options;
+  const negotiation = new GzipNegotiation();
+
+  function get(key: string, request: FastifyRequest, reply: FastifyReply): void {
+    const acceptsGzip = negotiation.accepts(request.headers['accept-encoding']);
+    router.get(key, acceptsGzip, new GetExchange(reply, gzipThresholdBytes));
+  }
+
+  function put(body: { key: string; value: string; ttl?: number | undefined }, exchange: PutExchange): void {
+    const ttlMs = body.ttl === undefined ? 0 : Math.ceil(body.ttl * 1000);
+    router.put(body.key, body.value, ttlMs, exchange);
+  }
+
+  const found = { 200: responseSchemas.found, ...errorResponses(400, 404, 503, 500) };
+  const putErrors = errorResponses(400, 413, 415, 503, 500);
+
+  app.put(
+    '/cache',
+    {
+      schema: {
+        summary: 'Store an entry',
+        tags: ['cache'],
+        body: schemas.putBody,
+        response: { 201: responseSchemas.stored, ...putErrors },
+      },
+    },
+    (request, reply) => put(request.body, new PutExchange(reply, 201)),
+  );
+
+  app.post(
+    '/put',
+    {
+      schema: {
+        summary: 'Store an entry',
+        tags: ['cache, short paths'],
+        body: schemas.putBody,
+        response: { 200: responseSchemas.stored, ...putErrors },
+      },
+    },
+    (request, reply) => put(request.body, new PutExchange(reply, 200)),
+  );
+
+  app.get(
+    '/cache/:key',
+    { schema: { summary: 'Read an entry', tags: ['cache'], params: schemas.keyInPath, response: found } },
+    (request, reply) => get(request.params.key, request, reply),
+  );
+
+  app.get(
+    '/get',
+    {
+      schema: {
+        summary: 'Read an entry',
+        tags: ['cache, short paths'],
+        querystring: schemas.keyInQuery,
+        response: found,
+      },
+    },
+    (request, reply) => get(request.query.key, request, reply),
+  );
+
+  app.delete(
+    '/cache/:key',
+    {
+      schema: {
+        summary: 'Delete an entry',
+        tags: ['cache'],
+        params: schemas.keyInPath,
+        response: { 204: responseSchemas.deleted, ...errorResponses(400, 404, 503, 500) },
+      },
+    },
+    (request, reply) => router.delete(request.params.key, new DeleteExchange(reply)),
+  );
+
+  app.delete(
+    '/cache',
+    {
+      schema: {
+        summary: 'Empty the cache',
+        tags: ['cache'],
+        response: { 200: responseSchemas.cleared, ...errorResponses(503, 500) },
+      },
+    },
+    async (_request, reply) => {
+      const cleared = await router.clear();
+      if ('removed' in cleared) return { status: 'OK' as const, removed: cleared.removed };
+      reply.hijack();
+      writeFailure(reply.raw, cleared.failed);
+      return reply;
+    },
+  );
+}

@@ -1,0 +1,122 @@
+import type { FastifyReply } from 'fastify';
+import { STATUS_CODES, type ServerResponse } from 'node:http';
+import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
+import {
+  BUSY,
+  DELETED,
+  HIT,
+  HIT_GZIP,
+  MISS,
+  OVERDUE,
+  STORED,
+  TOO_LARGE,
+  UNAVAILABLE,
+} from '../mailbox/protocol.ts';
+import type { Receiver } from '../mailbox/shard-mailbox.ts';
+
+/**
+ * The answers of the cache routes, written straight to Node's response: a body that a shard has made is not
+ * parsed, built or copied again, and a constant one is made once. All of it is ASCII, so characters are bytes.
+ */
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+interface Constant {
+  readonly status: number;
+  readonly headers: string[];
+  readonly body: string;
+}
+
+function constant(status: number, value: object, ...headers: readonly string[]): Constant {
+  const body = JSON.stringify(value);
+  const type = ['content-type', JSON_TYPE, 'content-length', String(body.length)];
+  return { status, headers: [...type, ...headers], body };
+}
+
+function failure(code: ErrorCode, message: string): Constant {
+  const status = ERRORS[code];
+  return constant(status, errorBody(code, message), ...(status === 503 ? ['retry-after', '1'] : []));
+}
+
+const FAILURES: Readonly<Record<number, Constant>> = {
+  [MISS]: failure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
+  [TOO_LARGE]: failure('CACHE_ERR_VALUE_TOO_LARGE', 'value does not fit in the memory limit of one shard.'),
+  [UNAVAILABLE]: failure('CACHE_ERR_SHARD_UNAVAILABLE', 'The shard of this key is restarting.'),
+  [OVERDUE]: failure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
+  [BUSY]: failure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
+};
+const UNEXPECTED = failure('CACHE_ERR_INTERNAL', 'Unexpected error.');
+
+const STORED_MESSAGE = { status: 'OK', message: 'Key inserted/updated successfully.' };
+const CREATED = constant(201, STORED_MESSAGE);
+const UPDATED = constant(200, STORED_MESSAGE);
+
+function write(response: ServerResponse, { status, headers, body }: Constant): void {
+  response.writeHead(status, STATUS_CODES[status], headers);
+  response.end(body, 'latin1');
+}
+
+export function writeFailure(response: ServerResponse, code: number): void {
+  write(response, FAILURES[code] ?? UNEXPECTED);
+}
+
+/** Waits for the answer to a GET. */
+export class GetExchange implements Receiver {
+  private readonly response: ServerResponse;
+  private readonly gzipThresholdBytes: number;
+
+  constructor(reply: FastifyReply, gzipThresholdBytes: number) {
+    reply.hijack();
+    this.response = reply.raw;
+    this.gzipThresholdBytes = gzipThresholdBytes;
+  }
+
+  settle(code: number, payload: string): void {
+    if (code !== HIT && code !== HIT_GZIP) {
+      writeFailure(this.response, code);
+      return;
+    }
+    const headers = ['content-type', JSON_TYPE, 'content-length', String(payload.length)];
+    if (code === HIT_GZIP) {
+      headers.push('content-encoding', 'gzip', 'vary', 'accept-encoding');
+    } else if (this.gzipThresholdBytes > 0 && payload.length > this.gzipThresholdBytes) {
+      headers.push('vary', 'accept-encoding');
+    }
+    this.response.writeHead(200, 'OK', headers);
+    this.response.end(payload, 'latin1');
+  }
+}
+
+/** Waits for the answer to a PUT, which differs between the two families of paths. */
+export class PutExchange implements Receiver {
+  private readonly response: ServerResponse;
+  private readonly success: Constant;
+
+  constructor(reply: FastifyReply, status: 200 | 201) {
+    reply.hijack();
+    this.response = reply.raw;
+    this.success = status === 201 ? CREATED : UPDATED;
+  }
+
+  settle(code: number): void {
+    if (code === STORED) write(this.response, this.success);
+    else writeFailure(this.response, code);
+  }
+}
+
+export class DeleteExchange implements Receiver {
+  private readonly response: ServerResponse;
+
+  constructor(reply: FastifyReply) {
+    reply.hijack();
+    this.response = reply.raw;
+  }
+
+  settle(code: number): void {
+    if (code === DELETED) {
+      this.response.writeHead(204);
+      this.response.end();
+    } else {
+      writeFailure(this.response, code);
+    }
+  }
+}

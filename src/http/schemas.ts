@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { ERRORS, type ErrorCode } from '../base/errors.ts';
+import { formatBytes } from '../base/byte-size.ts';
+
+const TEN_YEARS_S = 10 * 365.25 * 24 * 3600;
+
+export interface SchemaLimits {
+  readonly maxKeyLength: number;
+  readonly maxValueBytes: number;
+}
+
+/** The schemas that validate requests; the OpenAPI document is made from the same ones. */
+export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
+  const keyRule = `must be 1 to ${maxKeyLength} printable ASCII characters (0x20 to 0x7E)`;
+  const key = z
+    .string(keyRule)
+    .min(1, `${keyRule}, and is empty`)
+    .max(maxKeyLength, `${keyRule}, and is longer`)
+    .regex(/^[\x20-\x7e]*$/, keyRule)
+    .meta({ description: 'The key: printable ASCII.', example: 'user:42' });
+  const valueRule = `must be a string of ASCII characters (0x00 to 0x7F) of at most ${formatBytes(maxValueBytes)}`;
+  const value = z
+    .string(valueRule)
+    .max(maxValueBytes, `${valueRule}, and is longer`)
+    .regex(/^[\x00-\x7f]*$/, valueRule)
+    .meta({ description: 'The value: ASCII, kept byte for byte.', example: 'Ada' });
+  const ttlRule = 'must be a positive number of seconds, at most ten years; leave it out for no expiry';
+  const ttl = z
+    .number(ttlRule)
+    .positive(ttlRule)
+    .max(TEN_YEARS_S, ttlRule)
+    .meta({ description: 'Seconds until the entry expires; fractions are allowed.', example: 60 });
+  return {
+    putBody: z.strictObject(
+      { key, value, ttl: ttl.optional() },
+      'must be a JSON object with key, value and, if wanted, ttl',
+    ),
+    keyInPath: z.object({ key }),
+    keyInQuery: z.strictObject({ key }),
+  };
+}
+
+export type RequestSchemas = ReturnType<typeof requestSchemas>;
+
+const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
+
+export const responseSchemas = {
+  stored: okWithMessage.describe('Stored.'),
+  found: z.object({ status: z.literal('OK'), key: z.string(), value: z.string() }).describe('Found.'),
+  deleted: z.null().describe('Deleted.'),
+  cleared: z
+    .object({ status: z.literal('OK'), removed: z.int() })
+    .describe('Every shard was emptied of this many entries in all.'),
+  health: z.looseObject({ status: z.literal('OK') }).describe('The process serves.'),
+  ready: z.looseObject({ status: z.literal('OK') }).describe('Every shard is up.'),
+  stats: z.looseObject({ status: z.literal('OK') }).describe('Counters, memory and configuration.'),
+};
+
+/** Response schemas for the statuses that a route may fail with. */
+export function errorResponses(...statuses: readonly number[]): Record<number, z.ZodType> {
+  const schemas: Record<number, z.ZodType> = {};
+  for (const status of statuses) {
+    const codes = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => ERRORS[code] === status);
+    schemas[status] = z
+      .object({ status: z.literal('ERROR'), code: z.enum(codes), message: z.string() })
+      .describe(`Failed: ${codes.join(', ')}.`);
+  }
+  return schemas;
+}

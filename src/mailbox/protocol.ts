@@ -1,0 +1,131 @@
+/**
+ * What crosses a shard's port. Two kinds of message:
+ *
+ * - a batch, one string: requests one after the other, in the order they came. The shard answers with one or
+ *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of
+ *   one-byte characters crosses the port as one copy of its bytes.
+ * - a control message, an object: rare, and answered under the number it came with.
+ *
+ *     request  g ‖ key length:2 ‖ key                                    get
+ *              G ‖ key length:2 ‖ key                                    get, gzip accepted
+ *              p ‖ key length:2 ‖ value length:4 ‖ key ‖ value           put
+ *              P ‖ key length:2 ‖ value length:4 ‖ ttl:6 ‖ key ‖ value   put with a ttl in ms
+ *              d ‖ key length:2 ‖ key                                    delete
+ *              c                                                         clear
+ *     reply    v ‖ length:4 ‖ JSON body       hit
+ *              z ‖ length:4 ‖ gzip of body    hit, compressed
+ *              m                              miss
+ *              s                              stored
+ *              t                              too large to be stored
+ *              d                              deleted
+ *              n ‖ removed:4                  cleared
+ *              l ‖ ticket:4                   the answer follows in a `late` message
+ *
+ * Numbers are big-endian digits of one byte, one character each.
+ */
+export const GET = 0x67;
+export const GET_GZIP = 0x47;
+export const PUT = 0x70;
+export const PUT_TTL = 0x50;
+export const DELETE = 0x64;
+export const CLEAR = 0x63;
+
+export const HIT = 0x76;
+export const HIT_GZIP = 0x7a;
+export const MISS = 0x6d;
+export const STORED = 0x73;
+export const TOO_LARGE = 0x74;
+export const DELETED = 0x64;
+export const CLEARED = 0x6e;
+export const LATE = 0x6c;
+
+/** Reply codes that the main thread itself gives, when the shard could not be asked or gave none in time. */
+export const UNAVAILABLE = 1;
+export const OVERDUE = 2;
+export const BUSY = 3;
+
+export function encodeGet(key: string, acceptsGzip: boolean): string {
+  const length = key.length;
+  return String.fromCharCode(acceptsGzip ? GET_GZIP : GET, length >>> 8, length & 0xff) + key;
+}
+
+export function encodeDelete(key: string): string {
+  return String.fromCharCode(DELETE, key.length >>> 8, key.length & 0xff) + key;
+}
+
+export function encodeClear(): string {
+  return String.fromCharCode(CLEAR);
+}
+
+/** @param ttlMs 0 for none; whole milliseconds below 2^48. */
+export function encodePut(key: string, value: string, ttlMs: number): string {
+  const opcode = ttlMs > 0 ? PUT_TTL : PUT;
+  const head = String.fromCharCode(opcode, key.length >>> 8, key.length & 0xff) + encodeU32(value.length);
+  return ttlMs > 0 ? head + encodeU48(ttlMs) + key + value : head + key + value;
+}
+
+export function encodeU32(number: number): string {
+  return String.fromCharCode(number >>> 24, (number >>> 16) & 0xff, (number >>> 8) & 0xff, number & 0xff);
+}
+
+function encodeU48(number: number): string {
+  const high = Math.floor(number / 2 ** 32);
+  return String.fromCharCode(high >>> 8, high & 0xff) + encodeU32(number % 2 ** 32);
+}
+
+export function decodeU16(text: string, at: number): number {
+  return (text.charCodeAt(at) << 8) | text.charCodeAt(at + 1);
+}
+
+export function decodeU32(text: string, at: number): number {
+  return ((decodeU16(text, at) << 16) | decodeU16(text, at + 2)) >>> 0;
+}
+
+export function decodeU48(text: string, at: number): number {
+  return decodeU16(text, at) * 2 ** 32 + decodeU32(text, at + 2);
+}
+
+/** Everything a shard needs to start, given to it in Piscina's task. */
+export interface ShardStart {
+  readonly shard: number;
+  readonly ledger: SharedArrayBuffer;
+  readonly ledgerUnitBytes: number;
+  readonly entryLedger: SharedArrayBuffer | undefined;
+  readonly seed: readonly [number, number];
+  /** Bodies longer than this are compressed for who accepts it; 0 turns compression off. */
+  readonly gzipThresholdBytes: number;
+}
+
+export interface ShardStats {
+  readonly entries: number;
+  readonly liveBytes: number;
+  readonly reservedBytes: number;
+  readonly hits: number;
+  readonly misses: number;
+  readonly puts: number;
+  readonly deletes: number;
+  readonly evicted: number;
+  readonly expired: number;
+  readonly shedOrders: number;
+  readonly shedEntries: number;
+  readonly shedBytes: number;
+}
+
+export interface ShedResult {
+  /** Bytes of entries that went. */
+  readonly shedBytes: number;
+  readonly shedEntries: number;
+  /** Bytes given back to the system, cleaning included. */
+  readonly releasedBytes: number;
+  readonly longestSliceMs: number;
+}
+
+export type ControlRequest =
+  | { readonly kind: 'stats'; readonly id: number }
+  | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
+
+export type ControlReply =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'stats'; readonly id: number; readonly stats: ShardStats }
+  | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
+  | { readonly kind: 'late'; readonly ticket: number; readonly code: number; readonly payload: string };

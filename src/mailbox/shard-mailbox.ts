@@ -1,0 +1,209 @@
+import type { MessagePort } from 'node:worker_threads';
+import { assert } from '../base/assert.ts';
+import {
+  CLEARED,
+  type ControlReply,
+  type ControlRequest,
+  HIT,
+  HIT_GZIP,
+  LATE,
+  OVERDUE,
+  UNAVAILABLE,
+  decodeU32,
+} from './protocol.ts';
+
+/** Who waits for one reply. `settle` is called exactly once, with a reply code of the protocol. */
+export interface Receiver {
+  settle(code: number, payload: string): void;
+}
+
+/** A receiver that has been answered already, because its deadline passed; the shard's reply is dropped. */
+const ANSWERED: Receiver = { settle: () => undefined };
+
+interface PendingControl {
+  readonly resolve: (reply: ControlReply | undefined) => void;
+  readonly sentAtMs: number;
+  /** A shed order takes the time it takes. */
+  readonly hasDeadline: boolean;
+}
+
+/** A batch that has grown to this size does not wait for the end of the turn. */
+const FLUSH_CHARACTERS = 2 ** 18;
+
+export interface MailboxOptions {
+  /** Requests in flight at the most. */
+  readonly queueLimit: number;
+  /** Characters of requests in flight at the most, beyond the first request. */
+  readonly queueBytes: number;
+  readonly deadlineMs: number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number;
+}
+
+/**
+ * The main thread's end of one shard's port. Requests of one turn of the event loop cross as one message;
+ * replies come back in the same order, so the receivers wait in a ring:
+ *
+ *     oldest ──► [ answered | waiting | waiting | … | waiting ] ◄── newest      at most queueLimit
+ */
+export class ShardMailbox {
+  private readonly options: MailboxOptions;
+  private readonly port: MessagePort;
+  private readonly receivers: Receiver[];
+  private readonly sentAtMs: Float64Array;
+  private readonly sizes: Uint32Array;
+  private readonly ringMask: number;
+  /** Counts of requests ever sent and answered; their difference is in flight. */
+  private sent = 0;
+  private answered = 0;
+  /** Up to here deadlines have been looked at. */
+  private swept = 0;
+  private inFlightBytes = 0;
+  private batch = '';
+  private batchOpenedMs = 0;
+  private readonly late = new Map<number, { receiver: Receiver; sentAtMs: number }>();
+  private readonly controls = new Map<number, PendingControl>();
+  private nextControlId = 1;
+  private isClosed = false;
+  private readonly flushBound = (): void => this.flush();
+
+  constructor(port: MessagePort, options: MailboxOptions) {
+    this.port = port;
+    this.options = options;
+    const ringSize = 2 ** Math.ceil(Math.log2(options.queueLimit));
+    this.receivers = Array.from({ length: ringSize }, () => ANSWERED);
+    this.sentAtMs = new Float64Array(ringSize);
+    this.sizes = new Uint32Array(ringSize);
+    this.ringMask = ringSize - 1;
+    port.on('message', (message: string | ControlReply) => {
+      if (typeof message === 'string') this.receive(message);
+      else this.receiveControl(message);
+    });
+  }
+
+  get inFlight(): number {
+    return this.sent - this.answered + this.late.size;
+  }
+
+  /** False when one more request of this size would cross a bound. */
+  hasRoom(characters: number): boolean {
+    return (
+      this.inFlight < this.options.queueLimit &&
+      (this.inFlightBytes === 0 || this.inFlightBytes + characters <= this.options.queueBytes)
+    );
+  }
+
+  /** Queues one encoded request. The caller has asked `hasRoom`. */
+  send(request: string, receiver: Receiver): void {
+    if (this.batch === '') {
+      this.batchOpenedMs = this.options.now();
+      setImmediate(this.flushBound);
+    }
+    const place = this.sent & this.ringMask;
+    this.receivers[place] = receiver;
+    this.sentAtMs[place] = this.batchOpenedMs;
+    this.sizes[place] = request.length;
+    this.inFlightBytes += request.length;
+    this.sent++;
+    this.batch += request;
+    if (this.batch.length >= FLUSH_CHARACTERS) this.flush();
+  }
+
+  /** @returns the shard's answer, or undefined when it gave none: it died, or its deadline passed. */
+  control(
+    request: { readonly kind: 'stats' } | { readonly kind: 'shed'; readonly shedBytes: number },
+  ): Promise<ControlReply | undefined> {
+    if (this.isClosed) return Promise.resolve(undefined);
+    const id = this.nextControlId++;
+    return new Promise((resolve) => {
+      const hasDeadline = request.kind === 'stats';
+      this.controls.set(id, { resolve, sentAtMs: this.options.now(), hasDeadline });
+      const message: ControlRequest = { ...request, id };
+      this.port.postMessage(message);
+    });
+  }
+
+  /** Answers what has waited for longer than the deadline. */
+  sweepDeadlines(): void {
+    const overdueBefore = this.options.now() - this.options.deadlineMs;
+    if (this.swept < this.answered) this.swept = this.answered;
+    while (this.swept < this.sent && this.sentAtMs[this.swept & this.ringMask] <= overdueBefore) {
+      const place = this.swept++ & this.ringMask;
+      const receiver = this.receivers[place];
+      this.receivers[place] = ANSWERED;
+      receiver.settle(OVERDUE, '');
+    }
+    for (const [ticket, waiting] of this.late) {
+      if (waiting.sentAtMs > overdueBefore) break;
+      this.late.delete(ticket);
+      waiting.receiver.settle(OVERDUE, '');
+    }
+    for (const [id, { resolve, sentAtMs, hasDeadline }] of this.controls) {
+      if (!hasDeadline || sentAtMs > overdueBefore) continue;
+      this.controls.delete(id);
+      resolve(undefined);
+    }
+  }
+
+  /** The shard is no more: whoever waits is told so. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.port.close();
+    this.batch = '';
+    while (this.answered < this.sent) this.take().settle(UNAVAILABLE, '');
+    for (const waiting of this.late.values()) waiting.receiver.settle(UNAVAILABLE, '');
+    this.late.clear();
+    for (const { resolve } of this.controls.values()) resolve(undefined);
+    this.controls.clear();
+  }
+
+  private flush(): void {
+    if (this.batch === '' || this.isClosed) return;
+    const { batch } = this;
+    this.batch = '';
+    this.port.postMessage(batch);
+  }
+
+  private take(): Receiver {
+    const place = this.answered++ & this.ringMask;
+    const receiver = this.receivers[place];
+    this.receivers[place] = ANSWERED;
+    this.inFlightBytes -= this.sizes[place];
+    return receiver;
+  }
+
+  private receive(replies: string): void {
+    let at = 0;
+    while (at < replies.length) {
+      assert(this.answered < this.sent, 'a shard answers no more than it was asked');
+      const code = replies.charCodeAt(at++);
+      if (code === HIT || code === HIT_GZIP) {
+        const end = at + 4 + decodeU32(replies, at);
+        this.take().settle(code, replies.slice(at + 4, end));
+        at = end;
+      } else if (code === CLEARED) {
+        this.take().settle(code, String(decodeU32(replies, at)));
+        at += 4;
+      } else if (code === LATE) {
+        const sentAtMs = this.sentAtMs[this.answered & this.ringMask];
+        this.late.set(decodeU32(replies, at), { receiver: this.take(), sentAtMs });
+        at += 4;
+      } else {
+        this.take().settle(code, '');
+      }
+    }
+  }
+
+  private receiveControl(message: ControlReply): void {
+    if (message.kind === 'late') {
+      const waiting = this.late.get(message.ticket);
+      this.late.delete(message.ticket);
+      waiting?.receiver.settle(message.code, message.payload);
+    } else if (message.kind !== 'ready') {
+      const control = this.controls.get(message.id);
+      this.controls.delete(message.id);
+      control?.resolve(message);
+    }
+  }
+}

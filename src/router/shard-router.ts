@@ -1,0 +1,125 @@
+import { hashKey, shardOfHash } from '../base/key-hash.ts';
+import {
+  BUSY,
+  CLEARED,
+  type ShardStats,
+  type ShedResult,
+  UNAVAILABLE,
+  encodeClear,
+  encodeDelete,
+  encodeGet,
+  encodePut,
+} from '../mailbox/protocol.ts';
+import type { Receiver } from '../mailbox/shard-mailbox.ts';
+import type { Shard, ShardState } from './shard.ts';
+
+/** One shard's row in `/stats`. Counts are those of its present thread, but for restarts and rejections. */
+export interface ShardRow {
+  readonly shard: number;
+  readonly state: ShardState;
+  readonly restarts: number;
+  readonly inFlight: number;
+  readonly busyRejections: number;
+  /** Absent while the shard does not answer. */
+  readonly stats: ShardStats | undefined;
+}
+
+/** Key → shard. Every request ends in exactly one call of its receiver's `settle`. */
+export class ShardRouter {
+  readonly shards: readonly Shard[];
+  private readonly seed: readonly [number, number];
+  private readonly busyRejections: number[];
+  private readonly sweepTimer: NodeJS.Timeout;
+
+  /** @param deadlineMs how long a request may wait; looked at often enough to be kept. */
+  constructor(shards: readonly Shard[], seed: readonly [number, number], sweepIntervalMs: number) {
+    this.shards = shards;
+    this.seed = seed;
+    this.busyRejections = shards.map(() => 0);
+    this.sweepTimer = setInterval(() => {
+      for (const shard of shards) shard.mailbox?.sweepDeadlines();
+    }, sweepIntervalMs);
+    this.sweepTimer.unref();
+  }
+
+  get(key: string, acceptsGzip: boolean, receiver: Receiver): void {
+    this.send(key, encodeGet(key, acceptsGzip), receiver);
+  }
+
+  /** @param ttlMs 0 for an entry that does not expire. */
+  put(key: string, value: string, ttlMs: number, receiver: Receiver): void {
+    this.send(key, encodePut(key, value, ttlMs), receiver);
+  }
+
+  delete(key: string, receiver: Receiver): void {
+    this.send(key, encodeDelete(key), receiver);
+  }
+
+  /** Empties every shard. @returns how many entries there were, or the code of the first that failed. */
+  async clear(): Promise<{ readonly removed: number } | { readonly failed: number }> {
+    const settled = await Promise.all(
+      this.shards.map(
+        (shard) =>
+          new Promise<{ code: number; payload: string }>((resolve) => {
+            this.sendTo(shard, encodeClear(), { settle: (code, payload) => resolve({ code, payload }) });
+          }),
+      ),
+    );
+    const failed = settled.find(({ code }) => code !== CLEARED);
+    if (failed) return { failed: failed.code };
+    return { removed: settled.reduce((sum, { payload }) => sum + Number(payload), 0) };
+  }
+
+  async stats(): Promise<ShardRow[]> {
+    return Promise.all(
+      this.shards.map(async (shard) => {
+        const reply = await shard.mailbox?.control({ kind: 'stats' });
+        return {
+          shard: shard.number,
+          state: shard.state,
+          restarts: shard.restarts,
+          inFlight: shard.mailbox?.inFlight ?? 0,
+          busyRejections: this.busyRejections[shard.number],
+          stats: reply?.kind === 'stats' ? reply.stats : undefined,
+        };
+      }),
+    );
+  }
+
+  /** @param orders bytes to shed, one number per shard. */
+  async shed(orders: readonly number[]): Promise<(ShedResult | undefined)[]> {
+    return Promise.all(
+      this.shards.map(async (shard, i) => {
+        if (orders[i] === 0) return undefined;
+        const reply = await shard.mailbox?.control({ kind: 'shed', shedBytes: orders[i] });
+        return reply?.kind === 'shed' ? reply.result : undefined;
+      }),
+    );
+  }
+
+  get isReady(): boolean {
+    return this.shards.every((shard) => shard.state === 'up');
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.sweepTimer);
+    await Promise.all(this.shards.map((shard) => shard.stop()));
+  }
+
+  private send(key: string, request: string, receiver: Receiver): void {
+    const hash = hashKey(key, this.seed[0], this.seed[1]);
+    this.sendTo(this.shards[shardOfHash(hash, this.shards.length)], request, receiver);
+  }
+
+  private sendTo(shard: Shard, request: string, receiver: Receiver): void {
+    const { mailbox } = shard;
+    if (!mailbox) {
+      receiver.settle(UNAVAILABLE, '');
+    } else if (!mailbox.hasRoom(request.length)) {
+      this.busyRejections[shard.number]++;
+      receiver.settle(BUSY, '');
+    } else {
+      mailbox.send(request, receiver);
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import type { ControlReply, ShardStart } from '../mailbox/protocol.ts';
+import { type MailboxOptions, ShardMailbox } from '../mailbox/shard-mailbox.ts';
+import { restartDelayMs } from './restart-policy.ts';
+
+export type ShardState = 'starting' | 'up' | 'restarting' | 'stopped';
+
+export interface ShardOptions {
+  readonly start: ShardStart;
+  readonly mailbox: MailboxOptions;
+  /** The worker thread's module. */
+  readonly workerUrl: URL;
+  readonly workerHeapMb: number;
+  /** Called when the thread has ended, before a new one starts: with what it held, memory and all, gone. */
+  readonly onDeath: (shard: number, error: unknown) => void;
+}
+
+/** A thread that does not report ready in this time has failed to start. */
+const START_DEADLINE_MS = 5000;
+
+/**
+ * One shard as the main thread sees it: a Piscina pool of one thread with one task that never ends, and the
+ * mailbox to it. When the task does end the thread is gone; a new *pool* follows, because a pool whose
+ * replacement thread dies before it is ready does not respawn again.
+ */
+export class Shard {
+  readonly number: number;
+  state: ShardState = 'starting';
+  restarts = 0;
+  mailbox: ShardMailbox | undefined;
+
+  private readonly options: ShardOptions;
+  private pool: Piscina | undefined;
+  private failedStarts = 0;
+  private restartTimer: NodeJS.Timeout | undefined;
+  private readonly whenUp: Promise<void>;
+  private isUp: () => void = () => undefined;
+
+  constructor(options: ShardOptions) {
+    this.options = options;
+    this.number = options.start.shard;
+    this.whenUp = new Promise((resolve) => {
+      this.isUp = resolve;
+    });
+  }
+
+  /** Starts the thread. @returns when it has first reported ready. */
+  start(): Promise<void> {
+    this.launch();
+    return this.whenUp;
+  }
+
+  /** Ends the thread, and answers whoever still waits for it. */
+  async stop(): Promise<void> {
+    this.state = 'stopped';
+    clearTimeout(this.restartTimer);
+    this.mailbox?.close();
+    this.mailbox = undefined;
+    await this.pool?.destroy();
+  }
+
+  /** Ends the thread as if it had crashed: a new one takes its place. */
+  async kill(): Promise<void> {
+    await Promise.all(this.pool?.threads.map((thread) => thread.terminate()) ?? []);
+  }
+
+  private launch(): void {
+    const { options } = this;
+    const pool = new Piscina({
+      filename: options.workerUrl.href,
+      minThreads: 1,
+      maxThreads: 1,
+      idleTimeout: Infinity,
+      atomics: 'disabled',
+      recordTiming: false,
+      resourceLimits: { maxOldGenerationSizeMb: options.workerHeapMb },
+    });
+    this.pool = pool;
+    const { port1, port2 } = new MessageChannel();
+    const startTimer = setTimeout(() => void this.kill(), START_DEADLINE_MS);
+    port1.once('message', (message: ControlReply) => {
+      if (message.kind !== 'ready') return;
+      clearTimeout(startTimer);
+      this.becomeUp(port1);
+    });
+    // Piscina derives the list's type from the last overload of `postMessage`, which is not the list's.
+    const transferList = [port2] as never;
+    pool.run({ port: port2, start: options.start }, { transferList }).then(
+      () => this.die(pool, port1, startTimer, new Error('the shard ended its task')),
+      (error: unknown) => this.die(pool, port1, startTimer, error),
+    );
+  }
+
+  private becomeUp(port: MessagePort): void {
+    if (this.state === 'stopped') return;
+    this.mailbox = new ShardMailbox(port, this.options.mailbox);
+    this.failedStarts = 0;
+    this.state = 'up';
+    this.isUp();
+  }
+
+  private die(pool: Piscina, port: MessagePort, startTimer: NodeJS.Timeout, error: unknown): void {
+    clearTimeout(startTimer);
+    if (this.state === 'stopped') return;
+    if (this.state !== 'up') this.failedStarts++;
+    this.state = 'restarting';
+    this.mailbox?.close();
+    this.mailbox = undefined;
+    port.close();
+    this.restarts++;
+    // The pool may have begun a thread of its own in the dead one's place.
+    void pool.destroy().then(() => {
+      if (this.state === 'stopped') return;
+      this.options.onDeath(this.number, error);
+      this.restartTimer = setTimeout(() => this.launch(), restartDelayMs(this.failedStarts));
+    });
+  }
+}

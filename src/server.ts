@@ -1,0 +1,145 @@
+import { randomInt } from 'node:crypto';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import packageJson from '../package.json' with { type: 'json' };
+import { Ledger } from './base/ledger.ts';
+import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './base/segment-sizes.ts';
+import { type Limits, deriveLimits } from './config/limits.ts';
+import type { Settings } from './config/settings.ts';
+import { createApp } from './http/app.ts';
+import { Shard } from './router/shard.ts';
+import { ShardRouter } from './router/shard-router.ts';
+import { statsReport } from './stats-report.ts';
+import { findMemoryLimit, usedBytes } from './supervisor/memory-probe.ts';
+import { Supervisor } from './supervisor/supervisor.ts';
+
+const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
+/** A shard's entries are not in its heap; what is there is one batch of requests and one of replies. */
+const WORKER_HEAP_MB = 192;
+const LEDGER_UNIT_BYTES = 4096;
+/** Deadlines are looked at this many times before one has passed, so that none is missed by much. */
+const SWEEPS_PER_DEADLINE = 20;
+
+/** The memory limit leaves no room to keep what is promised. The message says what to change. */
+export class LimitTooSmallError extends Error {
+  override readonly name = 'LimitTooSmallError';
+}
+
+export interface RunningServer {
+  readonly app: FastifyInstance;
+  readonly router: ShardRouter;
+  readonly supervisor: Supervisor;
+  readonly limits: Limits;
+  /** Stops accepting, answers what is in flight, then stops the shards. */
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Puts the parts together, from the ledger up, and listens.
+ * @throws LimitTooSmallError; whatever `listen` fails with, such as EADDRINUSE.
+ */
+export async function startServer(settings: Settings, logger: Logger): Promise<RunningServer> {
+  const memoryLimit = findMemoryLimit(settings.MEMORY_LIMIT);
+  const probe = (): number => usedBytes(memoryLimit, process.memoryUsage.rss());
+
+  const fullGuaranteeBytes = guaranteeFor(mostEntryBytes(settings.MAX_KEY_LENGTH, settings.MAX_VALUE_BYTES));
+  const provisional = { guarantee: fullGuaranteeBytes, ceiling: fullGuaranteeBytes * settings.SHARDS };
+  const ledger = Ledger.create(settings.SHARDS, { ...provisional, unit: LEDGER_UNIT_BYTES });
+  const entryLedger =
+    settings.CAPACITY > 0
+      ? Ledger.create(settings.SHARDS, { ceiling: settings.CAPACITY, guarantee: 1, unit: 1 })
+      : undefined;
+
+  const shards = Array.from({ length: settings.SHARDS }, (_, shard) =>
+    createShard(shard, settings, logger, ledger, entryLedger),
+  );
+  const router = new ShardRouter(
+    shards,
+    [randomInt(2 ** 32), randomInt(2 ** 32)],
+    Math.max(5, settings.REQUEST_DEADLINE_MS / SWEEPS_PER_DEADLINE),
+  );
+  let limits: Limits;
+  const stopping = { undo: [() => router.stop()] };
+  try {
+    const app = await createApp({
+      router,
+      logger,
+      version: packageJson.version,
+      maxKeyLength: settings.MAX_KEY_LENGTH,
+      maxValueBytes: settings.MAX_VALUE_BYTES,
+      gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
+      stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
+    });
+    stopping.undo.push(() => app.close());
+    await Promise.all(shards.map((shard) => shard.start()));
+
+    const baselineBytes = probe();
+    const derived = deriveLimits({
+      limitBytes: memoryLimit.limitBytes,
+      threshold: settings.MEMORY_THRESHOLD,
+      baselineBytes,
+      shards: settings.SHARDS,
+      leastGuaranteeBytes: guaranteeFor(0),
+      fullGuaranteeBytes,
+    });
+    if (typeof derived === 'string') throw new LimitTooSmallError(derived);
+    limits = derived;
+    ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes);
+
+    const supervisor = new Supervisor({
+      thresholdBytes: limits.thresholdBytes,
+      shedFraction: settings.SHED_FRACTION,
+      baselineBytes,
+      intervalMs: settings.SUPERVISOR_INTERVAL_MS,
+      probe,
+      heldBytes: () => shards.map((_, shard) => Math.max(0, ledger.held(shard) - EMPTY_SEGMENT_BYTES)),
+      shed: (orders) => router.shed(orders),
+      now: Date.now,
+      onOrder: (report) => logger.info({ order: report }, 'shed order carried out'),
+    });
+    supervisor.start();
+    stopping.undo.push(() => Promise.resolve(supervisor.stop()));
+
+    await app.listen({ host: settings.HOST, port: settings.PORT });
+    return { app, router, supervisor, limits, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  async function close(): Promise<void> {
+    for (const undo of stopping.undo.splice(0).toReversed()) await undo();
+  }
+}
+
+function createShard(
+  shard: number,
+  settings: Settings,
+  logger: Logger,
+  ledger: Ledger,
+  entryLedger: Ledger | undefined,
+): Shard {
+  return new Shard({
+    start: {
+      shard,
+      ledger: ledger.buffer,
+      ledgerUnitBytes: LEDGER_UNIT_BYTES,
+      entryLedger: entryLedger?.buffer,
+      seed: [randomInt(2 ** 32), randomInt(2 ** 32)],
+      gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
+    },
+    mailbox: {
+      queueLimit: settings.SHARD_QUEUE_LIMIT,
+      queueBytes: 2 ** 24,
+      deadlineMs: settings.REQUEST_DEADLINE_MS,
+      now: () => performance.now(),
+    },
+    workerUrl: WORKER_URL,
+    workerHeapMb: WORKER_HEAP_MB,
+    onDeath: (number, error) => {
+      const heldBytes = ledger.forfeit(number);
+      entryLedger?.forfeit(number);
+      logger.error({ err: error, shard: number, heldBytes }, 'a shard died; its entries are gone');
+    },
+  });
+}

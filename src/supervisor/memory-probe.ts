@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+
+/** Reads a small file; undefined where there is none. Passed in, so that tests can lay out any machine. */
+export type ReadText = (path: string) => string | undefined;
+
+export function readTextFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+export interface MemoryLimit {
+  readonly limitBytes: number;
+  readonly source: 'MEMORY_LIMIT' | 'cgroup v1' | 'cgroup v2' | 'machine';
+  /** The control group whose limit it is, where it is one's. */
+  readonly group?: ControlGroup;
+}
+
+export interface ControlGroup {
+  readonly version: 1 | 2;
+  readonly folder: string;
+}
+
+const V1_ROOT = '/sys/fs/cgroup/memory';
+const V2_ROOT = '/sys/fs/cgroup';
+
+/**
+ * What 100 % of memory means: the setting, else the tightest limit among this process's control group and
+ * its parents, else the machine's memory. A control group's limit above the machine's memory is none.
+ */
+export function findMemoryLimit(
+  setting: number | undefined,
+  read: ReadText = readTextFile,
+  machineBytes: number = totalmem(),
+): MemoryLimit {
+  if (setting !== undefined) return { limitBytes: setting, source: 'MEMORY_LIMIT' };
+  let tightest: MemoryLimit = { limitBytes: machineBytes, source: 'machine' };
+  for (const group of controlGroups(read)) {
+    const text = read(
+      join(group.folder, group.version === 2 ? 'memory.max' : 'memory.limit_in_bytes'),
+    )?.trim();
+    const limitBytes = text === undefined || text === 'max' ? Infinity : Number(text);
+    if (limitBytes < tightest.limitBytes) {
+      tightest = { limitBytes, source: group.version === 2 ? 'cgroup v2' : 'cgroup v1', group };
+    }
+  }
+  return tightest;
+}
+
+/** This process's control groups, innermost first, in both versions. */
+function controlGroups(read: ReadText): ControlGroup[] {
+  const groups: ControlGroup[] = [];
+  for (const line of (read('/proc/self/cgroup') ?? '').split('\n')) {
+    const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    if (path === undefined) continue;
+    const version = controllers === '' ? 2 : 1;
+    if (version === 1 && !controllers.split(',').includes('memory')) continue;
+    const root = version === 2 ? V2_ROOT : V1_ROOT;
+    // In a container the path may be the host's, while the root shows the container's own group.
+    let inner = path;
+    while (inner !== '/' && inner !== '.') {
+      groups.push({ version, folder: join(root, inner) });
+      inner = dirname(inner);
+    }
+    groups.push({ version, folder: root });
+  }
+  return groups;
+}
+
+/**
+ * Bytes in use that count against the limit: resident memory, or, where the limit is a control group's, its
+ * own figure less the file pages that the kernel can reclaim, if that is more.
+ */
+export function usedBytes(limit: MemoryLimit, residentBytes: number, read: ReadText = readTextFile): number {
+  if (!limit.group) return residentBytes;
+  const { folder, version } = limit.group;
+  const usage = Number(read(join(folder, version === 2 ? 'memory.current' : 'memory.usage_in_bytes')));
+  const stat = read(join(folder, 'memory.stat'));
+  if (!Number.isFinite(usage) || stat === undefined) return residentBytes;
+  const prefix = version === 2 ? '' : 'total_';
+  const reclaimable = statField(stat, `${prefix}inactive_file`) + statField(stat, `${prefix}active_file`);
+  return Math.max(residentBytes, usage - reclaimable);
+}
+
+function statField(stat: string, name: string): number {
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(stat)?.[1] ?? 0);
+}

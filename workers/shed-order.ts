@@ -1,0 +1,63 @@
+import type { ShedResult } from '../src/mailbox/protocol.ts';
+import type { SegmentStore } from './store/segment-store.ts';
+
+/** Holes that an order leaves and that are not worth moving the rest for, as a share of what is reserved. */
+const WASTE_SLACK_SHARE = 0.005;
+const CLEANING_STEP_BYTES = 2 ** 15;
+const ENTRIES_PER_CHECK = 32;
+
+/**
+ * One shed order on its way: first the cold end goes, then the holes that it left are squeezed out, so that
+ * the memory really goes back. Both in slices, so that requests are answered in between.
+ */
+export class ShedOrder {
+  private readonly store: SegmentStore;
+  private readonly orderedBytes: number;
+  private readonly wasteBefore: number;
+  private readonly reservedBefore: number;
+  private shedBytes = 0;
+  private shedEntries = 0;
+  private longestSliceMs = 0;
+
+  constructor(store: SegmentStore, orderedBytes: number) {
+    this.store = store;
+    this.orderedBytes = orderedBytes;
+    this.wasteBefore = store.wasteBytes;
+    this.reservedBefore = store.reservedBytes;
+  }
+
+  /** Works for about `budgetMs`. @returns the result once the order is done. */
+  slice(budgetMs: number, nowMs: () => number): ShedResult | undefined {
+    const startedMs = nowMs();
+    let elapsedMs = 0;
+    let hasMore = true;
+    while (hasMore && elapsedMs < budgetMs) {
+      hasMore = this.removeSome() || this.squeezeSome();
+      elapsedMs = nowMs() - startedMs;
+    }
+    this.longestSliceMs = Math.max(this.longestSliceMs, elapsedMs);
+    if (hasMore) return undefined;
+    return {
+      shedBytes: this.shedBytes,
+      shedEntries: this.shedEntries,
+      releasedBytes: Math.max(0, this.reservedBefore - this.store.reservedBytes),
+      longestSliceMs: this.longestSliceMs,
+    };
+  }
+
+  private removeSome(): boolean {
+    for (let i = 0; i < ENTRIES_PER_CHECK && this.shedBytes < this.orderedBytes; i++) {
+      const bytes = this.store.removeLeastRecent('shed');
+      if (bytes === 0) return false;
+      this.shedBytes += bytes;
+      this.shedEntries++;
+    }
+    return this.shedBytes < this.orderedBytes;
+  }
+
+  private squeezeSome(): boolean {
+    const { store } = this;
+    const allowed = this.wasteBefore + store.reservedBytes * WASTE_SLACK_SHARE;
+    return store.wasteBytes > allowed && store.clean(CLEANING_STEP_BYTES);
+  }
+}

@@ -1,0 +1,201 @@
+import { assert } from '../../src/base/assert.ts';
+import type { Ledger } from '../../src/base/ledger.ts';
+import {
+  BLOCK_BYTES,
+  BLOCK_CHARGE_BYTES,
+  OWN_BLOCK_BYTES,
+  blockChargeBytes,
+} from '../../src/base/segment-sizes.ts';
+
+/**
+ * The blocks of one segment: plain `ArrayBuffer`s, filled front to back, released with `transfer(0)`.
+ *
+ *     block   ├─ entry ─┼─ dead ─┼─ entry ─┼─ entry ─┤ ← filled          capacity ─┤
+ *             live = bytes of the entries that are not dead
+ *
+ * An address is 32 bits: the block's id in the high 15, the offset in units of 8 bytes in the low 17. So a
+ * shard can hold 32,768 blocks, 32 GiB.
+ *
+ * An entry of 128 KiB or more has a block of its own.
+ */
+export const NO_ADDRESS = 0xffffffff;
+
+const OFFSET_BITS = 17;
+const OFFSET_MASK = 2 ** OFFSET_BITS - 1;
+const MAX_BLOCKS = 2 ** (32 - OFFSET_BITS) - 1;
+
+export function blockOf(address: number): number {
+  return address >>> OFFSET_BITS;
+}
+
+/** Index of the entry's first word in its block's `Uint32Array`. */
+export function wordOf(address: number): number {
+  return (address & OFFSET_MASK) << 1;
+}
+
+export function addressOf(block: number, offsetBytes: number): number {
+  return ((block << OFFSET_BITS) | (offsetBytes >>> 3)) >>> 0;
+}
+
+const NO_WORDS = new Uint32Array(0);
+const NO_BYTES = Buffer.alloc(0);
+
+export class BlockPool {
+  readonly words: Uint32Array<ArrayBuffer>[] = [];
+  readonly bytes: Buffer[] = [];
+  readonly filled: number[] = [];
+  readonly live: number[] = [];
+  /** Changes whenever a block is emptied, so that a walk under way can tell that its place is gone. */
+  readonly generation: number[] = [];
+  /** A lower bound of the expiry times in each block, ms since the epoch. */
+  readonly earliestExpiryMs: number[] = [];
+  /** The block that small entries are appended to, -1 before the first. */
+  openBlock = -1;
+  liveBytes = 0;
+  reservedBytes = 0;
+
+  private readonly freeIds: number[] = [];
+  private readonly ledger: Ledger;
+  private readonly shard: number;
+  /** True while the block that cleaning may take beyond the ceiling is there to be taken. */
+  private cleaningReserve = false;
+
+  constructor(ledger: Ledger, shard: number) {
+    this.ledger = ledger;
+    this.shard = shard;
+    this.cleaningReserve = ledger.tryReserve(shard, BLOCK_CHARGE_BYTES);
+    assert(this.cleaningReserve, 'the guarantee covers the cleaning reserve');
+  }
+
+  /** What the ledger holds for this pool. */
+  get chargedBytes(): number {
+    return this.reservedBytes + (this.cleaningReserve ? BLOCK_CHARGE_BYTES : 0);
+  }
+
+  /** Bytes of the blocks that no entry uses: holes, and the rest of the open block. */
+  get wasteBytes(): number {
+    return this.reservedBytes - this.liveBytes;
+  }
+
+  get blocks(): number {
+    return this.words.length;
+  }
+
+  capacity(block: number): number {
+    return this.words[block].byteLength;
+  }
+
+  /**
+   * Room for one entry of `bytes` (a multiple of 8).
+   * @returns its address, or NO_ADDRESS when the ledger refuses the block that it would take.
+   */
+  allocate(bytes: number): number {
+    if (bytes >= OWN_BLOCK_BYTES) {
+      const own = this.addBlock(bytes, blockChargeBytes(bytes));
+      return own < 0 ? NO_ADDRESS : this.append(own, bytes);
+    }
+    if (!this.fitsOpenBlock(bytes)) {
+      const next = this.addBlock(BLOCK_BYTES, BLOCK_CHARGE_BYTES);
+      if (next < 0) return NO_ADDRESS;
+      this.switchOpenBlock(next);
+    }
+    return this.append(this.openBlock, bytes);
+  }
+
+  /** As `allocate`, for moving an entry out of a block that is being cleaned: may take the reserve. */
+  allocateForCleaning(bytes: number): number {
+    const address = this.allocate(bytes);
+    if (address !== NO_ADDRESS || !this.cleaningReserve) return address;
+    this.ledger.release(this.shard, BLOCK_CHARGE_BYTES);
+    this.cleaningReserve = false;
+    const retried = this.allocate(bytes);
+    // Another shard may have been quicker: then the reserve is taken back when a block is released.
+    if (retried === NO_ADDRESS) this.refillCleaningReserve();
+    return retried;
+  }
+
+  /** Marks the bytes of a dead entry as a hole; a block without a live entry is released at once. */
+  free(address: number, bytes: number): void {
+    const block = blockOf(address);
+    this.liveBytes -= bytes;
+    this.live[block] -= bytes;
+    if (this.live[block] > 0) return;
+    assert(this.live[block] === 0, 'a block has fewer live bytes than none');
+    if (block === this.openBlock) {
+      // Nothing in it is alive, so it can be filled again from the front; no page of it need be touched anew.
+      this.filled[block] = 0;
+      this.generation[block]++;
+      this.earliestExpiryMs[block] = Infinity;
+    } else {
+      this.releaseBlock(block);
+    }
+  }
+
+  releaseAll(): void {
+    for (let block = 0; block < this.blocks; block++) {
+      if (this.words[block] !== NO_WORDS) this.releaseBlock(block);
+    }
+    this.openBlock = -1;
+    this.liveBytes = 0;
+  }
+
+  isInUse(block: number): boolean {
+    return this.words[block] !== NO_WORDS;
+  }
+
+  private fitsOpenBlock(bytes: number): boolean {
+    return this.openBlock >= 0 && this.filled[this.openBlock] + bytes <= this.capacity(this.openBlock);
+  }
+
+  private switchOpenBlock(next: number): void {
+    const full = this.openBlock;
+    this.openBlock = next;
+    if (full >= 0 && this.live[full] === 0) this.releaseBlock(full);
+  }
+
+  private append(block: number, bytes: number): number {
+    const offset = this.filled[block];
+    this.filled[block] = offset + bytes;
+    this.live[block] += bytes;
+    this.liveBytes += bytes;
+    return addressOf(block, offset);
+  }
+
+  private addBlock(capacityBytes: number, chargeBytes: number): number {
+    if (this.freeIds.length === 0 && this.blocks === MAX_BLOCKS) return -1;
+    if (!this.ledger.tryReserve(this.shard, chargeBytes)) return -1;
+    const buffer = new ArrayBuffer(capacityBytes);
+    const block = this.freeIds.pop() ?? this.blocks;
+    this.words[block] = new Uint32Array(buffer);
+    this.bytes[block] = Buffer.from(buffer);
+    this.filled[block] = 0;
+    this.live[block] = 0;
+    this.generation[block] ??= 0;
+    this.earliestExpiryMs[block] = Infinity;
+    this.reservedBytes += chargeBytes;
+    return block;
+  }
+
+  private releaseBlock(block: number): void {
+    const chargeBytes = blockChargeBytes(this.capacity(block));
+    const { buffer } = this.words[block];
+    this.words[block] = NO_WORDS;
+    this.bytes[block] = NO_BYTES;
+    this.filled[block] = 0;
+    this.live[block] = 0;
+    this.generation[block]++;
+    this.earliestExpiryMs[block] = Infinity;
+    this.freeIds.push(block);
+    this.reservedBytes -= chargeBytes;
+    // Dropping the reference would leave the memory resident until a collection, and often after it.
+    buffer.transfer(0);
+    this.ledger.release(this.shard, chargeBytes);
+    this.refillCleaningReserve();
+  }
+
+  private refillCleaningReserve(): void {
+    if (!this.cleaningReserve) {
+      this.cleaningReserve = this.ledger.tryReserve(this.shard, BLOCK_CHARGE_BYTES);
+    }
+  }
+}

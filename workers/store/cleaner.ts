@@ -1,0 +1,114 @@
+import { BLOCK_BYTES, BLOCK_CHARGE_BYTES } from '../../src/base/segment-sizes.ts';
+import { type BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from './block-pool.ts';
+import { DEAD, entryBytesAt, flagsOf } from './entry-layout.ts';
+import type { SlotTable } from './slot-table.ts';
+
+/**
+ * Squeezes the holes out of a segment: walks the emptiest block, moves what lives in it to the open block,
+ * and so frees it. Log-structured cleaning after Rosenblum and Ousterhout (1992) and Rumble, Kejriwal and
+ * Ousterhout, "Log-structured memory for DRAM-based storage" (2014), with one log and greedy choice.
+ *
+ * Moving an entry changes its slot's address and nothing else: list and index link slots.
+ */
+
+/** Above this share of holes the segment cleans as it goes; live ÷ reserved is promised to be 0.85. */
+const WASTE_SHARE = 0.1;
+/** The open block's rest and one block's worth of holes are no reason to clean. */
+const WASTE_FLOOR_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
+/** A block with fewer holes than this is not worth the move. */
+const LEAST_HOLE_BYTES = BLOCK_BYTES / 64;
+/** Up to here a loop over words is quicker than making two views for `set`. */
+const COPY_LOOP_BYTES = 512;
+
+export function isWasteful(reservedBytes: number, wasteBytes: number): boolean {
+  return wasteBytes > WASTE_FLOOR_BYTES && wasteBytes > reservedBytes * WASTE_SHARE;
+}
+
+export class Cleaner {
+  private readonly blocks: BlockPool;
+  private readonly slots: SlotTable;
+  private victim = -1;
+  private generation = 0;
+  /** Index of the next word to look at in the victim. */
+  private at = 0;
+
+  constructor(blocks: BlockPool, slots: SlotTable) {
+    this.blocks = blocks;
+    this.slots = slots;
+  }
+
+  /**
+   * Walks up to `budgetBytes` of the emptiest block, or of the one begun before.
+   * @returns false when there is nothing to gain, or no room to move an entry to.
+   */
+  step(budgetBytes: number): boolean {
+    const { blocks, slots } = this;
+    if (this.victim < 0 || blocks.generation[this.victim] !== this.generation) {
+      this.victim = this.emptiestBlock();
+      if (this.victim < 0) return false;
+      this.generation = blocks.generation[this.victim];
+      this.at = 0;
+    }
+    const { victim, generation } = this;
+    const words = blocks.words[victim];
+    const end = blocks.filled[victim] >>> 2;
+    const stop = Math.min(end, this.at + (budgetBytes >>> 2));
+    let { at } = this;
+    do {
+      const bytes = entryBytesAt(words, at);
+      if ((flagsOf(words[at + 1]) & DEAD) === 0) {
+        const to = blocks.allocateForCleaning(bytes);
+        if (to === NO_ADDRESS) {
+          this.at = at;
+          return false;
+        }
+        this.copy(victim, at, to, bytes);
+        slots.setAddress(words[at], to);
+        words[at + 1] |= DEAD << 16;
+        blocks.free(addressOf(victim, at * 4), bytes);
+        if (blocks.generation[victim] !== generation) {
+          this.victim = -1;
+          return true;
+        }
+      }
+      at += bytes >>> 2;
+    } while (at < stop);
+    this.at = at;
+    return true;
+  }
+
+  /** True while a block is partly walked. */
+  get isUnderWay(): boolean {
+    return this.victim >= 0 && this.blocks.generation[this.victim] === this.generation;
+  }
+
+  private copy(fromBlock: number, fromWord: number, to: number, bytes: number): void {
+    const { blocks } = this;
+    const toBlock = blockOf(to);
+    const source = blocks.words[fromBlock];
+    const target = blocks.words[toBlock];
+    const toWord = wordOf(to);
+    const length = bytes >>> 2;
+    if (bytes <= COPY_LOOP_BYTES) {
+      for (let i = 0; i < length; i++) target[toWord + i] = source[fromWord + i];
+    } else {
+      target.set(source.subarray(fromWord, fromWord + length), toWord);
+    }
+    const earliest = blocks.earliestExpiryMs[fromBlock];
+    if (earliest < blocks.earliestExpiryMs[toBlock]) blocks.earliestExpiryMs[toBlock] = earliest;
+  }
+
+  private emptiestBlock(): number {
+    const { blocks } = this;
+    let best = -1;
+    let bestLive = BLOCK_BYTES - LEAST_HOLE_BYTES;
+    for (let block = 0; block < blocks.blocks; block++) {
+      if (!blocks.isInUse(block) || block === blocks.openBlock) continue;
+      if (blocks.live[block] < bestLive && blocks.capacity(block) === BLOCK_BYTES) {
+        best = block;
+        bestLive = blocks.live[block];
+      }
+    }
+    return best;
+  }
+}

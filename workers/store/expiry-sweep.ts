@@ -1,0 +1,62 @@
+import type { BlockPool } from './block-pool.ts';
+import { DEAD, entryBytesAt, expiresAtMs, flagsOf } from './entry-layout.ts';
+
+/**
+ * Finds expired entries that nobody asks for. Each block knows a lower bound of its entries' expiry times, so
+ * blocks where nothing is due cost one comparison; a block where something is due is walked front to back,
+ * in steps, and learns its bound anew.
+ */
+export class ExpirySweep {
+  private readonly blocks: BlockPool;
+  private readonly removeExpired: (slot: number) => void;
+  private block = 0;
+  private generation = -1;
+  private at = 0;
+  private earliestMs = Infinity;
+
+  constructor(blocks: BlockPool, removeExpired: (slot: number) => void) {
+    this.blocks = blocks;
+    this.removeExpired = removeExpired;
+  }
+
+  /**
+   * Walks up to about `budgetBytes` of blocks in which something is due.
+   * @returns false when a whole round found no such block.
+   */
+  step(nowMs: number, budgetBytes: number): boolean {
+    const { blocks } = this;
+    if (this.generation < 0 && !this.findDueBlock(nowMs)) return false;
+    const { block, generation } = this;
+    const words = blocks.words[block];
+    const stop = this.at + (budgetBytes >>> 2);
+    while (blocks.generation[block] === generation && this.at < blocks.filled[block] >>> 2) {
+      if (this.at >= stop) return true;
+      const { at } = this;
+      const bytes = entryBytesAt(words, at);
+      this.at += bytes >>> 2;
+      if ((flagsOf(words[at + 1]) & DEAD) !== 0) continue;
+      const atMs = expiresAtMs(words, at);
+      if (atMs <= nowMs) this.removeExpired(words[at]);
+      else if (atMs < this.earliestMs) this.earliestMs = atMs;
+    }
+    if (blocks.generation[block] === generation) blocks.earliestExpiryMs[block] = this.earliestMs;
+    this.generation = -1;
+    this.block = block + 1;
+    return true;
+  }
+
+  private findDueBlock(nowMs: number): boolean {
+    const { blocks } = this;
+    for (let i = 0; i < blocks.blocks; i++) {
+      const block = (this.block + i) % blocks.blocks;
+      if (blocks.earliestExpiryMs[block] <= nowMs) {
+        this.block = block;
+        this.generation = blocks.generation[block];
+        this.at = 0;
+        this.earliestMs = Infinity;
+        return true;
+      }
+    }
+    return false;
+  }
+}

@@ -1,0 +1,52 @@
+import { NO_SLOT, type SlotTable } from './slot-table.ts';
+
+/**
+ * The order of use: a ring through the slots' `prev` and `next`, with slot 0 as its head.
+ *
+ *     0 ⇄ most recently used ⇄ … ⇄ least recently used ⇄ 0
+ */
+export class LruList {
+  private readonly slots: SlotTable;
+
+  constructor(slots: SlotTable) {
+    this.slots = slots;
+  }
+
+  get leastRecent(): number {
+    return this.slots.prev(NO_SLOT);
+  }
+
+  insertMostRecent(slot: number): void {
+    const { slots } = this;
+    const second = slots.next(NO_SLOT);
+    slots.setPrev(slot, NO_SLOT);
+    slots.setNext(slot, second);
+    slots.setPrev(second, slot);
+    slots.setNext(NO_SLOT, slot);
+  }
+
+  remove(slot: number): void {
+    const { slots } = this;
+    const prev = slots.prev(slot);
+    const next = slots.next(slot);
+    slots.setNext(prev, next);
+    slots.setPrev(next, prev);
+  }
+
+  touch(slot: number): void {
+    if (this.slots.next(NO_SLOT) === slot) return;
+    this.remove(slot);
+    this.insertMostRecent(slot);
+  }
+
+  /** Puts `slot` in the place of `from`, which must be in the ring. */
+  replace(from: number, slot: number): void {
+    const { slots } = this;
+    const prev = slots.prev(from);
+    const next = slots.next(from);
+    slots.setPrev(slot, prev);
+    slots.setNext(slot, next);
+    slots.setNext(prev, slot);
+    slots.setPrev(next, slot);
+  }
+}

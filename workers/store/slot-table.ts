@@ -1,0 +1,160 @@
+import { assert } from '../../src/base/assert.ts';
+import type { Ledger } from '../../src/base/ledger.ts';
+import { SLOT_BYTES, SLOT_CHUNK_BYTES } from '../../src/base/segment-sizes.ts';
+import { NO_ADDRESS } from './block-pool.ts';
+
+/**
+ * The fixed-size part of every entry: four words side by side, so that one entry's slot is one cache line's
+ * work. Slots live in chunks that never move or double.
+ *
+ *     slot    ┌─────────┬──────┬──────┬───────┐
+ *             │ address │ prev │ next │ chain │   4 × u32 = 16 bytes
+ *             └─────────┴──────┴──────┴───────┘
+ *
+ * `prev` and `next` are the LRU list's, `chain` the hash index's. A free slot has no address, and its `chain` is
+ * its chunk's free list. The lowest chunk with room is used first, so that the last one empties.
+ * Slot 0 is never an entry: it is the LRU list's head and the end of every chain.
+ */
+export const NO_SLOT = 0;
+
+const CHUNK_SLOTS = SLOT_CHUNK_BYTES / SLOT_BYTES;
+const CHUNK_BITS = Math.log2(CHUNK_SLOTS);
+const CHUNK_MASK = CHUNK_SLOTS - 1;
+const MAX_CHUNKS = 2 ** (32 - CHUNK_BITS);
+
+const ADDRESS = 0;
+const PREV = 1;
+const NEXT = 2;
+const CHAIN = 3;
+
+export class SlotTable {
+  reservedBytes = 0;
+  /** Slots that hold an entry. */
+  used = 0;
+
+  private readonly chunks: Uint32Array<ArrayBuffer>[] = [];
+  /** Per chunk: the head of its free list, its slots in use, and the first that was never used. */
+  private readonly firstFree: number[] = [];
+  private readonly usedIn: number[] = [];
+  private readonly fresh: number[] = [];
+  /** No chunk below this one has a free slot. */
+  private roomFrom = 0;
+  private readonly ledger: Ledger;
+  private readonly shard: number;
+
+  constructor(ledger: Ledger, shard: number) {
+    this.ledger = ledger;
+    this.shard = shard;
+    assert(this.addChunk(), 'the guarantee covers the first chunk of slots');
+  }
+
+  /** @returns a slot of the lowest chunk with room, or NO_SLOT when the ledger refuses a new chunk. */
+  take(): number {
+    while (this.roomFrom < this.chunks.length && this.usedIn[this.roomFrom] === CHUNK_SLOTS) this.roomFrom++;
+    const chunk = this.roomFrom;
+    if (chunk === this.chunks.length && !this.addChunk()) return NO_SLOT;
+    let slot = this.firstFree[chunk];
+    if (slot === NO_SLOT) slot = (chunk << CHUNK_BITS) + this.fresh[chunk]++;
+    else this.firstFree[chunk] = this.chain(slot);
+    this.usedIn[chunk]++;
+    this.used++;
+    return slot;
+  }
+
+  give(slot: number): void {
+    const chunk = slot >>> CHUNK_BITS;
+    this.setChain(slot, this.firstFree[chunk]);
+    this.setAddress(slot, NO_ADDRESS);
+    this.firstFree[chunk] = slot;
+    this.usedIn[chunk]--;
+    this.used--;
+    if (chunk < this.roomFrom) this.roomFrom = chunk;
+  }
+
+  /** Forgets every slot and gives back all chunks but the first. */
+  clear(): void {
+    while (this.chunks.length > 1) this.popChunk();
+    this.chunks[0].fill(0);
+    this.firstFree[0] = NO_SLOT;
+    this.usedIn[0] = 1;
+    this.fresh[0] = 1;
+    this.roomFrom = 0;
+    this.used = 0;
+  }
+
+  /** True when a chunk and a half stand empty: then it pays to empty the last chunk and give it back. */
+  get isSparse(): boolean {
+    const slots = this.chunks.length << CHUNK_BITS;
+    return this.chunks.length > 1 && slots - this.used > CHUNK_SLOTS + CHUNK_SLOTS / 2;
+  }
+
+  /** The last slot in use of the last chunk, or NO_SLOT when that chunk is empty. */
+  lastUsedSlot(): number {
+    const chunk = this.chunks.length - 1;
+    if (this.usedIn[chunk] === 0) return NO_SLOT;
+    while (this.address((chunk << CHUNK_BITS) + this.fresh[chunk] - 1) === NO_ADDRESS) this.fresh[chunk]--;
+    return (chunk << CHUNK_BITS) + this.fresh[chunk] - 1;
+  }
+
+  /** Gives back the last chunk, which must be empty. */
+  dropLastChunk(): void {
+    assert(this.usedIn.at(-1) === 0 && this.chunks.length > 1, 'a chunk that is dropped is empty');
+    this.popChunk();
+    if (this.roomFrom > this.chunks.length) this.roomFrom = this.chunks.length;
+  }
+
+  address(slot: number): number {
+    return this.chunks[slot >>> CHUNK_BITS][((slot & CHUNK_MASK) << 2) + ADDRESS];
+  }
+
+  setAddress(slot: number, address: number): void {
+    this.chunks[slot >>> CHUNK_BITS][((slot & CHUNK_MASK) << 2) + ADDRESS] = address;
+  }
+
+  chain(slot: number): number {
+    return this.chunks[slot >>> CHUNK_BITS][((slot & CHUNK_MASK) << 2) + CHAIN];
+  }
+
+  setChain(slot: number, chain: number): void {
+    this.chunks[slot >>> CHUNK_BITS][((slot & CHUNK_MASK) << 2) + CHAIN] = chain;
+  }
+
+  prev(slot: number): number {
+    return this.chunks[slot >>> CHUNK_BITS][((slot & CHUNK_MASK) << 2) + PREV];
+  }
+
+  setPrev(slot: number, prev: number): void {
+    this.chunks[slot >>> CHUNK_BITS][((slot & CHUNK_MASK) << 2) + PREV] = prev;
+  }
+
+  next(slot: number): number {
+    return this.chunks[slot >>> CHUNK_BITS][((slot & CHUNK_MASK) << 2) + NEXT];
+  }
+
+  setNext(slot: number, next: number): void {
+    this.chunks[slot >>> CHUNK_BITS][((slot & CHUNK_MASK) << 2) + NEXT] = next;
+  }
+
+  private addChunk(): boolean {
+    if (this.chunks.length === MAX_CHUNKS) return false;
+    if (!this.ledger.tryReserve(this.shard, SLOT_CHUNK_BYTES)) return false;
+    const isFirst = this.chunks.length === 0;
+    this.chunks.push(new Uint32Array(CHUNK_SLOTS * 4));
+    this.firstFree.push(NO_SLOT);
+    // Slot 0, the list's head, is taken from the start.
+    this.usedIn.push(isFirst ? 1 : 0);
+    this.fresh.push(isFirst ? 1 : 0);
+    this.reservedBytes += SLOT_CHUNK_BYTES;
+    return true;
+  }
+
+  private popChunk(): void {
+    const chunk = this.chunks.pop()!;
+    this.firstFree.pop();
+    this.usedIn.pop();
+    this.fresh.pop();
+    chunk.buffer.transfer(0);
+    this.reservedBytes -= SLOT_CHUNK_BYTES;
+    this.ledger.release(this.shard, SLOT_CHUNK_BYTES);
+  }
+}
