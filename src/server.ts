@@ -63,7 +63,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   try {
     const app = await createApp({
       router,
-      logger,
+      onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
       version: packageJson.version,
       maxKeyLength: settings.MAX_KEY_LENGTH,
       maxValueBytes: settings.MAX_VALUE_BYTES,
@@ -100,7 +100,8 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
     supervisor.start();
     stopping.undo.push(() => Promise.resolve(supervisor.stop()));
 
-    await app.listen({ host: settings.HOST, port: settings.PORT });
+    const address = await app.listen({ host: settings.HOST, port: settings.PORT });
+    logger.info({ address, shards: settings.SHARDS, limits, limitSource: memoryLimit.source }, 'listening');
     return { app, router, supervisor, limits, close };
   } catch (error) {
     await close();

@@ -128,7 +128,8 @@ const SETTINGS = {
 type Name = keyof typeof SETTINGS;
 export type Settings = { readonly [N in Name]: z.output<(typeof SETTINGS)[N]['schema']> };
 export type ReadSettings =
-  { readonly settings: Settings; readonly faults?: never } | { readonly faults: readonly string[] };
+  | { readonly settings: Settings; readonly faults?: never }
+  | { readonly faults: readonly string[]; readonly settings?: never };
 
 const NAMES = Object.keys(SETTINGS) as Name[];
 

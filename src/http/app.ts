@@ -1,15 +1,16 @@
-import { type FastifyBaseLogger, type FastifyInstance, LogController, fastify } from 'fastify';
+import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import { METHODS } from 'node:http';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
-import { handleClientError, handleError, sendFailure } from './error-replies.ts';
+import { failureOf, handleClientError, sendFailure } from './error-replies.ts';
 import { type SchemaLimits, requestSchemas } from './schemas.ts';
 
 export interface AppOptions extends SchemaLimits {
   readonly router: ShardRouter;
-  readonly logger: FastifyBaseLogger | false;
+  /** Told of errors that nobody foresaw. */
+  readonly onUnexpectedError: (error: Error) => void;
   readonly version: string;
   readonly gzipThresholdBytes: number;
   readonly stats: () => Promise<object>;
@@ -26,20 +27,25 @@ const MAX_PATH_KEY_LENGTH = 2 ** 16;
 /** The Fastify application, without a port. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, version, stats } = options;
+  const handleError = (error: FastifyError, reply: FastifyReply): FastifyReply => {
+    const failure = failureOf(error);
+    if (failure.code === 'CACHE_ERR_INTERNAL') options.onUnexpectedError(error);
+    return sendFailure(reply, failure);
+  };
   const app = fastify({
-    ...(options.logger ? { loggerInstance: options.logger } : {}),
-    logController: new LogController({ disableRequestLogging: true }),
+    // Given a logger, Fastify makes a child of it and two listeners for every request.
+    logger: false,
     bodyLimit: (maxKeyLength + maxValueBytes) * LONGEST_ESCAPE + BODY_SLACK_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     // What was accepted is answered, and its connection then closed.
     return503OnClosing: false,
     clientErrorHandler: handleClientError,
-    frameworkErrors: (error, request, reply) => void handleError(error, request, reply),
+    frameworkErrors: (error, _request, reply) => void handleError(error, reply),
     routerOptions: { maxParamLength: MAX_PATH_KEY_LENGTH },
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(() => JSON.stringify);
-  app.setErrorHandler(handleError);
+  app.setErrorHandler((error: FastifyError, _request, reply) => handleError(error, reply));
   parseJsonStrictly(app);
   answerUnknownRoutes(app);
 

@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyReply } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type { Socket } from 'node:net';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
@@ -39,14 +39,8 @@ export function sendFailure(reply: FastifyReply, failure: Failure): FastifyReply
   return reply.code(status).send(errorBody(failure.code, failure.message));
 }
 
-/** Turns whatever a request failed with into an answer; what nobody foresaw is logged and is a 500. */
-export function handleError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const failure = failureOf(error);
-  if (failure.code === 'CACHE_ERR_INTERNAL') request.log.error({ err: error }, 'unexpected error');
-  return sendFailure(reply, failure);
-}
-
-function failureOf(error: FastifyError): Failure {
+/** What a client is told of an error that Fastify or a parser raised. */
+export function failureOf(error: FastifyError): Failure {
   if (hasZodFastifySchemaValidationErrors(error)) {
     const [first] = error.validation;
     return validationFailure(first.instancePath, first.keyword, first.message ?? '', first.params['issue']);

@@ -61,6 +61,8 @@ export class ShardMailbox {
   private inFlightBytes = 0;
   private batch = '';
   private batchOpenedMs = 0;
+  /** Count of requests that have left in batches. While they are not all answered the next batch gathers. */
+  private posted = 0;
   private readonly late = new Map<number, { receiver: Receiver; sentAtMs: number }>();
   private readonly controls = new Map<number, PendingControl>();
   private nextControlId = 1;
@@ -97,7 +99,7 @@ export class ShardMailbox {
   send(request: string, receiver: Receiver): void {
     if (this.batch === '') {
       this.batchOpenedMs = this.options.now();
-      setImmediate(this.flushBound);
+      if (this.answered === this.posted) setImmediate(this.flushBound);
     }
     const place = this.sent & this.ringMask;
     this.receivers[place] = receiver;
@@ -162,6 +164,7 @@ export class ShardMailbox {
     if (this.batch === '' || this.isClosed) return;
     const { batch } = this;
     this.batch = '';
+    this.posted = this.sent;
     this.port.postMessage(batch);
   }
 
@@ -193,6 +196,7 @@ export class ShardMailbox {
         this.take().settle(code, '');
       }
     }
+    if (this.batch !== '' && this.answered === this.posted) setImmediate(this.flushBound);
   }
 
   private receiveControl(message: ControlReply): void {
