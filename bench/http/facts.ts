@@ -43,6 +43,9 @@ export function machineFacts(peers: readonly Peer[]): Facts {
         fastapi: debianVersion('python3-fastapi'),
         gunicorn: debianVersion('gunicorn'),
         uvicorn: debianVersion('python3-uvicorn'),
+        // Taken by uvicorn when they are there; without them it is about half as fast.
+        uvloop: debianVersion('python3-uvloop'),
+        httptools: debianVersion('python3-httptools'),
       }),
     },
   };
@@ -58,7 +61,7 @@ function packageVersion(name: string): string {
 
 /** Not every server tells its version without also starting. */
 function debianVersion(name: string): string {
-  return output('dpkg-query', ['--showformat=${Version}', '--show', name]);
+  return output('dpkg-query', ['--showformat=${Version}', '--show', name]) || 'absent';
 }
 
 function figure(text: string): string {

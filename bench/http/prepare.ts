@@ -1,11 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type DataSetName, keyCountOf, keyOf, valueOf } from './data.ts';
 import { DIALECTS } from './dialects.ts';
 import type { LoadGenerator } from './load-generator.ts';
 import { errorCount } from './measurement.ts';
-import type { LoadedPeer, Peer, RunningPeer } from './peers/peer.ts';
+import type { LoadedPeer, Peer } from './peers/peer.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 /** How many keys of each data set are read back and compared before anything is measured. */
 const CHECKED_KEYS = 200;
@@ -24,25 +22,13 @@ export async function prepare(
   keyCount: number,
   generator: LoadGenerator,
 ): Promise<Prepared> {
-  const directory = await mkdtemp(join(tmpdir(), `bench-${peer.name}-`));
-  const removeDirectory = (): Promise<void> => rm(directory, { recursive: true, force: true });
-  let running: RunningPeer;
-  try {
-    running = await peer.start({ directory });
-  } catch (error) {
-    await removeDirectory();
-    throw error;
-  }
-  const close = async (): Promise<void> => {
-    await running.stop();
-    await removeDirectory();
-  };
+  const running = await peer.start({ directory: temporaryDirectory(peer.name) });
   try {
     const loaded: LoadedPeer = { ...running, peer, dataSets };
     const fault = peer.isConstant ? undefined : await loadAndCheck(loaded, keyCount, generator);
-    return { loaded, fault, close };
+    return { loaded, fault, close: () => running.stop() };
   } catch (error) {
-    await close();
+    await running.stop();
     throw error;
   }
 }

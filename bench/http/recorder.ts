@@ -13,6 +13,7 @@ export class Recorder {
   readonly #latencies = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
   readonly #errors: Record<string, number> = {};
   #isOn = false;
+  #isStatusRight = true;
   #requests = 0;
   #before = usage([]);
 
@@ -26,16 +27,17 @@ export class Recorder {
     if (!this.#isOn) return;
     this.#requests++;
     this.#latencies.record(Math.max(1, Math.round(latencyMs * 1_000)));
-    if (!this.#statuses.has(status)) this.#count(`status ${status}`);
+    this.#isStatusRight = this.#statuses.has(status);
+    if (!this.#isStatusRight) this.#count(`status ${status}`);
     if (this.#timeline !== undefined) {
-      this.#timeline.atMs.push(performance.timeOrigin + performance.now());
+      this.#timeline.atMs.push(Date.now());
       this.#timeline.latencyMicros.push(latencyMs * 1_000);
     }
   };
 
-  /** @returns true, since it is counted here and autocannon need not. */
+  /** Follows `onAnswer`. @returns true, since it is counted here and autocannon need not. */
   readonly onBody = (length: number): true => {
-    if (this.#isOn && length < this.#leastBytes) this.#count('too short');
+    if (this.#isOn && this.#isStatusRight && length < this.#leastBytes) this.#count('too short');
     return true;
   };
 

@@ -99,7 +99,7 @@ function millis(micros: number): string {
 /** A server that answers wrongly is no measure of anything: shown, and said to be wrong. */
 function faultNote(summary: Summary, faults: Results['faults']): string {
   if (summary.errors > 0) {
-    return ` — disqualified: ${((summary.errors / summary.requests) * 100).toPrecision(2)} % wrong answers`;
+    return ` — disqualified: ${Number(((summary.errors / summary.requests) * 100).toPrecision(2))} % wrong answers`;
   }
   const fault = faults[summary.peer];
   return fault === undefined ? '' : ` — disqualified: ${fault}`;

@@ -1,0 +1,148 @@
+/** Whether the working tree is faster or slower than another commit: both side by side, in the same minutes. */
+import { execFileSync } from 'node:child_process';
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { median } from '../lib/statistics.ts';
+import { markdownTable } from '../lib/table.ts';
+import { LoadGenerator } from './load-generator.ts';
+import {
+  cpuMicrosPerRequest,
+  errorCount,
+  mainMicrosPerRequest,
+  type Measurement,
+  requestsPerSecond,
+} from './measurement.ts';
+import { keyValueCache } from './peers/node-peers.ts';
+import type { LoadedPeer } from './peers/peer.ts';
+import type { Plan } from './plan.ts';
+import { type Prepared, prepare } from './prepare.ts';
+import { runRounds } from './run.ts';
+import { pairedRatios } from './summary.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
+import { WORKLOADS } from './workloads.ts';
+
+const HELP = `Compares the working tree with another commit.
+
+  node bench/http/compare.ts <git ref> [--rounds N] [--seconds S] [--shards N]
+
+  --rounds   measurements of each, in turns (default 7)
+  --seconds  how long each takes (default 2)
+  --shards   SHARDS of both servers (default 1)
+`;
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const COMPARED = new Set(['get-hits', 'put', 'pipelined', 'connections-1']);
+const OURS = 'working-tree';
+const THEIRS = 'commit';
+
+const FIGURES: readonly [string, (measurement: Measurement) => number][] = [
+  ['requests/s', requestsPerSecond],
+  ['CPU µs/request', cpuMicrosPerRequest],
+  ['main thread µs/request', mainMicrosPerRequest],
+  ['p50 µs', (each) => each.p50Micros],
+  ['p99 µs', (each) => each.p99Micros],
+];
+
+function report(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Checks a commit out beside this tree, with this tree's dependencies; removed when the process ends. */
+function checkOut(ref: string): string {
+  const commit = git('rev-parse', '--verify', `${ref}^{commit}`);
+  const directory = join(temporaryDirectory('compare'), 'tree');
+  process.once('exit', () => git('worktree', 'remove', '--force', directory));
+  git('worktree', 'add', '--detach', directory, commit);
+  symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
+  return directory;
+}
+
+function git(...args: string[]): string {
+  return execFileSync('git', args, {
+    cwd: ROOT,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  }).trim();
+}
+
+async function compare(ref: string, rounds: number, seconds: number, shards: number): Promise<void> {
+  const peers = [
+    keyValueCache({ name: OURS, label: 'working tree', shards, root: ROOT }),
+    keyValueCache({ name: THEIRS, label: ref, shards, root: checkOut(ref) }),
+  ];
+  const plan: Plan = {
+    peers,
+    workloads: WORKLOADS.flatMap((workload) =>
+      COMPARED.has(workload.name) ? [{ ...workload, peers: [OURS, THEIRS] }] : [],
+    ),
+    keyCount: 100_000,
+    rounds,
+    seconds,
+    settleSeconds: 0.2,
+    warmUpSeconds: 2,
+    withShedding: false,
+  };
+  const generator = new LoadGenerator();
+  const prepared: Prepared[] = [];
+  try {
+    for (const peer of peers) {
+      const one = await prepare(peer, ['small'], plan.keyCount, generator);
+      prepared.push(one);
+      if (one.fault !== undefined) throw new Error(`${peer.label}: ${one.fault}`);
+    }
+    const servers = new Map<string, LoadedPeer>(prepared.map(({ loaded }) => [loaded.peer.name, loaded]));
+    const measurements = await runRounds(plan, servers, generator, report);
+    process.stdout.write(ratioTable(plan, measurements, ref));
+  } finally {
+    generator.close();
+    await Promise.all(prepared.map((one) => one.close()));
+  }
+}
+
+/** The quotient of each round's neighbours: its median, and how far the rounds lie apart. */
+function ratioTable({ workloads }: Plan, measurements: readonly Measurement[], ref: string): string {
+  const rows = workloads.flatMap(({ name, title }) =>
+    FIGURES.map(([figureName, figure]) => {
+      const [ours, theirs] = [OURS, THEIRS].map((peer) => ({ peer, workload: name }));
+      const ratios = pairedRatios(measurements, ours, theirs, figure);
+      const middle = (peer: string): string =>
+        median(
+          measurements.filter((each) => each.peer === peer && each.workload === name).map(figure),
+        ).toLocaleString('en-US', { maximumSignificantDigits: 4 });
+      const range = `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`;
+      return [title, figureName, middle(OURS), middle(THEIRS), median(ratios).toFixed(3), range];
+    }),
+  );
+  const errors = measurements.reduce((sum, each) => sum + errorCount(each), 0);
+  const table = markdownTable(['workload', 'figure', 'working tree', ref, 'ratio', 'ratio of rounds'], rows);
+  return errors > 0
+    ? `${table}\n${errors} answers were wrong or missing: the figures mean nothing.\n`
+    : table;
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string', default: '7' },
+      seconds: { type: 'string', default: '2' },
+      shards: { type: 'string', default: '1' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const [ref] = positionals;
+  if (values.help || ref === undefined) {
+    process.stdout.write(HELP);
+    return;
+  }
+  await compare(ref, Number(values.rounds), Number(values.seconds), Number(values.shards));
+}
+
+try {
+  await main();
+} catch (error) {
+  report(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  process.exitCode = 1;
+}
