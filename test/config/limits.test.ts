@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'vitest';
+import { type LimitInputs, type Limits, deriveLimits } from '../../src/config/limits.ts';
+import { Random, printedSeed } from '../support/random.ts';
+
+const MIB = 2 ** 20;
+const INPUTS: LimitInputs = {
+  limitBytes: 1024 * MIB,
+  threshold: 0.7,
+  baselineBytes: 100 * MIB,
+  shards: 3,
+  leastGuaranteeBytes: 3 * MIB,
+  fullGuaranteeBytes: 4 * MIB,
+};
+
+function limits(inputs: Partial<LimitInputs>): Limits {
+  const derived = deriveLimits({ ...INPUTS, ...inputs });
+  if (typeof derived === 'string') throw new Error(derived);
+  return derived;
+}
+
+describe('deriveLimits', () => {
+  test('puts the threshold at its share of the limit', () => {
+    expect(limits({}).thresholdBytes).toBe(Math.floor(1024 * MIB * 0.7));
+    expect(limits({ threshold: 0.5 }).thresholdBytes).toBe(512 * MIB);
+  });
+
+  test('guarantees each shard room for the largest entry where the ceiling allows it', () => {
+    expect(limits({}).guaranteeBytes).toBe(INPUTS.fullGuaranteeBytes);
+    const tight = limits({ fullGuaranteeBytes: 10_000 * MIB });
+    expect(tight.guaranteeBytes).toBe(Math.floor(tight.ceilingBytes / 3));
+  });
+
+  test('refuses a limit that leaves no room, and says what to change', () => {
+    const derived = deriveLimits({ ...INPUTS, limitBytes: 110 * MIB });
+    expect(derived).toEqual(expect.stringContaining('110 MiB'));
+    expect(derived).toEqual(expect.stringContaining('100 MiB'));
+    expect(derived).toMatch(/MEMORY_LIMIT.*SHARDS/);
+  });
+
+  test('whatever the machine: the cache cannot cross the limit, nor be kept below the threshold', () => {
+    const random = new Random(printedSeed('limits'));
+    let accepted = 0;
+    for (let i = 0; i < 5000; i++) {
+      const inputs = {
+        limitBytes: random.whole(32 * MIB, 2 ** 36),
+        threshold: random.whole(5, 95) / 100,
+        baselineBytes: random.whole(20 * MIB, 300 * MIB),
+        shards: random.whole(1, 64),
+        leastGuaranteeBytes: 3 * MIB,
+        fullGuaranteeBytes: random.whole(3 * MIB, 80 * MIB),
+      };
+      const derived = deriveLimits(inputs);
+      if (typeof derived === 'string') continue;
+      accepted++;
+      const { baselineBytes, limitBytes, shards } = inputs;
+      const context = JSON.stringify({ inputs, derived });
+      expect(baselineBytes + derived.ceilingBytes, context).toBeLessThan(limitBytes);
+      expect(baselineBytes + derived.ceilingBytes, context).toBeGreaterThanOrEqual(
+        derived.thresholdBytes - 1,
+      );
+      expect(derived.guaranteeBytes * shards, context).toBeLessThanOrEqual(derived.ceilingBytes);
+      expect(derived.guaranteeBytes, context).toBeGreaterThanOrEqual(inputs.leastGuaranteeBytes);
+      expect(derived.inFlightBytes, context).toBeGreaterThan(0);
+    }
+    expect(accepted).toBeGreaterThan(1000);
+  });
+});

@@ -1,0 +1,147 @@
+import { describe, expect, test } from 'vitest';
+import { readSettings, settingsHelp } from '../../src/config/settings.ts';
+
+const NAMES = [
+  'HOST',
+  'PORT',
+  'SHARDS',
+  'MEMORY_LIMIT',
+  'MEMORY_THRESHOLD',
+  'SHED_FRACTION',
+  'SUPERVISOR_INTERVAL_MS',
+  'CAPACITY',
+  'MAX_KEY_LENGTH',
+  'MAX_VALUE_BYTES',
+  'GZIP_THRESHOLD_BYTES',
+  'REQUEST_DEADLINE_MS',
+  'SHARD_QUEUE_LIMIT',
+  'LOG_LEVEL',
+];
+
+/** One of each kind of fault per setting. */
+const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
+  ['PORT', '-1', '65536', '80.5', 'http', '0x50', '1e3'],
+  ['SHARDS', '0', '65', '1.5', 'two', '-1'],
+  ['MEMORY_LIMIT', '0', '1023kb', 'lots', '-5mb', '1pb'],
+  ['MEMORY_THRESHOLD', '0', '0.96', '70%', '-0.5', '.7'],
+  ['SHED_FRACTION', '0', '1.01', 'tenth'],
+  ['SUPERVISOR_INTERVAL_MS', '9', '60001', '10.5', 'fast'],
+  ['CAPACITY', '-1', '2147483648', '1.5', 'all'],
+  ['MAX_KEY_LENGTH', '0', '4097', 'long'],
+  ['MAX_VALUE_BYTES', '0', '65mb', 'big'],
+  ['GZIP_THRESHOLD_BYTES', '65mb', 'never', '-1'],
+  ['REQUEST_DEADLINE_MS', '9', '60001', 'soon'],
+  ['SHARD_QUEUE_LIMIT', '0', '65537', 'none'],
+  ['LOG_LEVEL', 'loud', 'INFO'],
+];
+
+describe('readSettings', () => {
+  test('has the documented defaults', () => {
+    const { settings } = readSettings({ SHARDS: '3' });
+    expect(settings).toStrictEqual({
+      HOST: '0.0.0.0',
+      PORT: 7171,
+      SHARDS: 3,
+      MEMORY_LIMIT: undefined,
+      MEMORY_THRESHOLD: 0.7,
+      SHED_FRACTION: 0.1,
+      SUPERVISOR_INTERVAL_MS: 250,
+      CAPACITY: 0,
+      MAX_KEY_LENGTH: 256,
+      MAX_VALUE_BYTES: 2 ** 20,
+      GZIP_THRESHOLD_BYTES: 1024,
+      REQUEST_DEADLINE_MS: 1000,
+      SHARD_QUEUE_LIMIT: 4096,
+      LOG_LEVEL: 'info',
+    });
+  });
+
+  test('takes one shard per processor but one, from 1 to 64', () => {
+    const { settings } = readSettings({});
+    expect(settings!.SHARDS).toBeGreaterThanOrEqual(1);
+    expect(settings!.SHARDS).toBeLessThanOrEqual(64);
+  });
+
+  test('reads every setting', () => {
+    const { settings } = readSettings({
+      HOST: 'localhost',
+      PORT: '0',
+      SHARDS: '64',
+      MEMORY_LIMIT: '512mb',
+      MEMORY_THRESHOLD: '0.95',
+      SHED_FRACTION: '1',
+      SUPERVISOR_INTERVAL_MS: '10',
+      CAPACITY: '2147483647',
+      MAX_KEY_LENGTH: '4096',
+      MAX_VALUE_BYTES: '64mb',
+      GZIP_THRESHOLD_BYTES: '0',
+      REQUEST_DEADLINE_MS: '60000',
+      SHARD_QUEUE_LIMIT: '1',
+      LOG_LEVEL: 'silent',
+    });
+    expect(settings).toStrictEqual({
+      HOST: 'localhost',
+      PORT: 0,
+      SHARDS: 64,
+      MEMORY_LIMIT: 512 * 2 ** 20,
+      MEMORY_THRESHOLD: 0.95,
+      SHED_FRACTION: 1,
+      SUPERVISOR_INTERVAL_MS: 10,
+      CAPACITY: 2 ** 31 - 1,
+      MAX_KEY_LENGTH: 4096,
+      MAX_VALUE_BYTES: 64 * 2 ** 20,
+      GZIP_THRESHOLD_BYTES: 0,
+      REQUEST_DEADLINE_MS: 60_000,
+      SHARD_QUEUE_LIMIT: 1,
+      LOG_LEVEL: 'silent',
+    });
+  });
+
+  test('an empty variable counts as absent, and blanks around a value do not count', () => {
+    expect(readSettings({ PORT: '' }).settings!.PORT).toBe(7171);
+    expect(readSettings({ PORT: ' 80 ' }).settings!.PORT).toBe(80);
+  });
+
+  test('leaves alone what is not a setting', () => {
+    expect(readSettings({ PATH: '/bin', port: 'x' }).faults).toBeUndefined();
+  });
+
+  for (const [name, ...values] of FAULTS) {
+    test.each(values)(
+      `${name}=%s is one fault that names the setting, the value and what is allowed`,
+      (value) => {
+        const { faults } = readSettings({ SHARDS: '1', [name]: value });
+        expect(faults).toHaveLength(1);
+        expect(faults![0]).toMatch(new RegExp(`^${name}: "${value.replaceAll('.', '\\.')}" .*allowed: .+`));
+        expect(faults![0]).not.toContain('\n');
+      },
+    );
+  }
+
+  test('tells of every fault at once', () => {
+    const { faults } = readSettings(Object.fromEntries(FAULTS.map(([name, value]) => [name, value])));
+    expect(faults!.map((fault) => fault.split(':', 1)[0])).toStrictEqual(FAULTS.map(([name]) => name));
+  });
+
+  test('a capacity must leave one entry for each shard', () => {
+    expect(readSettings({ SHARDS: '4', CAPACITY: '3' }).faults).toStrictEqual([
+      expect.stringMatching(/^CAPACITY: "3" is not allowed; allowed: .*SHARDS/),
+    ]);
+    expect(readSettings({ SHARDS: '4', CAPACITY: '4' }).faults).toBeUndefined();
+  });
+});
+
+describe('settingsHelp', () => {
+  test('has one line per setting, with name, default, meaning and what is allowed', () => {
+    const lines = settingsHelp().split('\n');
+    expect(lines.map((line) => line.split(' ', 1)[0])).toStrictEqual(NAMES);
+    for (const line of lines) expect(line).toMatch(/^[A-Z_]+ +\S+ +.+\(allowed: .+\)$/);
+  });
+
+  test('shows defaults that are themselves allowed', () => {
+    for (const line of settingsHelp().split('\n')) {
+      const [name, fallback] = line.split(/ +/, 2);
+      if (fallback !== '(none)') expect(readSettings({ [name]: fallback }).faults).toBeUndefined();
+    }
+  });
+});

@@ -1,0 +1,30 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests that run servers have the machine to themselves: some of them measure times. */
+const SYSTEM = ['test/http/**/*.test.ts', 'test/router/**/*.test.ts', 'test/process/**/*.test.ts'];
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: SYSTEM,
+          testTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'system',
+          include: SYSTEM,
+          maxWorkers: 1,
+          testTimeout: 60_000,
+          hookTimeout: 30_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
