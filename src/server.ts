@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
 import { Ledger } from './base/ledger.ts';
 import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './base/segment-sizes.ts';
-import { type Limits, deriveLimits } from './config/limits.ts';
+import { type Limits, deriveLimits, deriveTrafficLimits } from './config/limits.ts';
 import type { Settings } from './config/settings.ts';
 import { createApp } from './http/app.ts';
 import { Shard } from './router/shard.ts';
@@ -17,8 +17,7 @@ const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 /** A shard's entries are not in its heap; what is there is one batch of requests and one of replies. */
 const WORKER_HEAP_MB = 192;
 const LEDGER_UNIT_BYTES = 4096;
-/** Deadlines are looked at this many times before one has passed, so that none is missed by much. */
-const SWEEPS_PER_DEADLINE = 20;
+const LEAST_SILENCE_MS = 2000;
 
 /** The memory limit leaves no room to keep what is promised. The message says what to change. */
 export class LimitTooSmallError extends Error {
@@ -42,6 +41,7 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
   const memoryLimit = findMemoryLimit(settings.MEMORY_LIMIT);
   const probe = (): number => usedBytes(memoryLimit, process.memoryUsage.rss());
 
+  const traffic = deriveTrafficLimits(memoryLimit.limitBytes, settings.MEMORY_THRESHOLD, settings.SHARDS);
   const fullGuaranteeBytes = guaranteeFor(mostEntryBytes(settings.MAX_KEY_LENGTH, settings.MAX_VALUE_BYTES));
   const provisional = { guarantee: fullGuaranteeBytes, ceiling: fullGuaranteeBytes * settings.SHARDS };
   const ledger = Ledger.create(settings.SHARDS, { ...provisional, unit: LEDGER_UNIT_BYTES });
@@ -51,12 +51,12 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       : undefined;
 
   const shards = Array.from({ length: settings.SHARDS }, (_, shard) =>
-    createShard(shard, settings, logger, ledger, entryLedger),
+    createShard(shard, settings, logger, ledger, entryLedger, traffic.replyWindowBytes),
   );
   const router = new ShardRouter(
     shards,
     [randomInt(2 ** 32), randomInt(2 ** 32)],
-    Math.max(5, settings.REQUEST_DEADLINE_MS / SWEEPS_PER_DEADLINE),
+    settings.REQUEST_DEADLINE_MS,
   );
   let limits: Limits;
   const stopping = { undo: [() => router.stop()] };
@@ -68,6 +68,8 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       maxKeyLength: settings.MAX_KEY_LENGTH,
       maxValueBytes: settings.MAX_VALUE_BYTES,
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
+      bodyBudgetBytes: traffic.bodyBudgetBytes,
+      deadlineMs: settings.REQUEST_DEADLINE_MS,
       stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
     });
     stopping.undo.push(() => app.close());
@@ -119,6 +121,7 @@ function createShard(
   logger: Logger,
   ledger: Ledger,
   entryLedger: Ledger | undefined,
+  replyWindow: number,
 ): Shard {
   return new Shard({
     start: {
@@ -128,15 +131,17 @@ function createShard(
       entryLedger: entryLedger?.buffer,
       seed: [randomInt(2 ** 32), randomInt(2 ** 32)],
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
+      replyWindow,
+      deadlineMs: settings.REQUEST_DEADLINE_MS,
     },
     mailbox: {
       queueLimit: settings.SHARD_QUEUE_LIMIT,
-      queueBytes: 2 ** 24,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       now: () => performance.now(),
     },
     workerUrl: WORKER_URL,
     workerHeapMb: WORKER_HEAP_MB,
+    silenceLimitMs: Math.max(LEAST_SILENCE_MS, 2 * settings.REQUEST_DEADLINE_MS),
     onDeath: (number, error) => {
       const heldBytes = ledger.forfeit(number);
       entryLedger?.forfeit(number);

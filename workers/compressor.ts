@@ -1,13 +1,16 @@
 import { gzip, gzipSync } from 'node:zlib';
-import { HIT, HIT_GZIP } from '../src/mailbox/protocol.ts';
 import type { SegmentStore } from './store/segment-store.ts';
+import { NO_SLOT } from './store/slot-table.ts';
 
 /** Longer bodies are compressed beside the thread, so that they do not hold up the shard's other keys. */
-const SYNC_CHARACTERS = 2 ** 16;
+export const SYNC_CHARACTERS = 2 ** 16;
 const NOT_SMALLER = new Uint8Array(0);
 
+/** Told the gzip form as one character per byte, or undefined where it would not be smaller. */
+type Waiter = (compressed: string | undefined) => void;
+
 interface Job {
-  readonly tickets: number[];
+  readonly waiters: Waiter[];
   /** Set when the entry it began with has been replaced or deleted. */
   isStale: boolean;
 }
@@ -15,25 +18,33 @@ interface Job {
 /** Compresses a body once, and keeps the result beside its entry. */
 export class Compressor {
   private readonly store: SegmentStore;
-  private readonly answerLate: (ticket: number, code: number, payload: string) => void;
   private readonly jobs = new Map<string, Job>();
-  private nextTicket = 0;
 
-  constructor(store: SegmentStore, answerLate: (ticket: number, code: number, payload: string) => void) {
+  constructor(store: SegmentStore) {
     this.store = store;
-    this.answerLate = answerLate;
   }
 
-  /**
-   * @returns the gzip form as one character per byte, undefined where it would not be smaller, or the ticket
-   * under which the answer follows.
-   */
-  compress(key: string, slot: number, body: string): string | number | undefined {
-    if (body.length > SYNC_CHARACTERS) return this.compressLater(key, body);
+  /** @returns the gzip form as one character per byte, undefined where it would not be smaller. */
+  compressNow(slot: number, body: string): string | undefined {
     const compressed = gzipSync(Buffer.from(body, 'latin1'));
     const isSmaller = compressed.length < body.length;
     this.store.attachGzip(slot, isSmaller ? compressed : NOT_SMALLER);
     return isSmaller ? compressed.toString('latin1') : undefined;
+  }
+
+  /** Compresses on a thread of its own; whoever asks for the same entry meanwhile waits for the same result. */
+  compressLater(key: string, body: string, waiter: Waiter): void {
+    const running = this.jobs.get(key);
+    if (running) {
+      running.waiters.push(waiter);
+      return;
+    }
+    const job: Job = { waiters: [waiter], isStale: false };
+    this.jobs.set(key, job);
+    gzip(Buffer.from(body, 'latin1'), (error, compressed) => {
+      if (error) throw error;
+      this.finish(key, job, compressed.length < body.length ? compressed : undefined);
+    });
   }
 
   /** The key's entry is about to change: what is being compressed belongs to it no more. */
@@ -49,31 +60,13 @@ export class Compressor {
     for (const key of this.jobs.keys()) this.forget(key);
   }
 
-  private compressLater(key: string, body: string): number {
-    const ticket = (this.nextTicket = (this.nextTicket + 1) >>> 0);
-    const running = this.jobs.get(key);
-    if (running) {
-      running.tickets.push(ticket);
-      return ticket;
-    }
-    const job: Job = { tickets: [ticket], isStale: false };
-    this.jobs.set(key, job);
-    gzip(Buffer.from(body, 'latin1'), (error, compressed) => {
-      if (error) throw error;
-      this.finish(key, job, body, compressed);
-    });
-    return ticket;
-  }
-
-  private finish(key: string, job: Job, body: string, compressed: Buffer): void {
-    const isSmaller = compressed.length < body.length;
+  private finish(key: string, job: Job, compressed: Buffer | undefined): void {
     if (!job.isStale) {
       this.jobs.delete(key);
       const slot = this.store.peek(key);
-      if (slot !== 0) this.store.attachGzip(slot, isSmaller ? compressed : NOT_SMALLER);
+      if (slot !== NO_SLOT) this.store.attachGzip(slot, compressed ?? NOT_SMALLER);
     }
-    const code = isSmaller ? HIT_GZIP : HIT;
-    const payload = isSmaller ? compressed.toString('latin1') : body;
-    for (const ticket of job.tickets) this.answerLate(ticket, code, payload);
+    const payload = compressed?.toString('latin1');
+    for (const waiter of job.waiters) waiter(payload);
   }
 }

@@ -1,5 +1,6 @@
 import { assert } from '../src/base/assert.ts';
 import {
+  BUSY,
   CLEAR,
   CLEARED,
   type ControlReply,
@@ -10,7 +11,7 @@ import {
   GET_GZIP,
   HIT,
   HIT_GZIP,
-  LATE,
+  LARGE_PAYLOAD,
   MISS,
   PUT,
   PUT_TTL,
@@ -19,11 +20,19 @@ import {
   decodeU16,
   decodeU32,
   decodeU48,
+  encodeLate,
   encodeU32,
 } from '../src/mailbox/protocol.ts';
-import { Compressor } from './compressor.ts';
+import { Compressor, SYNC_CHARACTERS } from './compressor.ts';
+import { ReplyWindow } from './reply-window.ts';
 import { ShedOrder } from './shed-order.ts';
 import type { SegmentStore } from './store/segment-store.ts';
+import { NO_SLOT } from './store/slot-table.ts';
+
+interface Hit {
+  readonly code: number;
+  readonly payload: string;
+}
 
 const SHED_SLICE_MS = 1.5;
 const MAINTENANCE_SLICE_MS = 2;
@@ -35,6 +44,9 @@ export interface ActorOptions {
   readonly store: SegmentStore;
   readonly post: (message: string | ControlReply) => void;
   readonly gzipThresholdBytes: number;
+  /** Characters of large replies that may be on their way at once. */
+  readonly replyWindow: number;
+  readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: () => number;
   /** Calls back after the messages that have come in meanwhile. */
@@ -46,6 +58,8 @@ export class ShardActor {
   private readonly options: ActorOptions;
   private readonly store: SegmentStore;
   private readonly compressor: Compressor;
+  private readonly window: ReplyWindow;
+  private ticket = 0;
   private replies = '';
   private shedOrders = 0;
   private shedBytes = 0;
@@ -54,9 +68,12 @@ export class ShardActor {
   constructor(options: ActorOptions) {
     this.options = options;
     this.store = options.store;
-    this.compressor = new Compressor(options.store, (ticket, code, payload) =>
-      options.post({ kind: 'late', ticket, code, payload }),
-    );
+    this.compressor = new Compressor(options.store);
+    this.window = new ReplyWindow({
+      characters: options.replyWindow,
+      deadlineMs: options.deadlineMs,
+      nowMs: options.nowMs,
+    });
   }
 
   handleBatch(batch: string): void {
@@ -69,11 +86,20 @@ export class ShardActor {
   }
 
   handleControl(request: ControlRequest): void {
-    if (request.kind === 'stats') {
-      this.options.post({ kind: 'stats', id: request.id, stats: this.stats() });
-    } else {
-      this.shedOrders++;
-      this.continueShedding(new ShedOrder(this.store, request.shedBytes), request.id);
+    switch (request.kind) {
+      case 'stats':
+        this.options.post({ kind: 'stats', id: request.id, stats: this.stats() });
+        break;
+      case 'ping':
+        this.options.post({ kind: 'ping', id: request.id });
+        break;
+      case 'delivered':
+        this.release(request.characters);
+        break;
+      case 'shed':
+        this.shedOrders++;
+        this.continueShedding(new ShedOrder(this.store, request.shedBytes), request.id);
+        break;
     }
   }
 
@@ -133,28 +159,84 @@ export class ShardActor {
   }
 
   private get(key: string, acceptsGzip: boolean): void {
-    const { store, compressor } = this;
-    const { gzipThresholdBytes } = this.options;
+    const { store, window } = this;
     const slot = store.find(key);
-    if (slot === 0) {
+    if (slot === NO_SLOT) {
       this.replies += String.fromCharCode(MISS);
       return;
     }
+    if (!window.hasRoom && store.valueBytes(slot) >= LARGE_PAYLOAD) {
+      const ticket = this.nextTicket();
+      const isWaiting = window.defer({ ticket, key, acceptsGzip });
+      this.replies += isWaiting ? encodeLate(ticket) : String.fromCharCode(BUSY);
+      return;
+    }
+    const answer = this.answer(key, slot, acceptsGzip);
+    if (typeof answer === 'number') {
+      this.replies += encodeLate(answer);
+      return;
+    }
+    if (answer.payload.length >= LARGE_PAYLOAD) window.add(answer.payload.length);
+    this.replies += String.fromCharCode(answer.code) + encodeU32(answer.payload.length) + answer.payload;
+  }
+
+  /** @returns a hit, or the ticket under which it follows when it has been compressed. */
+  private answer(key: string, slot: number, acceptsGzip: boolean): Hit | number {
+    const { store } = this;
+    const { gzipThresholdBytes } = this.options;
     const isGzipWanted = acceptsGzip && gzipThresholdBytes > 0;
     const gzip = isGzipWanted ? store.gzip(slot) : undefined;
-    if (gzip !== undefined) {
-      this.reply(HIT_GZIP, gzip);
-      return;
-    }
-    const body = `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(store.value(slot))}}`;
+    if (gzip !== undefined) return { code: HIT_GZIP, payload: gzip };
+    const body = this.body(key, slot);
     if (!isGzipWanted || body.length <= gzipThresholdBytes || store.isIncompressible(slot)) {
-      this.reply(HIT, body);
-      return;
+      return { code: HIT, payload: body };
     }
-    const compressed = compressor.compress(key, slot, body);
-    if (typeof compressed === 'number') this.replies += String.fromCharCode(LATE) + encodeU32(compressed);
-    else if (compressed === undefined) this.reply(HIT, body);
-    else this.reply(HIT_GZIP, compressed);
+    if (body.length <= SYNC_CHARACTERS) {
+      const compressed = this.compressor.compressNow(slot, body);
+      return compressed === undefined
+        ? { code: HIT, payload: body }
+        : { code: HIT_GZIP, payload: compressed };
+    }
+    const ticket = this.nextTicket();
+    this.window.add(body.length);
+    this.compressor.compressLater(key, body, (compressed) => {
+      const { code, payload } =
+        compressed === undefined ? { code: HIT, payload: body } : { code: HIT_GZIP, payload: compressed };
+      this.answerLate(ticket, code, payload);
+      this.release(body.length);
+    });
+    return ticket;
+  }
+
+  private answerLate(ticket: number, code: number, payload: string): void {
+    if (payload.length >= LARGE_PAYLOAD) this.window.add(payload.length);
+    this.options.post({ kind: 'late', ticket, code, payload });
+  }
+
+  /** Large replies have reached their clients: whoever waited for the room has a turn. */
+  private release(characters: number): void {
+    this.window.remove(characters);
+    for (let get = this.window.next(); get; get = this.window.next()) {
+      const { ticket, key, acceptsGzip } = get;
+      const slot = this.store.peek(key);
+      if (slot === NO_SLOT) {
+        this.answerLate(ticket, MISS, '');
+        continue;
+      }
+      // Once it has waited, a reply that is not compressed yet goes as it is.
+      const gzip = acceptsGzip ? this.store.gzip(slot) : undefined;
+      if (gzip === undefined) this.answerLate(ticket, HIT, this.body(key, slot));
+      else this.answerLate(ticket, HIT_GZIP, gzip);
+    }
+  }
+
+  private body(key: string, slot: number): string {
+    return `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(this.store.value(slot))}}`;
+  }
+
+  private nextTicket(): number {
+    this.ticket = (this.ticket + 1) >>> 0;
+    return this.ticket;
   }
 
   private put(key: string, value: string, ttlMs: number): void {
@@ -167,10 +249,6 @@ export class ShardActor {
     const wasThere = this.store.delete(key);
     if (wasThere) this.deletes++;
     this.replies += String.fromCharCode(wasThere ? DELETED : MISS);
-  }
-
-  private reply(code: number, payload: string): void {
-    this.replies += String.fromCharCode(code) + encodeU32(payload.length) + payload;
   }
 
   private stats() {

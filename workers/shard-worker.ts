@@ -20,6 +20,8 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     store,
     post,
     gzipThresholdBytes: start.gzipThresholdBytes,
+    replyWindow: start.replyWindow,
+    deadlineMs: start.deadlineMs,
     nowMs: () => performance.now(),
     defer: setImmediate,
   });

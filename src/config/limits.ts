@@ -18,12 +18,27 @@ export interface Limits {
   readonly ceilingBytes: number;
   /** What each shard may reserve however much the others have. */
   readonly guaranteeBytes: number;
-  /** Bytes of requests in flight to one shard, and of request bodies being received, at the most. */
-  readonly inFlightBytes: number;
 }
 
-const MOST_HEADROOM_BYTES = 96 * 2 ** 20;
-const MOST_IN_FLIGHT_BYTES = 64 * 2 ** 20;
+const MOST_HEADROOM_BYTES = 512 * 2 ** 20;
+/** Of the headroom, the part that bodies on their way may take; each is copied a few times on that way. */
+const TRAFFIC_SHARE = 1 / 8;
+
+/** What bodies on their way through the process may take, in bytes. */
+export interface TrafficLimits {
+  readonly bodyBudgetBytes: number;
+  /** Per shard. */
+  readonly replyWindowBytes: number;
+}
+
+function headroomBytes(limitBytes: number, threshold: number): number {
+  return Math.min((limitBytes * (1 - threshold)) / 3, MOST_HEADROOM_BYTES);
+}
+
+export function deriveTrafficLimits(limitBytes: number, threshold: number, shards: number): TrafficLimits {
+  const bytes = Math.floor(headroomBytes(limitBytes, threshold) * TRAFFIC_SHARE);
+  return { bodyBudgetBytes: bytes, replyWindowBytes: Math.floor(bytes / shards) };
+}
 
 export interface LimitInputs {
   readonly limitBytes: number;
@@ -40,8 +55,7 @@ export function deriveLimits(inputs: LimitInputs): Limits | string {
   const { limitBytes, threshold, baselineBytes, shards, leastGuaranteeBytes, fullGuaranteeBytes } = inputs;
   const thresholdBytes = Math.floor(limitBytes * threshold);
   const hardBytes = thresholdBytes + (limitBytes - thresholdBytes) / 2;
-  const headroomBytes = Math.min((limitBytes - thresholdBytes) / 3, MOST_HEADROOM_BYTES);
-  const ceilingBytes = Math.floor(hardBytes - headroomBytes - baselineBytes);
+  const ceilingBytes = Math.floor(hardBytes - headroomBytes(limitBytes, threshold) - baselineBytes);
   if (ceilingBytes < leastGuaranteeBytes * shards) {
     const missing = leastGuaranteeBytes * shards - ceilingBytes;
     return (
@@ -55,6 +69,5 @@ export function deriveLimits(inputs: LimitInputs): Limits | string {
     thresholdBytes,
     ceilingBytes,
     guaranteeBytes: Math.min(fullGuaranteeBytes, Math.floor(ceilingBytes / shards)),
-    inFlightBytes: Math.min(Math.floor(headroomBytes / 4), MOST_IN_FLIGHT_BYTES),
   };
 }

@@ -3,8 +3,10 @@ import { validatorCompiler } from 'fastify-type-provider-zod';
 import { METHODS } from 'node:http';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { failureOf, handleClientError, sendFailure } from './error-replies.ts';
+import { admitBodies, parseJsonBodies } from './json-body.ts';
 import { type SchemaLimits, requestSchemas } from './schemas.ts';
 
 export interface AppOptions extends SchemaLimits {
@@ -13,6 +15,10 @@ export interface AppOptions extends SchemaLimits {
   readonly onUnexpectedError: (error: Error) => void;
   readonly version: string;
   readonly gzipThresholdBytes: number;
+  /** Bytes of large request bodies that are held at once. */
+  readonly bodyBudgetBytes: number;
+  /** A body that has not been let in by then: 503. */
+  readonly deadlineMs: number;
   readonly stats: () => Promise<object>;
 }
 
@@ -21,12 +27,15 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** In JSON every character may be written as six: `\u0000`. */
 const LONGEST_ESCAPE = 6;
 const BODY_SLACK_BYTES = 4096;
+const BUDGET_SWEEP_INTERVAL_MS = 50;
 /** A path of any length that Node lets through: the key's own rule says what is too long. */
 const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
 /** The Fastify application, without a port. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, version, stats } = options;
+  const bodyLimit = (maxKeyLength + maxValueBytes) * LONGEST_ESCAPE + BODY_SLACK_BYTES;
+  const budget = new ByteBudget(options.bodyBudgetBytes, options.deadlineMs, () => performance.now());
   const handleError = (error: FastifyError, reply: FastifyReply): FastifyReply => {
     const failure = failureOf(error);
     if (failure.code === 'CACHE_ERR_INTERNAL') options.onUnexpectedError(error);
@@ -35,7 +44,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
     // Given a logger, Fastify makes a child of it and two listeners for every request.
     logger: false,
-    bodyLimit: (maxKeyLength + maxValueBytes) * LONGEST_ESCAPE + BODY_SLACK_BYTES,
+    bodyLimit,
     requestTimeout: REQUEST_TIMEOUT_MS,
     // What was accepted is answered, and its connection then closed.
     return503OnClosing: false,
@@ -46,7 +55,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler((error: FastifyError, _request, reply) => handleError(error, reply));
-  parseJsonStrictly(app);
+  parseJsonBodies(app, bodyLimit);
   answerUnknownRoutes(app);
 
   let isShuttingDown = false;
@@ -56,7 +65,15 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await registerOpenApi(app, version);
   const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
-  registerCacheRoutes(app, { router, schemas, gzipThresholdBytes });
+  registerCacheRoutes(app, {
+    router,
+    schemas,
+    gzipThresholdBytes,
+    admitBody: admitBodies(bodyLimit, budget),
+  });
+  const sweepTimer = setInterval(() => budget.sweep(), BUDGET_SWEEP_INTERVAL_MS);
+  sweepTimer.unref();
+  app.addHook('onClose', () => clearInterval(sweepTimer));
   await registerAdminRoutes(app, {
     router,
     version,
@@ -66,19 +83,6 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await app.ready();
   return app;
-}
-
-/** JSON bodies only, parsed without coercion; properties such as `__proto__` are left to the schema to name. */
-function parseJsonStrictly(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    try {
-      done(null, JSON.parse(body as string));
-    } catch {
-      const error = new SyntaxError('The body is not valid JSON.');
-      done(Object.assign(error, { code: 'CACHE_ERR_BODY_INVALID', statusCode: 400 }));
-    }
-  });
 }
 
 /** 405 with `Allow` where the path is known with other methods, else 404. */

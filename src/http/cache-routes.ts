@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { GzipNegotiation } from './accept-gzip.ts';
@@ -9,12 +9,14 @@ export interface CacheRouteOptions {
   readonly router: ShardRouter;
   readonly schemas: RequestSchemas;
   readonly gzipThresholdBytes: number;
+  /** Lets a body be read when there is room for it. */
+  readonly admitBody: preParsingHookHandler;
 }
 
 /** Both families of paths: `/cache` and `/put`, `/get`. They are the same cache. */
 export function registerCacheRoutes(instance: FastifyInstance, options: CacheRouteOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const { router, schemas, gzipThresholdBytes } = options;
+  const { router, schemas, gzipThresholdBytes, admitBody } = options;
   const negotiation = new GzipNegotiation();
 
   function get(key: string, request: FastifyRequest, reply: FastifyReply): void {
@@ -33,6 +35,7 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
   app.put(
     '/cache',
     {
+      preParsing: admitBody,
       schema: {
         summary: 'Store an entry',
         tags: ['cache'],
@@ -46,6 +49,7 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
   app.post(
     '/put',
     {
+      preParsing: admitBody,
       schema: {
         summary: 'Store an entry',
         tags: ['cache, short paths'],

@@ -8,6 +8,17 @@ export interface Failure {
   readonly message: string;
 }
 
+/** Carries a failure through code that passes errors on. */
+export class FailureError extends Error {
+  override readonly name = 'FailureError';
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
 const CODE_OF_FIELD: Readonly<Record<string, ErrorCode>> = {
   key: 'CACHE_ERR_KEY_INVALID',
   value: 'CACHE_ERR_VALUE_INVALID',
@@ -18,14 +29,6 @@ const CODE_OF_FRAMEWORK_ERROR: Readonly<Record<string, Failure>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     code: 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED',
     message: 'The content type must be application/json.',
-  },
-  FST_ERR_CTP_BODY_TOO_LARGE: {
-    code: 'CACHE_ERR_BODY_TOO_LARGE',
-    message: 'The body is larger than any allowed key and value could make it.',
-  },
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
-    code: 'CACHE_ERR_REQUEST_INVALID',
-    message: 'The body is not as long as its Content-Length says.',
   },
   FST_ERR_BAD_URL: {
     code: 'CACHE_ERR_REQUEST_INVALID',
@@ -45,9 +48,7 @@ export function failureOf(error: FastifyError): Failure {
     const [first] = error.validation;
     return validationFailure(first.instancePath, first.keyword, first.message ?? '', first.params['issue']);
   }
-  if (error instanceof SyntaxError && error.code === 'CACHE_ERR_BODY_INVALID') {
-    return { code: 'CACHE_ERR_BODY_INVALID', message: error.message };
-  }
+  if (error instanceof FailureError) return error.failure;
   const known = CODE_OF_FRAMEWORK_ERROR[error.code];
   if (known) return known;
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {

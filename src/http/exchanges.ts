@@ -59,6 +59,12 @@ export function writeFailure(response: ServerResponse, code: number): void {
   write(response, FAILURES[code] ?? UNEXPECTED);
 }
 
+/** Calls back when the response has left, or its client has. */
+export function whenClosed(response: ServerResponse, callback: () => void): void {
+  if (response.closed || response.destroyed) callback();
+  else response.once('close', callback);
+}
+
 /** Waits for the answer to a GET. */
 export class GetExchange implements Receiver {
   private readonly response: ServerResponse;
@@ -70,7 +76,8 @@ export class GetExchange implements Receiver {
     this.gzipThresholdBytes = gzipThresholdBytes;
   }
 
-  settle(code: number, payload: string): void {
+  settle(code: number, payload: string, delivered?: () => void): void {
+    if (delivered) whenClosed(this.response, delivered);
     if (code !== HIT && code !== HIT_GZIP) {
       writeFailure(this.response, code);
       return;

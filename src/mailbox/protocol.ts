@@ -73,6 +73,10 @@ function encodeU48(number: number): string {
   return String.fromCharCode(high >>> 8, high & 0xff) + encodeU32(number % 2 ** 32);
 }
 
+export function encodeLate(ticket: number): string {
+  return String.fromCharCode(LATE) + encodeU32(ticket);
+}
+
 export function decodeU16(text: string, at: number): number {
   return (text.charCodeAt(at) << 8) | text.charCodeAt(at + 1);
 }
@@ -94,6 +98,9 @@ export interface ShardStart {
   readonly seed: readonly [number, number];
   /** Bodies longer than this are compressed for who accepts it; 0 turns compression off. */
   readonly gzipThresholdBytes: number;
+  /** Characters of large replies that may be on their way to clients at once. */
+  readonly replyWindow: number;
+  readonly deadlineMs: number;
 }
 
 export interface ShardStats {
@@ -120,12 +127,18 @@ export interface ShedResult {
   readonly longestSliceMs: number;
 }
 
+/** Payloads of this length or more count against the shard's reply window until the client has them. */
+export const LARGE_PAYLOAD = 4096;
+
 export type ControlRequest =
   | { readonly kind: 'stats'; readonly id: number }
+  | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'delivered'; readonly characters: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
 
 export type ControlReply =
   | { readonly kind: 'ready' }
   | { readonly kind: 'stats'; readonly id: number; readonly stats: ShardStats }
+  | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | { readonly kind: 'late'; readonly ticket: number; readonly code: number; readonly payload: string };

@@ -6,19 +6,24 @@ import {
   type ControlRequest,
   HIT,
   HIT_GZIP,
+  LARGE_PAYLOAD,
   LATE,
   OVERDUE,
   UNAVAILABLE,
   decodeU32,
 } from './protocol.ts';
 
-/** Who waits for one reply. `settle` is called exactly once, with a reply code of the protocol. */
+/** Who waits for one reply. */
 export interface Receiver {
-  settle(code: number, payload: string): void;
+  /**
+   * Called exactly once, with a reply code of the protocol.
+   * @param delivered to be called when nobody holds the payload any more; given with large ones only.
+   */
+  settle(code: number, payload: string, delivered?: () => void): void;
 }
 
 /** A receiver that has been answered already, because its deadline passed; the shard's reply is dropped. */
-const ANSWERED: Receiver = { settle: () => undefined };
+const ANSWERED: Receiver = { settle: (_code, _payload, delivered) => delivered?.() };
 
 interface PendingControl {
   readonly resolve: (reply: ControlReply | undefined) => void;
@@ -33,8 +38,6 @@ const FLUSH_CHARACTERS = 2 ** 18;
 export interface MailboxOptions {
   /** Requests in flight at the most. */
   readonly queueLimit: number;
-  /** Characters of requests in flight at the most, beyond the first request. */
-  readonly queueBytes: number;
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
@@ -51,14 +54,12 @@ export class ShardMailbox {
   private readonly port: MessagePort;
   private readonly receivers: Receiver[];
   private readonly sentAtMs: Float64Array;
-  private readonly sizes: Uint32Array;
   private readonly ringMask: number;
   /** Counts of requests ever sent and answered; their difference is in flight. */
   private sent = 0;
   private answered = 0;
   /** Up to here deadlines have been looked at. */
   private swept = 0;
-  private inFlightBytes = 0;
   private batch = '';
   private batchOpenedMs = 0;
   /** Count of requests that have left in batches. While they are not all answered the next batch gathers. */
@@ -67,15 +68,17 @@ export class ShardMailbox {
   private readonly controls = new Map<number, PendingControl>();
   private nextControlId = 1;
   private isClosed = false;
+  private lastHeardMs: number;
+  private pingedAtMs = Infinity;
   private readonly flushBound = (): void => this.flush();
 
   constructor(port: MessagePort, options: MailboxOptions) {
     this.port = port;
     this.options = options;
+    this.lastHeardMs = options.now();
     const ringSize = 2 ** Math.ceil(Math.log2(options.queueLimit));
     this.receivers = Array.from({ length: ringSize }, () => ANSWERED);
     this.sentAtMs = new Float64Array(ringSize);
-    this.sizes = new Uint32Array(ringSize);
     this.ringMask = ringSize - 1;
     port.on('message', (message: string | ControlReply) => {
       if (typeof message === 'string') this.receive(message);
@@ -87,12 +90,9 @@ export class ShardMailbox {
     return this.sent - this.answered + this.late.size;
   }
 
-  /** False when one more request of this size would cross a bound. */
-  hasRoom(characters: number): boolean {
-    return (
-      this.inFlight < this.options.queueLimit &&
-      (this.inFlightBytes === 0 || this.inFlightBytes + characters <= this.options.queueBytes)
-    );
+  /** False when as many requests are in flight as may be. */
+  get hasRoom(): boolean {
+    return this.inFlight < this.options.queueLimit;
   }
 
   /** Queues one encoded request. The caller has asked `hasRoom`. */
@@ -104,8 +104,6 @@ export class ShardMailbox {
     const place = this.sent & this.ringMask;
     this.receivers[place] = receiver;
     this.sentAtMs[place] = this.batchOpenedMs;
-    this.sizes[place] = request.length;
-    this.inFlightBytes += request.length;
     this.sent++;
     this.batch += request;
     if (this.batch.length >= FLUSH_CHARACTERS) this.flush();
@@ -113,16 +111,30 @@ export class ShardMailbox {
 
   /** @returns the shard's answer, or undefined when it gave none: it died, or its deadline passed. */
   control(
-    request: { readonly kind: 'stats' } | { readonly kind: 'shed'; readonly shedBytes: number },
+    request: { readonly kind: 'stats' | 'ping' } | { readonly kind: 'shed'; readonly shedBytes: number },
   ): Promise<ControlReply | undefined> {
     if (this.isClosed) return Promise.resolve(undefined);
     const id = this.nextControlId++;
     return new Promise((resolve) => {
-      const hasDeadline = request.kind === 'stats';
+      const hasDeadline = request.kind !== 'shed';
       this.controls.set(id, { resolve, sentAtMs: this.options.now(), hasDeadline });
       const message: ControlRequest = { ...request, id };
       this.port.postMessage(message);
     });
+  }
+
+  /**
+   * Asks the shard for a sign of life, unless it is being asked.
+   * @returns for how many milliseconds the shard has given none since it was asked.
+   */
+  heartbeat(): number {
+    const nowMs = this.options.now();
+    if (this.lastHeardMs >= this.pingedAtMs) this.pingedAtMs = Infinity;
+    if (this.pingedAtMs === Infinity) {
+      this.pingedAtMs = nowMs;
+      void this.control({ kind: 'ping' });
+    }
+    return nowMs - this.pingedAtMs;
   }
 
   /** Answers what has waited for longer than the deadline. */
@@ -172,18 +184,18 @@ export class ShardMailbox {
     const place = this.answered++ & this.ringMask;
     const receiver = this.receivers[place];
     this.receivers[place] = ANSWERED;
-    this.inFlightBytes -= this.sizes[place];
     return receiver;
   }
 
   private receive(replies: string): void {
+    this.lastHeardMs = this.options.now();
     let at = 0;
     while (at < replies.length) {
       assert(this.answered < this.sent, 'a shard answers no more than it was asked');
       const code = replies.charCodeAt(at++);
       if (code === HIT || code === HIT_GZIP) {
         const end = at + 4 + decodeU32(replies, at);
-        this.take().settle(code, replies.slice(at + 4, end));
+        this.settlePayload(this.take(), code, replies.slice(at + 4, end));
         at = end;
       } else if (code === CLEARED) {
         this.take().settle(code, String(decodeU32(replies, at)));
@@ -199,11 +211,24 @@ export class ShardMailbox {
     if (this.batch !== '' && this.answered === this.posted) setImmediate(this.flushBound);
   }
 
+  private settlePayload(receiver: Receiver, code: number, payload: string): void {
+    const characters = payload.length;
+    if (characters < LARGE_PAYLOAD) receiver.settle(code, payload);
+    else receiver.settle(code, payload, () => this.reportDelivered(characters));
+  }
+
+  private reportDelivered(characters: number): void {
+    if (this.isClosed) return;
+    const message: ControlRequest = { kind: 'delivered', characters };
+    this.port.postMessage(message);
+  }
+
   private receiveControl(message: ControlReply): void {
+    this.lastHeardMs = this.options.now();
     if (message.kind === 'late') {
       const waiting = this.late.get(message.ticket);
       this.late.delete(message.ticket);
-      waiting?.receiver.settle(message.code, message.payload);
+      this.settlePayload(waiting?.receiver ?? ANSWERED, message.code, message.payload);
     } else if (message.kind !== 'ready') {
       const control = this.controls.get(message.id);
       this.controls.delete(message.id);

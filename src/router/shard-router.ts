@@ -13,6 +13,11 @@ import {
 import type { Receiver } from '../mailbox/shard-mailbox.ts';
 import type { Shard, ShardState } from './shard.ts';
 
+/** Deadlines are looked at so many times before one has passed that none is missed by much. */
+const SWEEPS_PER_DEADLINE = 20;
+const LEAST_SWEEP_INTERVAL_MS = 5;
+const HEARTBEAT_INTERVAL_MS = 250;
+
 /** One shard's row in `/stats`. Counts are those of its present thread, but for restarts and rejections. */
 export interface ShardRow {
   readonly shard: number;
@@ -29,17 +34,25 @@ export class ShardRouter {
   readonly shards: readonly Shard[];
   private readonly seed: readonly [number, number];
   private readonly busyRejections: number[];
-  private readonly sweepTimer: NodeJS.Timeout;
+  private readonly timers: NodeJS.Timeout[];
 
-  /** @param deadlineMs how long a request may wait; looked at often enough to be kept. */
-  constructor(shards: readonly Shard[], seed: readonly [number, number], sweepIntervalMs: number) {
+  /** @param deadlineMs how long a request may wait for its shard. */
+  constructor(shards: readonly Shard[], seed: readonly [number, number], deadlineMs: number) {
     this.shards = shards;
     this.seed = seed;
     this.busyRejections = shards.map(() => 0);
-    this.sweepTimer = setInterval(() => {
-      for (const shard of shards) shard.mailbox?.sweepDeadlines();
-    }, sweepIntervalMs);
-    this.sweepTimer.unref();
+    this.timers = [
+      setInterval(
+        () => {
+          for (const shard of shards) shard.mailbox?.sweepDeadlines();
+        },
+        Math.max(LEAST_SWEEP_INTERVAL_MS, deadlineMs / SWEEPS_PER_DEADLINE),
+      ),
+      setInterval(() => {
+        for (const shard of shards) shard.checkHeartbeat();
+      }, HEARTBEAT_INTERVAL_MS),
+    ];
+    for (const timer of this.timers) timer.unref();
   }
 
   get(key: string, acceptsGzip: boolean, receiver: Receiver): void {
@@ -102,7 +115,7 @@ export class ShardRouter {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.sweepTimer);
+    for (const timer of this.timers) clearInterval(timer);
     await Promise.all(this.shards.map((shard) => shard.stop()));
   }
 
@@ -115,7 +128,7 @@ export class ShardRouter {
     const { mailbox } = shard;
     if (!mailbox) {
       receiver.settle(UNAVAILABLE, '');
-    } else if (!mailbox.hasRoom(request.length)) {
+    } else if (!mailbox.hasRoom) {
       this.busyRejections[shard.number]++;
       receiver.settle(BUSY, '');
     } else {

@@ -12,6 +12,8 @@ export interface ShardOptions {
   /** The worker thread's module. */
   readonly workerUrl: URL;
   readonly workerHeapMb: number;
+  /** A thread that gives no sign of life for longer is ended. */
+  readonly silenceLimitMs: number;
   /** Called when the thread has ended, before a new one starts: with what it held, memory and all, gone. */
   readonly onDeath: (shard: number, error: unknown) => void;
 }
@@ -33,6 +35,7 @@ export class Shard {
   private readonly options: ShardOptions;
   private pool: Piscina | undefined;
   private failedStarts = 0;
+  private wasSilent = false;
   private restartTimer: NodeJS.Timeout | undefined;
   private readonly whenUp: Promise<void>;
   private isUp: () => void = () => undefined;
@@ -63,6 +66,17 @@ export class Shard {
   /** Ends the thread as if it had crashed: a new one takes its place. */
   async kill(): Promise<void> {
     await Promise.all(this.pool?.threads.map((thread) => thread.terminate()) ?? []);
+  }
+
+  /** Ends a thread that has stopped to answer: stuck in a loop, it would never end by itself. */
+  checkHeartbeat(): void {
+    const { mailbox } = this;
+    if (!mailbox) return;
+    // This thread may have been the one that stood still: then the answers lie in the port already, and have
+    // been read by the time of the next look.
+    const isSilent = mailbox.heartbeat() > this.options.silenceLimitMs;
+    if (isSilent && this.wasSilent) void this.kill();
+    this.wasSilent = isSilent;
   }
 
   private launch(): void {

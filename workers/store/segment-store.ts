@@ -139,6 +139,11 @@ export class SegmentStore {
     return slot !== NO_SLOT && this.expiryOf(slot) <= this.options.now() ? NO_SLOT : slot;
   }
 
+  valueBytes(slot: number): number {
+    const address = this.slots.address(slot);
+    return this.blocks.words[blockOf(address)][wordOf(address) + 2];
+  }
+
   value(slot: number): string {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];
