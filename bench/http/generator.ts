@@ -1,11 +1,11 @@
 /** The process that makes the load. Of its own, so that what it uses is neither the server's nor the bench's. */
 import autocannon from 'autocannon';
 import { keyCountOf } from './data.ts';
-import { DIALECTS } from './dialects.ts';
+import { type DialectName, DIALECTS } from './dialects.ts';
 import type { Job, LoadJob, MeasureJob, Reply, Sample } from './measurement.ts';
 import { Recorder } from './recorder.ts';
-import { expectedStatuses, leastBodyBytes, putRequest, workloadRequests } from './requests.ts';
-import { workloadNamed } from './workloads.ts';
+import { expectedStatuses, bodyBounds, putRequest, workloadRequests } from './requests.ts';
+import { type Workload, workloadNamed } from './workloads.ts';
 
 const HOST = '127.0.0.1';
 const LOAD_CONNECTIONS = 64;
@@ -55,11 +55,15 @@ function fire(
 async function load(job: LoadJob): Promise<Sample> {
   const dialect = DIALECTS[job.dialect];
   const count = keyCountOf(job.dataSet, job.keyCount);
-  const recorder = new Recorder([dialect.statuses.stored], 0, false);
+  const recorder = new Recorder(
+    [dialect.statuses.stored],
+    { least: 0, most: Number.POSITIVE_INFINITY },
+    false,
+  );
   recorder.start([]);
   const options = { connections: Math.min(LOAD_CONNECTIONS, count), maxOverallRequests: count };
   let index = 0;
-  const nextRequest = (): Buffer => putRequest(job.dataSet, index++, dialect, `${HOST}:${job.port}`);
+  const nextRequest = (): Buffer => putRequest(job.dataSet, index++, dialect);
   const { ended } = fire(job.port, nextRequest, options, recorder);
   await ended;
   return recorder.stop([]);
@@ -68,14 +72,14 @@ async function load(job: LoadJob): Promise<Sample> {
 async function measure(job: MeasureJob): Promise<Sample> {
   const dialect = DIALECTS[job.dialect];
   const workload = workloadNamed(job.workload);
-  const requests = workloadRequests(workload, dialect, `${HOST}:${job.port}`, job.keyCount);
-  const recorder = new Recorder(
-    expectedStatuses(workload, dialect),
-    leastBodyBytes(workload),
-    job.withTimeline,
-  );
+  const recorder = new Recorder(expectedStatuses(workload, dialect), bodyBounds(workload), job.withTimeline);
   const { connections, pipelining } = workload;
-  const { instance, ended } = fire(job.port, inTurn(requests), { connections, pipelining }, recorder);
+  const { instance, ended } = fire(
+    job.port,
+    inTurn(requestsFor(job, workload)),
+    { connections, pipelining },
+    recorder,
+  );
   await sleep(job.settleSeconds);
   recorder.start(job.pids);
   await sleep(job.seconds);
@@ -84,6 +88,19 @@ async function measure(job: MeasureJob): Promise<Sample> {
   await ended;
   return sample;
 }
+
+/** Built once for all servers of a dialect, and kept only while their workload lasts. */
+function requestsFor({ dialect, keyCount }: MeasureJob, workload: Workload): Buffer[] {
+  if (built.workload !== workload.name) built = { workload: workload.name, byDialect: new Map() };
+  let requests = built.byDialect.get(dialect);
+  if (requests === undefined) {
+    requests = workloadRequests(workload, DIALECTS[dialect], keyCount);
+    built.byDialect.set(dialect, requests);
+  }
+  return requests;
+}
+
+let built = { workload: '', byDialect: new Map<DialectName, Buffer[]>() };
 
 function inTurn(requests: readonly Buffer[]): () => Buffer {
   let next = 0;

@@ -4,10 +4,15 @@ import type { Sample, Timeline } from './measurement.ts';
 
 export type OnAnswer = (status: number, latencyMs: number) => void;
 
+interface BodyBounds {
+  readonly least: number;
+  readonly most: number;
+}
+
 /** Counts the answers between `start` and `stop`, and what server and generator used meanwhile. */
 export class Recorder {
   readonly #statuses: Set<number>;
-  readonly #leastBytes: number;
+  readonly #bounds: BodyBounds;
   readonly #timeline: { atMs: number[]; latencyMicros: number[] } | undefined;
   // In µs, because autocannon's own is in whole ms: a single connection's answers take a fraction of one.
   readonly #latencies = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
@@ -17,9 +22,9 @@ export class Recorder {
   #requests = 0;
   #before = usage([]);
 
-  constructor(statuses: readonly number[], least: number, withTimeline: boolean) {
+  constructor(statuses: readonly number[], bounds: BodyBounds, withTimeline: boolean) {
     this.#statuses = new Set(statuses);
-    this.#leastBytes = least;
+    this.#bounds = bounds;
     this.#timeline = withTimeline ? { atMs: [], latencyMicros: [] } : undefined;
   }
 
@@ -37,7 +42,10 @@ export class Recorder {
 
   /** Follows `onAnswer`. @returns true, since it is counted here and autocannon need not. */
   readonly onBody = (length: number): true => {
-    if (this.#isOn && this.#isStatusRight && length < this.#leastBytes) this.#count('too short');
+    if (this.#isOn && this.#isStatusRight) {
+      if (length < this.#bounds.least) this.#count('too short');
+      else if (length > this.#bounds.most) this.#count('not compressed');
+    }
     return true;
   };
 
