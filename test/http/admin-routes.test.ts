@@ -1,0 +1,212 @@
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import packageJson from '../../package.json' with { type: 'json' };
+import { ERRORS, type ErrorCode } from '../../src/base/errors.ts';
+import { type Counts, expectError } from '../support/http-client.ts';
+import { type TestServer, startTestServer } from '../support/server.ts';
+
+const COUNT_NAMES: readonly (keyof Counts)[] = [
+  'entries',
+  'liveBytes',
+  'reservedBytes',
+  'hits',
+  'misses',
+  'puts',
+  'deletes',
+  'evicted',
+  'expired',
+  'shedOrders',
+  'shedEntries',
+  'shedBytes',
+  'restarts',
+  'inFlight',
+  'busyRejections',
+];
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startTestServer({ SHARDS: '3', MEMORY_LIMIT: '2gb' });
+});
+
+afterAll(() => server[Symbol.asyncDispose]());
+
+describe('GET /health', () => {
+  test('says that the process serves, and how each shard is', async () => {
+    const answer = await server.client.get('/health');
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.text)).toMatchObject({
+      status: 'OK',
+      shards: [0, 1, 2].map((shard) => ({ shard, state: 'up', restarts: 0 })),
+    });
+  });
+});
+
+describe('GET /ready', () => {
+  test('says OK when every shard is up', async () => {
+    const answer = await server.client.get('/ready');
+    expect([answer.status, answer.text]).toStrictEqual([200, '{"status":"OK"}']);
+  });
+});
+
+describe('GET /stats', () => {
+  test('has totals, a row per shard, memory, uptime, version and configuration', async () => {
+    const stats = await server.client.stats();
+    expect(stats).toMatchObject({
+      status: 'OK',
+      version: packageJson.version,
+      uptimeSeconds: expect.any(Number),
+      totals: expect.objectContaining(
+        Object.fromEntries(COUNT_NAMES.map((name) => [name, expect.any(Number)])),
+      ),
+      memory: {
+        limitBytes: 2 ** 31,
+        limitSource: 'MEMORY_LIMIT',
+        residentBytes: expect.any(Number),
+        usedBytes: expect.any(Number),
+        usedShare: expect.any(Number),
+        threshold: 0.7,
+        lastOrder: null,
+      },
+      configuration: { SHARDS: 3, MEMORY_LIMIT: 2 ** 31, MAX_KEY_LENGTH: 256, GZIP_THRESHOLD_BYTES: 1024 },
+    });
+    expect(stats.shards.map(({ shard, state }) => ({ shard, state }))).toStrictEqual(
+      [0, 1, 2].map((shard) => ({ shard, state: 'up' })),
+    );
+    for (const row of stats.shards)
+      for (const name of COUNT_NAMES) expect(row[name]).toEqual(expect.any(Number));
+    expect(stats.memory.residentBytes).toBeGreaterThan(2 ** 24);
+    expect(stats.memory.usedShare).toBeCloseTo(stats.memory.usedBytes / 2 ** 31, 6);
+  });
+
+  test('counts what was done, in the totals as in the rows', async () => {
+    const { client } = server;
+    const before = (await client.stats()).totals;
+    const keys = Array.from({ length: 30 }, (_, i) => `counted-${i}`);
+    for (const key of keys) await client.put(key, 'x'.repeat(100));
+    await client.put(keys[0], 'y');
+    for (const key of keys.slice(0, 20)) await client.get(`/cache/${key}`);
+    for (const key of ['none-1', 'none-2', 'none-3']) await client.get(`/cache/${key}`);
+    for (const key of [...keys.slice(25), 'none-1']) {
+      await client.call({ method: 'DELETE', path: `/cache/${key}` });
+    }
+    const { totals, shards } = await client.stats();
+    expect(totals.entries - before.entries).toBe(25);
+    expect(totals.puts - before.puts).toBe(31);
+    expect(totals.hits - before.hits).toBe(20);
+    expect(totals.misses - before.misses).toBe(3);
+    expect(totals.deletes - before.deletes).toBe(5);
+    expect(totals.liveBytes - before.liveBytes).toBeGreaterThan(24 * 100);
+    expect(totals.reservedBytes).toBeGreaterThanOrEqual(totals.liveBytes);
+    expect(totals.inFlight).toBe(0);
+    for (const name of COUNT_NAMES) {
+      expect([name, shards.reduce((sum, row) => sum + row[name], 0)]).toStrictEqual([name, totals[name]]);
+    }
+  });
+
+  test('counts what has expired', async () => {
+    const { client } = server;
+    const before = (await client.stats()).totals.expired;
+    await client.put('gone', 'v', 0.001);
+    await expect.poll(async () => (await client.stats()).totals.expired, { interval: 10 }).toBe(before + 1);
+  });
+
+  test('counts what a capacity has evicted', async () => {
+    await using small = await startTestServer({ SHARDS: '2', CAPACITY: '10' });
+    for (let i = 0; i < 25; i++) await small.client.put(`key-${i}`, 'v');
+    const { totals } = await small.client.stats();
+    expect([totals.entries, totals.evicted]).toStrictEqual([10, 15]);
+  });
+});
+
+interface OpenApiDocument {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}
+
+interface Operation {
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: object }>> };
+  readonly responses: Readonly<Record<string, object>>;
+}
+
+async function readDocument(): Promise<OpenApiDocument> {
+  const answer = await server.client.get('/openapi.json');
+  expect(answer.status).toBe(200);
+  expect(answer.headers['content-type']).toMatch(/^application\/json/);
+  return JSON.parse(answer.text) as OpenApiDocument;
+}
+
+describe('GET /openapi.json', () => {
+  test('is a valid OpenAPI 3.1 document', async () => {
+    const document = await readDocument();
+    const validator = new Validator();
+    const { valid, errors } = await validator.validate({ ...document });
+    expect({ valid, errors }).toMatchObject({ valid: true });
+    expect(validator.version).toBe('3.1');
+  });
+
+  test('describes every path and status of the API', async () => {
+    const { paths } = await readDocument();
+    const described = Object.entries(paths).flatMap(([path, operations]) =>
+      Object.entries(operations).map(([method, { responses }]) => [
+        `${method.toUpperCase()} ${path}`,
+        Object.keys(responses).join(' '),
+      ]),
+    );
+    expect(Object.fromEntries(described)).toMatchObject({
+      'PUT /cache': '201 400 413 415 500 503',
+      'DELETE /cache': '200 500 503',
+      'GET /cache/{key}': '200 400 404 500 503',
+      'DELETE /cache/{key}': '204 400 404 500 503',
+      'POST /put': '200 400 413 415 500 503',
+      'GET /get': '200 400 404 500 503',
+      'GET /health': '200',
+      'GET /ready': '200 503',
+      'GET /stats': '200',
+    });
+  });
+
+  test('is made from the schemas that validate', async () => {
+    const { paths } = await readDocument();
+    for (const operation of [paths['/cache']['put'], paths['/put']['post']]) {
+      expect(operation.requestBody!.content['application/json'].schema).toMatchObject({
+        type: 'object',
+        required: ['key', 'value'],
+        additionalProperties: false,
+        properties: {
+          key: { type: 'string', minLength: 1, maxLength: 256, pattern: expect.any(String) },
+          value: { type: 'string', maxLength: 2 ** 20, pattern: expect.any(String) },
+          ttl: { type: 'number', exclusiveMinimum: 0, maximum: 315_576_000 },
+        },
+      });
+    }
+  });
+
+  test('names every code that the cache paths may fail with', async () => {
+    const text = JSON.stringify(await readDocument());
+    const codes = (Object.keys(ERRORS) as ErrorCode[]).filter((code) =>
+      [400, 404, 413, 415, 500, 503].includes(ERRORS[code]),
+    );
+    for (const code of codes) expect(text).toContain(code);
+  });
+});
+
+describe('GET /docs', () => {
+  test('is a page, with all that it loads from here', async () => {
+    const page = await server.client.get('/docs');
+    expect(page.status).toBe(200);
+    expect(page.headers['content-type']).toMatch(/^text\/html/);
+    expect(page.text).toMatch(/<html/i);
+    const loaded = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url]) => url);
+    expect(loaded.length).toBeGreaterThan(1);
+    for (const url of loaded) {
+      const { pathname, host } = new URL(url, 'http://here/docs');
+      expect(host).toBe('here');
+      expect([pathname, (await server.client.get(pathname)).status]).toStrictEqual([pathname, 200]);
+    }
+  });
+
+  test('a path below it that is not there', async () => {
+    expectError(await server.client.get('/docs/nothing'), 404, 'CACHE_ERR_ROUTE_NOT_FOUND');
+  });
+});
