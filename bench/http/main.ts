@@ -26,7 +26,10 @@ async function main(options: Options): Promise<void> {
         const one = await prepare(peer, dataSetsOf(plan, peer), plan.keyCount, generator);
         prepared.push(one);
         servers.set(peer.name, one.loaded);
-        if (one.fault !== undefined) faults[peer.name] = one.fault;
+        if (one.fault !== undefined) {
+          faults[peer.name] = one.fault;
+          report(one.loaded.outputTail().trimEnd());
+        }
         report(`${peer.label}: ${one.fault ?? (peer.isConstant ? 'started' : 'loaded, answers checked')}`);
       } catch (error) {
         report(`${peer.label}: left out: ${String(error)}`);

@@ -75,7 +75,7 @@ function summaryTable(summaries: readonly Summary[], faults: Results['faults']):
     summaries.map((each) => [
       labelOf(each.peer) + faultNote(each, faults),
       Math.round(each.requestsPerSecond).toLocaleString('en-US'),
-      `${Math.round(each.spread * 100)} %`,
+      Number.isFinite(each.spread) ? `${Math.round(each.spread * 100)} %` : '–',
       millis(each.p50Micros),
       millis(each.p97_5Micros),
       millis(each.p99Micros),
@@ -89,7 +89,7 @@ function summaryTable(summaries: readonly Summary[], faults: Results['faults']):
 }
 
 function tenths(value: number): string {
-  return value.toFixed(1);
+  return Number.isFinite(value) ? value.toFixed(1) : '–';
 }
 
 function millis(micros: number): string {
@@ -99,7 +99,8 @@ function millis(micros: number): string {
 /** A server that answers wrongly is no measure of anything: shown, and said to be wrong. */
 function faultNote(summary: Summary, faults: Results['faults']): string {
   if (summary.errors > 0) {
-    return ` — disqualified: ${Number(((summary.errors / summary.requests) * 100).toPrecision(2))} % wrong answers`;
+    const share = Math.min(1, summary.errors / summary.requests);
+    return ` — disqualified: ${Number((share * 100).toPrecision(2))} % wrong or missing answers`;
   }
   const fault = faults[summary.peer];
   return fault === undefined ? '' : ` — disqualified: ${fault}`;

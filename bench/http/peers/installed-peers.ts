@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort, type ServerProcess, startProcess } from '../../lib/process.ts';
-import { answers, type Peer } from './peer.ts';
+import { answers, type Peer, type RunningPeer } from './peer.ts';
 
 const HOST = '127.0.0.1';
 /** Two of each kind of worker, as their own defaults would choose on a machine of two processors. */
@@ -120,7 +120,7 @@ export const FASTAPI: Peer = {
       ready: () => answers(`http://${HOST}:${port}/cache/probe`, 404),
       readyTimeoutMs: 30_000,
     });
-    return { port, pids: [server.pid], stop: () => server.stop() };
+    return { port, pids: [server.pid], stop: () => server.stop(), outputTail: () => server.stderrTail() };
   },
 };
 
@@ -181,15 +181,13 @@ async function startBeside(
   }
 }
 
-function together(
-  port: number,
-  processes: readonly ServerProcess[],
-): { port: number; pids: number[]; stop(): Promise<void> } {
+function together(port: number, processes: readonly ServerProcess[]): RunningPeer {
   return {
     port,
     pids: processes.map(({ pid }) => pid),
     stop: async () => {
       await Promise.all(processes.map((each) => each.stop()));
     },
+    outputTail: () => processes.map((each) => each.stderrTail()).join(''),
   };
 }

@@ -32,7 +32,7 @@ export function keyValueCache({ name, label, shards, root = ROOT, env = {} }: Ca
         env: { HOST, PORT: String(port), SHARDS: String(shards), NODE_ENV: 'production', ...env },
         ready: () => answers(`http://${HOST}:${port}/ready`, 200),
       });
-      return { port, pids: [server.pid], stop: () => server.stop() };
+      return { port, pids: [server.pid], stop: () => server.stop(), outputTail: () => server.stderrTail() };
     },
   };
 }
@@ -57,7 +57,7 @@ function script(
         env: { PORT: String(port), NODE_ENV: 'production' },
         ready: () => answers(`http://${HOST}:${port}/cache/probe`),
       });
-      return { port, pids: [server.pid], stop: () => server.stop() };
+      return { port, pids: [server.pid], stop: () => server.stop(), outputTail: () => server.stderrTail() };
     },
   };
 }

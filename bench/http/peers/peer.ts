@@ -25,6 +25,8 @@ export interface RunningPeer {
   /** First the one whose main thread is the event loop that serves. */
   readonly pids: readonly number[];
   stop(): Promise<void>;
+  /** Its last words, for when it answers wrongly. */
+  outputTail(): string;
 }
 
 /** A peer that is up, holds its data and answered as it should. */
