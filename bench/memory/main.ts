@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { Allocator } from '../store/child.ts';
 import { machineFacts } from '../store/machine.ts';
@@ -20,11 +20,14 @@ import { shed } from './shed-child.ts';
 import type { Sizes } from './value-sizes.ts';
 
 /**
- * `npm run bench:memory [-- --quick]`: resident bytes per entry beside other caches; how full our store's
+ * `npm run bench:memory [-- --quick] [-- --only footprints|replacements|sheds]`: resident bytes per entry beside other caches; how full our store's
  * blocks stay while content is replaced; and what one shed order gives back. Every measurement is a process of
- * its own, rounds are interleaved. A quick run shows that everything works; its figures are not kept.
+ * its own, rounds are interleaved. A quick run shows that everything works; its figures are not kept. With
+ * `--only`, the other parts are those of the last full run.
  */
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
+const { values: flags } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } },
+});
 const MIB = 2 ** 20;
 const scale = flags.quick
   ? { rounds: 1, entries: [200_000], contentBytes: 64 * MIB, turnovers: 2, heldBytes: 128 * MIB }
@@ -112,13 +115,23 @@ async function runShed(): Promise<ShedRow[]> {
   return rows;
 }
 
-for (const entries of scale.entries) footprints.push(...(await runFootprints(entries)));
+async function runAllFootprints(): Promise<FootprintRow[]> {
+  for (const entries of scale.entries) footprints.push(...(await runFootprints(entries)));
+  return footprints;
+}
+
+async function readLastReport(): Promise<MemoryReport> {
+  return JSON.parse(await readFile(new URL('memory.json', RESULTS), 'utf8'));
+}
+
+const last = flags.only === undefined ? undefined : await readLastReport();
+const isWanted = (part: string): boolean => last === undefined || flags.only === part;
 const report: MemoryReport = {
   machine: machineFacts(),
   scale,
-  footprints,
-  replacements: await runReplacements(),
-  sheds: await runShed(),
+  footprints: isWanted('footprints') ? await runAllFootprints() : last!.footprints,
+  replacements: isWanted('replacements') ? await runReplacements() : last!.replacements,
+  sheds: isWanted('sheds') ? await runShed() : last!.sheds,
 };
 const markdown = memoryMarkdown(report);
 process.stdout.write(markdown);

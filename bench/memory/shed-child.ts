@@ -21,11 +21,16 @@ export interface ShedResult {
   readonly orderedBytes: number;
   readonly shedBytes: number;
   readonly shedEntries: number;
-  /** Resident bytes fewer than before, one second after the order was given and at the end. */
+  /**
+   * Resident bytes fewer than before: one second after the order was given; when its slices had worked for one
+   * second, the thread's waiting for a processor left out; and at the end.
+   */
   readonly rssDropAfterSecondBytes: number;
+  readonly rssDropAfterOwnSecondBytes: number;
   readonly rssDropAtEndBytes: number;
   readonly reservedDropBytes: number;
   readonly totalMs: number;
+  readonly totalOwnMs: number;
   readonly slices: number;
   /** How many took more than 3 ms, waiting left out. */
   readonly slowSlices: number;
@@ -70,18 +75,21 @@ async function warmUp(sizes: Sizes): Promise<void> {
 async function runOrder(
   store: OurStore,
   orderedBytes: number,
-  betweenSlices: () => Promise<void>,
+  betweenSlices: (ownMs: number) => Promise<void>,
 ): Promise<{ slices: Slice[]; shedBytes: number; shedEntries: number }> {
   const order = new ShedOrder(store.segment, orderedBytes);
   const slices: Slice[] = [];
+  let totalOwnMs = 0;
   for (;;) {
     const waitedMs = processorWait.totalMs();
     const from = performance.now();
     const done = order.slice(SLICE_MS, () => performance.now());
     const ms = performance.now() - from;
-    slices.push({ ms, ownMs: Math.max(0, ms - (processorWait.totalMs() - waitedMs)) });
+    const ownMs = Math.max(0, ms - (processorWait.totalMs() - waitedMs));
+    slices.push({ ms, ownMs });
+    totalOwnMs += ownMs;
     if (done !== undefined) return { slices, shedBytes: done.shedBytes, shedEntries: done.shedEntries };
-    await betweenSlices();
+    await betweenSlices(totalOwnMs);
   }
 }
 
@@ -95,12 +103,13 @@ async function measure(job: ShedJob): Promise<ShedResult> {
   const orderedBytes = Math.floor(reservedBytes * SHED_FRACTION);
 
   const from = performance.now();
-  let rssAfterSecond: number | undefined;
-  const { slices, shedBytes, shedEntries } = await runOrder(store, orderedBytes, async () => {
+  let [rssAfterSecond, rssAfterOwnSecond]: (number | undefined)[] = [];
+  const { slices, shedBytes, shedEntries } = await runOrder(store, orderedBytes, async (ownMs) => {
     await nextTurn();
     if (rssAfterSecond === undefined && performance.now() - from >= SECOND_MS) {
       rssAfterSecond = process.memoryUsage.rss();
     }
+    if (rssAfterOwnSecond === undefined && ownMs >= SECOND_MS) rssAfterOwnSecond = process.memoryUsage.rss();
   });
   const totalMs = performance.now() - from;
   await delay(Math.max(0, SECOND_MS - totalMs));
@@ -113,9 +122,11 @@ async function measure(job: ShedJob): Promise<ShedResult> {
     shedBytes,
     shedEntries,
     rssDropAfterSecondBytes: rssBefore - (rssAfterSecond ?? rssAtEnd),
+    rssDropAfterOwnSecondBytes: rssBefore - (rssAfterOwnSecond ?? rssAtEnd),
     rssDropAtEndBytes: rssBefore - rssAtEnd,
     reservedDropBytes: reservedBytes - store.stats().reservedBytes,
     totalMs,
+    totalOwnMs: slices.reduce((sum, { ownMs }) => sum + ownMs, 0),
     slices: slices.length,
     slowSlices: slices.filter(({ ownMs }) => ownMs > SLOW_SLICE_MS).length,
     longestSlices: longest.slice(0, 10),

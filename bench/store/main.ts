@@ -12,16 +12,21 @@ import { IN_PROCESS_NAMES } from './subjects.ts';
 /**
  * `npm run bench:store [-- --quick]`: our store beside other caches, then by itself at full size, then under
  * crafted keys. Every measurement is a process of its own, rounds are interleaved. A quick run shows that
- * everything works; its figures are not kept.
+ * everything works; its figures are not kept. `--full-size-rounds` shortens what takes longest.
  */
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    'full-size-rounds': { type: 'string', default: '3' },
+  },
+});
 const scale = flags.quick
   ? { rounds: 1, entries: 100_000, latencyEntries: 1_000_000, latencyRounds: 1, craftedEntries: 100_000 }
   : {
       rounds: 3,
       entries: 1_000_000,
       latencyEntries: 10_000_000,
-      latencyRounds: 3,
+      latencyRounds: Number(flags['full-size-rounds']),
       craftedEntries: 1_000_000,
     };
 const RESULTS = new URL('../results/', import.meta.url);
