@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { readAccessFiles } from './config/access-files.ts';
 import { readSettings, settingsHelp } from './config/settings.ts';
 import { LimitTooSmallError, type RunningServer, startServer } from './server.ts';
 
@@ -15,14 +16,15 @@ export async function run(args: readonly string[]): Promise<void> {
     return;
   }
   const read = readSettings(process.env);
-  if (read.faults) {
-    for (const fault of read.faults) console.error(fault);
+  const access = read.faults ? read : readAccessFiles(read.settings);
+  if (read.faults || 'faults' in access) {
+    for (const fault of read.faults ?? ('faults' in access ? access.faults : [])) console.error(fault);
     process.exitCode = EXIT_CONFIGURATION;
     return;
   }
   const logger = pino({ level: read.settings.LOG_LEVEL });
   try {
-    const server = await startServer(read.settings, logger);
+    const server = await startServer(read.settings, logger, access);
     stopOnSignals(server);
   } catch (error) {
     console.error(startFailure(error));

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
 import { Ledger } from './base/ledger.ts';
 import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './base/segment-sizes.ts';
+import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, deriveLimits, deriveTrafficLimits } from './config/limits.ts';
 import type { Settings } from './config/settings.ts';
 import { createApp } from './http/app.ts';
@@ -18,6 +19,8 @@ const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 const WORKER_HEAP_MB = 192;
 const LEDGER_UNIT_BYTES = 4096;
 const LEAST_SILENCE_MS = 2000;
+
+const OPEN_ACCESS: AccessFiles = { authToken: undefined, tls: undefined };
 
 /** The memory limit leaves no room to keep what is promised. The message says what to change. */
 export class LimitTooSmallError extends Error {
@@ -37,7 +40,11 @@ export interface RunningServer {
  * Puts the parts together, from the ledger up, and listens.
  * @throws LimitTooSmallError; whatever `listen` fails with, such as EADDRINUSE.
  */
-export async function startServer(settings: Settings, logger: Logger): Promise<RunningServer> {
+export async function startServer(
+  settings: Settings,
+  logger: Logger,
+  access: AccessFiles = OPEN_ACCESS,
+): Promise<RunningServer> {
   const memoryLimit = findMemoryLimit(settings.MEMORY_LIMIT);
   const probe = (): number => usedBytes(memoryLimit, process.memoryUsage.rss());
 
@@ -68,6 +75,9 @@ export async function startServer(settings: Settings, logger: Logger): Promise<R
       maxKeyLength: settings.MAX_KEY_LENGTH,
       maxValueBytes: settings.MAX_VALUE_BYTES,
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
+      authToken: access.authToken,
+      rateLimit: settings.RATE_LIMIT,
+      tls: access.tls,
       bodyBudgetBytes: traffic.bodyBudgetBytes,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),

@@ -1,6 +1,6 @@
 import type { Ledger } from './base/ledger.ts';
 import type { Limits } from './config/limits.ts';
-import type { Settings } from './config/settings.ts';
+import { type Settings, publicSettings } from './config/settings.ts';
 import type { ShardRouter, ShardRow } from './router/shard-router.ts';
 import type { MemoryLimit } from './supervisor/memory-probe.ts';
 import type { Supervisor } from './supervisor/supervisor.ts';
@@ -52,7 +52,7 @@ export async function statsReport(sources: StatsSources): Promise<object> {
       lastDecision: supervisor.lastDecision.kind === 'wait' ? supervisor.lastDecision.reason : 'shed',
       lastOrder: lastOrder(supervisor),
     },
-    configuration: settings,
+    configuration: publicSettings(settings),
   };
 }
 

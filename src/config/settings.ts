@@ -117,6 +117,36 @@ const SETTINGS = {
     meaning: 'requests in flight to one shard before 503',
     schema: wholeText(1, 65_536),
   },
+  AUTH_TOKEN: {
+    fallback: '',
+    allowed: 'printable ASCII without spaces',
+    meaning: 'when set, every path but /health and /ready wants "Authorization: Bearer <token>"',
+    schema: z.string().regex(/^[\x21-\x7e]*$/),
+  },
+  AUTH_TOKEN_FILE: {
+    fallback: '',
+    allowed: 'a readable file',
+    meaning: 'file that holds the token instead',
+    schema: z.string(),
+  },
+  TLS_CERT_FILE: {
+    fallback: '',
+    allowed: 'a readable PEM file, together with TLS_KEY_FILE',
+    meaning: 'certificate chain; when set, the server speaks HTTPS',
+    schema: z.string(),
+  },
+  TLS_KEY_FILE: {
+    fallback: '',
+    allowed: 'a readable PEM file, together with TLS_CERT_FILE',
+    meaning: "the certificate's private key",
+    schema: z.string(),
+  },
+  RATE_LIMIT: {
+    fallback: '0',
+    allowed: '0 to 1000000000',
+    meaning: 'requests per second from one client address before 429; 0 for any number',
+    schema: wholeText(0, 1e9),
+  },
   LOG_LEVEL: {
     fallback: 'info',
     allowed: LOG_LEVELS.join(', '),
@@ -145,13 +175,23 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     const text = env[name]?.trim() || fallback;
     const parsed = schema.safeParse(text);
     if (parsed.success) values[name] = parsed.data;
-    else faults.push(`${name}: ${JSON.stringify(text)} is not allowed; allowed: ${allowed}`);
+    else faults.push(`${name}: ${shown(name, text)} is not allowed; allowed: ${allowed}`);
   }
   const settings = values as Settings;
   if (faults.length === 0 && settings.CAPACITY > 0 && settings.CAPACITY < settings.SHARDS) {
     faults.push(`CAPACITY: "${settings.CAPACITY}" is not allowed; allowed: ${SETTINGS.CAPACITY.allowed}`);
   }
   return faults.length > 0 ? { faults } : { settings };
+}
+
+/** A secret is not written out, not even a wrong one. */
+function shown(name: Name, text: string): string {
+  return name === 'AUTH_TOKEN' ? '(secret)' : JSON.stringify(text);
+}
+
+/** The settings as they may be shown to whoever may read the statistics. */
+export function publicSettings(settings: Settings): Settings {
+  return settings.AUTH_TOKEN === '' ? settings : { ...settings, AUTH_TOKEN: '(secret)' };
 }
 
 /** The table that `--help` prints. */

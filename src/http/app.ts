@@ -2,6 +2,7 @@ import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } f
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import { METHODS } from 'node:http';
 import type { ShardRouter } from '../router/shard-router.ts';
+import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
@@ -9,11 +10,13 @@ import { failureOf, handleClientError, sendFailure } from './error-replies.ts';
 import { admitBodies, parseJsonBodies } from './json-body.ts';
 import { type SchemaLimits, requestSchemas } from './schemas.ts';
 
-export interface AppOptions extends SchemaLimits {
+export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly router: ShardRouter;
   /** Told of errors that nobody foresaw. */
   readonly onUnexpectedError: (error: Error) => void;
   readonly version: string;
+  /** PEM texts; plain HTTP when absent. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly gzipThresholdBytes: number;
   /** Bytes of large request bodies that are held at once. */
   readonly bodyBudgetBytes: number;
@@ -22,8 +25,15 @@ export interface AppOptions extends SchemaLimits {
   readonly stats: () => Promise<object>;
 }
 
-/** The longest a request may take to arrive whole. */
+/**
+ * How long a client may take, in ms: to send its headers; to send a whole request; to let a connection rest
+ * in the middle of a request or a response; between two requests. Node looks at the first two now and then.
+ */
+const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+const STALLED_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+const TIMEOUT_CHECK_INTERVAL_MS = 2000;
 /** In JSON every character may be written as six: `\u0000`. */
 const LONGEST_ESCAPE = 6;
 const BODY_SLACK_BYTES = 4096;
@@ -41,11 +51,19 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     if (failure.code === 'CACHE_ERR_INTERNAL') options.onUnexpectedError(error);
     return sendFailure(reply, failure);
   };
-  const app = fastify({
+  const timeouts = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
+  };
+  const serverOptions = options.tls ? { https: { ...timeouts, ...options.tls } } : { http: timeouts };
+  const app: FastifyInstance = fastify({
     // Given a logger, Fastify makes a child of it and two listeners for every request.
     logger: false,
     bodyLimit,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: STALLED_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    ...serverOptions,
     // What was accepted is answered, and its connection then closed.
     return503OnClosing: false,
     clientErrorHandler: handleClientError,
@@ -63,6 +81,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     isShuttingDown = true;
     done();
   });
+  await registerAccess(app, options);
   await registerOpenApi(app, version);
   const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
   registerCacheRoutes(app, {

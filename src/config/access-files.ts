@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs';
+import type { Settings } from './settings.ts';
+
+/** What the settings that name files lead to. */
+export interface AccessFiles {
+  readonly authToken: string | undefined;
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+}
+
+/**
+ * Reads the token and the certificate.
+ * @returns them, or one line per fault, in the form of the settings' own.
+ */
+export function readAccessFiles(
+  settings: Settings,
+  readText: (path: string) => string = (path) => readFileSync(path, 'utf8'),
+): AccessFiles | { readonly faults: readonly string[] } {
+  const faults: string[] = [];
+  const read = (name: 'AUTH_TOKEN_FILE' | 'TLS_CERT_FILE' | 'TLS_KEY_FILE'): string | undefined => {
+    const path = settings[name];
+    if (path === '') return undefined;
+    try {
+      return readText(path);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      faults.push(`${name}: "${path}" is not allowed; it cannot be read: ${why}`);
+      return undefined;
+    }
+  };
+  const tokenFromFile = read('AUTH_TOKEN_FILE')?.trim();
+  const cert = read('TLS_CERT_FILE');
+  const key = read('TLS_KEY_FILE');
+  if (settings.AUTH_TOKEN !== '' && settings.AUTH_TOKEN_FILE !== '') {
+    faults.push('AUTH_TOKEN_FILE: is not allowed beside AUTH_TOKEN; allowed: one of the two');
+  }
+  if (tokenFromFile === '') faults.push(`AUTH_TOKEN_FILE: "${settings.AUTH_TOKEN_FILE}" is empty`);
+  if ((settings.TLS_CERT_FILE === '') !== (settings.TLS_KEY_FILE === '')) {
+    const missing = settings.TLS_CERT_FILE === '' ? 'TLS_CERT_FILE' : 'TLS_KEY_FILE';
+    faults.push(`${missing}: "" is not allowed; allowed: both TLS files, or none`);
+  }
+  if (faults.length > 0) return { faults };
+  return {
+    authToken: settings.AUTH_TOKEN || tokenFromFile,
+    tls: cert !== undefined && key !== undefined ? { cert, key } : undefined,
+  };
+}

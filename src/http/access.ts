@@ -1,0 +1,58 @@
+import bearerAuth from '@fastify/bearer-auth';
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance } from 'fastify';
+import { FailureError } from './error-replies.ts';
+
+export interface AccessOptions {
+  /** Wanted as `Authorization: Bearer …` by every path but the probes; none when absent. */
+  readonly authToken: string | undefined;
+  /** Requests per second and client address; 0 for any number. */
+  readonly rateLimit: number;
+}
+
+/** What an orchestrator asks must be answered whoever asks, however often. */
+const PROBES = new Set(['/health', '/ready']);
+
+const RATE_WINDOW_MS = 1000;
+/** Client addresses that are counted at once; the least recently seen is forgotten first. */
+const COUNTED_CLIENTS = 10_000;
+
+/** Who may ask, and how often. Adds no hook where nothing is configured. */
+export async function registerAccess(app: FastifyInstance, options: AccessOptions): Promise<void> {
+  const { authToken, rateLimit: most } = options;
+  if (most > 0) {
+    await app.register(rateLimit, {
+      max: most,
+      timeWindow: RATE_WINDOW_MS,
+      cache: COUNTED_CLIENTS,
+      allowList: (request) => PROBES.has(request.url),
+      errorResponseBuilder: () =>
+        new FailureError({
+          code: 'CACHE_ERR_RATE_LIMITED',
+          message: `More than ${most} requests per second came from this address.`,
+        }),
+    });
+  }
+  if (authToken === undefined) return;
+  // Compares in constant time.
+  await app.register(bearerAuth, { keys: new Set([authToken]), addHook: false });
+  app.addHook('onRequest', (request, reply, done) => {
+    if (PROBES.has(request.url)) {
+      done();
+      return;
+    }
+    app.verifyBearerAuth?.(request, reply, (error?: Error) => {
+      if (!error) {
+        done();
+        return;
+      }
+      void reply.header('www-authenticate', 'Bearer');
+      done(
+        new FailureError({
+          code: 'CACHE_ERR_UNAUTHORIZED',
+          message: 'This server wants "Authorization: Bearer <token>" with its token.',
+        }),
+      );
+    });
+  });
+}
