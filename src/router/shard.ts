@@ -92,18 +92,28 @@ export class Shard {
     });
     this.pool = pool;
     const { port1, port2 } = new MessageChannel();
-    const startTimer = setTimeout(() => void this.kill(), START_DEADLINE_MS);
+    let isOver = false;
+    const end = (error: unknown): void => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(startTimer);
+      port1.close();
+      this.die(pool, error);
+    };
+    const startTimer = setTimeout(() => end(new Error('the shard did not start in time')), START_DEADLINE_MS);
     port1.once('message', (message: ControlReply) => {
-      if (message.kind !== 'ready') return;
+      if (isOver || message.kind !== 'ready') return;
       clearTimeout(startTimer);
       this.becomeUp(port1);
     });
+    // A thread that dies with its task rejects it; one that dies before it has it raises `error`, or nothing.
+    pool.on('error', end);
+    pool.on('workerDestroy', () => setImmediate(end, new Error('the thread of the shard ended')));
     // Piscina derives the list's type from the last overload of `postMessage`, which is not the list's.
     const transferList = [port2] as never;
-    pool.run({ port: port2, start: options.start }, { transferList }).then(
-      () => this.die(pool, port1, startTimer, new Error('the shard ended its task')),
-      (error: unknown) => this.die(pool, port1, startTimer, error),
-    );
+    pool.run({ port: port2, start: options.start }, { transferList }).then(() => {
+      end(new Error('the shard ended its task'));
+    }, end);
   }
 
   private becomeUp(port: MessagePort): void {
@@ -114,16 +124,15 @@ export class Shard {
     this.isUp();
   }
 
-  private die(pool: Piscina, port: MessagePort, startTimer: NodeJS.Timeout, error: unknown): void {
-    clearTimeout(startTimer);
+  private die(pool: Piscina, error: unknown): void {
     if (this.state === 'stopped') return;
     if (this.state !== 'up') this.failedStarts++;
     this.state = 'restarting';
+    this.wasSilent = false;
     this.mailbox?.close();
     this.mailbox = undefined;
-    port.close();
     this.restarts++;
-    // The pool may have begun a thread of its own in the dead one's place.
+    // Ends the thread, if it still runs, and any that the pool may have begun in its place.
     void pool.destroy().then(() => {
       if (this.state === 'stopped') return;
       this.options.onDeath(this.number, error);
