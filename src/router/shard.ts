@@ -20,6 +20,8 @@ export interface ShardOptions {
 
 /** A thread that does not report ready in this time has failed to start. */
 const START_DEADLINE_MS = 5000;
+/** A shard that has never been up and fails this often will not come up. */
+const MOST_FIRST_STARTS = 3;
 
 /**
  * One shard as the main thread sees it: a Piscina pool of one thread with one task that never ends, and the
@@ -37,21 +39,20 @@ export class Shard {
   private failedStarts = 0;
   private wasSilent = false;
   private restartTimer: NodeJS.Timeout | undefined;
-  private readonly whenUp: Promise<void>;
-  private isUp: () => void = () => undefined;
+  private readonly firstStart = Promise.withResolvers<void>();
 
   constructor(options: ShardOptions) {
     this.options = options;
     this.number = options.start.shard;
-    this.whenUp = new Promise((resolve) => {
-      this.isUp = resolve;
-    });
   }
 
-  /** Starts the thread. @returns when it has first reported ready. */
+  /**
+   * Starts the thread. @returns when it has first reported ready.
+   * @throws what it last failed with, when it has failed to start a few times running.
+   */
   start(): Promise<void> {
     this.launch();
-    return this.whenUp;
+    return this.firstStart.promise;
   }
 
   /** Ends the thread, and answers whoever still waits for it. */
@@ -121,12 +122,14 @@ export class Shard {
     this.mailbox = new ShardMailbox(port, this.options.mailbox);
     this.failedStarts = 0;
     this.state = 'up';
-    this.isUp();
+    this.firstStart.resolve();
   }
 
   private die(pool: Piscina, error: unknown): void {
     if (this.state === 'stopped') return;
     if (this.state !== 'up') this.failedStarts++;
+    // Means nothing any more once the shard has been up.
+    if (this.failedStarts === MOST_FIRST_STARTS) this.firstStart.reject(error);
     this.state = 'restarting';
     this.wasSilent = false;
     this.mailbox?.close();
