@@ -38,13 +38,14 @@ async function loadAndCheck(
   keyCount: number,
   generator: LoadGenerator,
 ): Promise<string | undefined> {
+  const faults: string[] = [];
   for (const dataSet of dataSets) {
     const sample = await generator.run({ kind: 'load', port, dialect: peer.dialect, keyCount, dataSet });
-    if (errorCount(sample) > 0) return `while loading: ${JSON.stringify(sample.errors)}`;
+    if (errorCount(sample) > 0) faults.push(`while loading: ${JSON.stringify(sample.errors)}`);
     const wrong = await countWrong(peer, port, dataSet, keyCount);
-    if (wrong > 0) return `${wrong} of ${CHECKED_KEYS} keys read back wrong or not at all`;
+    if (wrong > 0) faults.push(`${wrong} of ${CHECKED_KEYS} keys read back wrong or not at all`);
   }
-  return undefined;
+  return faults[0];
 }
 
 async function countWrong(peer: Peer, port: number, dataSet: DataSetName, keyCount: number): Promise<number> {

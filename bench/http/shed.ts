@@ -55,7 +55,10 @@ export async function measureShedding(
     report('shed: filling with 1 GiB of 1 KiB values');
     for (const dataSet of ['gigabyte', 'small'] as const) {
       const loaded = await generator.run({ kind: 'load', dataSet, ...target });
-      if (errorCount(loaded) > 0) throw new Error(`not all PUTs succeeded: ${JSON.stringify(loaded.errors)}`);
+      const refused = errorCount(loaded);
+      if (refused > 0) report(`shed: ${refused} PUTs failed while filling: ${JSON.stringify(loaded.errors)}`);
+      // A few do not matter: what is missing is put afterwards.
+      if (refused > loaded.requests / 100) throw new Error('too many PUTs failed');
     }
     const measure = (seconds: number): ReturnType<LoadGenerator['run']> =>
       generator.run({
