@@ -1,0 +1,81 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { formatBytes } from '../../src/base/byte-size.ts';
+import { type Flood, floodServer, keysOfOneShard } from './flood.ts';
+import { MemoryGroup } from './memory-group.ts';
+
+/**
+ * The promise that the limit is never crossed, kept in a real container's memory: a control group of 256 MiB
+ * around the real server, which finds the limit by itself.
+ */
+const KIB = 2 ** 10;
+const MIB = 2 ** 20;
+const LIMIT_BYTES = 256 * MIB;
+const MOST_SHARE = 0.9;
+const IS_LONG = process.env['KVC_LONG'] === '1';
+const MIXED_BYTES = [10, 100, KIB, 16 * KIB, 100 * KIB, 200 * KIB, MIB];
+/** Mean of the above, to know how many make 2 GiB. */
+const MIXED_MEAN_BYTES = MIXED_BYTES.reduce((sum, bytes) => sum + bytes, 0) / MIXED_BYTES.length;
+
+const mixedBytes = (i: number): number => MIXED_BYTES[i % MIXED_BYTES.length];
+const totalBytes = IS_LONG ? 2048 * MIB : 512 * MIB;
+
+const FLOODS: Readonly<Record<string, Flood>> = {
+  '16 KiB': { requests: totalBytes / (16 * KIB), valueBytes: () => 16 * KIB },
+  '1 MiB': { requests: IS_LONG ? totalBytes / MIB : 1500, valueBytes: () => MIB },
+};
+
+const LONG_FLOODS: Readonly<Record<string, Flood>> = {
+  '100 bytes': { requests: 3_000_000, valueBytes: () => 100, depth: 32 },
+  'mixed sizes': { requests: Math.floor(totalBytes / MIXED_MEAN_BYTES), valueBytes: mixedBytes },
+  '16 KiB, each with a ttl of 1 s': {
+    requests: totalBytes / (16 * KIB),
+    valueBytes: () => 16 * KIB,
+    ttlSeconds: 1,
+  },
+  'mixed sizes, each with a ttl of 1 s': {
+    requests: Math.floor(totalBytes / MIXED_MEAN_BYTES),
+    valueBytes: mixedBytes,
+    ttlSeconds: 1,
+  },
+  '100 KiB, nearly all to one shard of four': {
+    requests: totalBytes / (100 * KIB),
+    valueBytes: () => 100 * KIB,
+    settings: { SHARDS: '4' },
+    findKeys: (pipe) => keysOfOneShard(pipe, 2000),
+  },
+};
+
+const probe = MemoryGroup.create(`kvc-probe-${process.pid}`, LIMIT_BYTES);
+const missing = typeof probe === 'string' ? probe : undefined;
+if (typeof probe !== 'string') probe.remove();
+if (missing !== undefined) console.warn(`skipped, the container's limit is not tested: ${missing}`);
+
+describe.skipIf(missing !== undefined)(
+  `in a container of ${formatBytes(LIMIT_BYTES)}${missing === undefined ? '' : ` (skipped: ${missing})`}`,
+  () => {
+    let group: MemoryGroup;
+
+    beforeEach(() => {
+      group = MemoryGroup.create(`kvc-test-${process.pid}`, LIMIT_BYTES) as MemoryGroup;
+    });
+    afterEach(() => group.remove());
+
+    test.each(Object.entries(IS_LONG ? { ...FLOODS, ...LONG_FLOODS } : FLOODS))(
+      'PUTs of many times its size all succeed: %s',
+      { timeout: IS_LONG ? 900_000 : 120_000 },
+      async (name, flood) => {
+        const report = await floodServer(group, flood);
+        console.log(
+          `${name}: ${JSON.stringify(report.statuses)}, peak ${formatBytes(report.peakUnreclaimableBytes)} charged, ` +
+            `${formatBytes(report.peakResidentBytes)} resident, ${report.reclaims} reclaims, ` +
+            `${report.found} of the newest ${report.asked} found`,
+        );
+        expect(report.oomKills).toBe(0);
+        expect(report.exit).toBe(0);
+        expect(report.statuses).toEqual({ 201: flood.requests });
+        expect(report.peakUnreclaimableBytes).toBeLessThan(LIMIT_BYTES * MOST_SHARE);
+        expect(report.found).toBe(report.asked);
+      },
+    );
+  },
+);
