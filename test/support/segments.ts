@@ -1,0 +1,58 @@
+import { Ledger } from '../../src/base/ledger.ts';
+import { guaranteeFor, mostEntryBytes } from '../../src/base/segment-sizes.ts';
+import { SegmentStore } from '../../workers/store/segment-store.ts';
+
+export const PAGE_BYTES = 4096;
+export const MIB = 2 ** 20;
+
+/** A clock that stands still until it is moved. */
+export class Clock {
+  ms = 1_700_000_000_000;
+  readonly now = (): number => this.ms;
+}
+
+export interface SegmentSetup {
+  readonly clock?: Clock;
+  readonly ceilingBytes?: number;
+  readonly shards?: number;
+  readonly capacity?: number;
+  readonly mostValueBytes?: number;
+  readonly seed?: readonly [number, number];
+}
+
+export interface Segments {
+  readonly clock: Clock;
+  readonly ledger: Ledger;
+  readonly stores: readonly SegmentStore[];
+}
+
+/** Segments on one ledger, each promised enough for the largest entry. */
+export function createSegments(setup: SegmentSetup = {}): Segments {
+  const clock = setup.clock ?? new Clock();
+  const shards = setup.shards ?? 1;
+  const guarantee = guaranteeFor(mostEntryBytes(256, setup.mostValueBytes ?? MIB));
+  const ledger = Ledger.create(shards, {
+    ceiling: setup.ceilingBytes ?? 2 ** 32,
+    guarantee,
+    unit: PAGE_BYTES,
+  });
+  const entryLedger =
+    setup.capacity === undefined
+      ? undefined
+      : Ledger.create(shards, { ceiling: setup.capacity, guarantee: 1, unit: 1 });
+  const stores = Array.from(
+    { length: shards },
+    (_, shard) =>
+      new SegmentStore({ shard, ledger, entryLedger, seed: setup.seed ?? [1, 2], now: clock.now }),
+  );
+  return { clock, ledger, stores };
+}
+
+export function createSegment(setup: SegmentSetup = {}): {
+  clock: Clock;
+  ledger: Ledger;
+  store: SegmentStore;
+} {
+  const { clock, ledger, stores } = createSegments(setup);
+  return { clock, ledger, store: stores[0] };
+}
