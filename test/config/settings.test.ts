@@ -15,6 +15,11 @@ const NAMES = [
   'GZIP_THRESHOLD_BYTES',
   'REQUEST_DEADLINE_MS',
   'SHARD_QUEUE_LIMIT',
+  'AUTH_TOKEN',
+  'AUTH_TOKEN_FILE',
+  'TLS_CERT_FILE',
+  'TLS_KEY_FILE',
+  'RATE_LIMIT',
   'LOG_LEVEL',
 ];
 
@@ -52,6 +57,11 @@ describe('readSettings', () => {
       GZIP_THRESHOLD_BYTES: 1024,
       REQUEST_DEADLINE_MS: 1000,
       SHARD_QUEUE_LIMIT: 4096,
+      AUTH_TOKEN: '',
+      AUTH_TOKEN_FILE: '',
+      TLS_CERT_FILE: '',
+      TLS_KEY_FILE: '',
+      RATE_LIMIT: 0,
       LOG_LEVEL: 'info',
     });
   });
@@ -77,6 +87,11 @@ describe('readSettings', () => {
       GZIP_THRESHOLD_BYTES: '0',
       REQUEST_DEADLINE_MS: '60000',
       SHARD_QUEUE_LIMIT: '1',
+      AUTH_TOKEN: 's3cret',
+      AUTH_TOKEN_FILE: '/run/token',
+      TLS_CERT_FILE: 'cert.pem',
+      TLS_KEY_FILE: 'key.pem',
+      RATE_LIMIT: '1000',
       LOG_LEVEL: 'silent',
     });
     expect(settings).toStrictEqual({
@@ -93,6 +108,11 @@ describe('readSettings', () => {
       GZIP_THRESHOLD_BYTES: 0,
       REQUEST_DEADLINE_MS: 60_000,
       SHARD_QUEUE_LIMIT: 1,
+      AUTH_TOKEN: 's3cret',
+      AUTH_TOKEN_FILE: '/run/token',
+      TLS_CERT_FILE: 'cert.pem',
+      TLS_KEY_FILE: 'key.pem',
+      RATE_LIMIT: 1000,
       LOG_LEVEL: 'silent',
     });
   });

@@ -1,0 +1,105 @@
+import { describe, expect, test } from 'vitest';
+import { ChildServer } from '../support/child-server.ts';
+import { HttpClient } from '../support/http-client.ts';
+import { Load } from '../support/load.ts';
+import { startTestServer } from '../support/server.ts';
+import { RawSocket, untilRefused } from '../support/raw-socket.ts';
+
+const EXIT_DEADLINE_MS = 5000;
+/** Well before the deadline at which whoever is left is left: nothing is left here. */
+const PROMPT_MS = 2500;
+const BODY = '{"key":"a","value":"1"}';
+const PUT_HEAD = `PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: ${BODY.length}\r\n`;
+
+describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
+  test('without load: exit code 0, at once', async () => {
+    const { child, port } = await ChildServer.listening();
+    const client = new HttpClient(port);
+    await client.get('/health');
+    const signalledMs = performance.now();
+    child.signal(signal);
+    expect(await child.exited).toStrictEqual({ code: 0, signal: null });
+    expect(performance.now() - signalledMs).toBeLessThan(PROMPT_MS);
+    expect(child.errors).toBe('');
+    client.close();
+  });
+
+  test('a request that was accepted is answered, then its connection closed', async () => {
+    const { child, port } = await ChildServer.listening();
+    const accepted = await RawSocket.open(port);
+    // The interim answer is the proof that the request has reached the server.
+    accepted.write(`${PUT_HEAD}expect: 100-continue\r\n\r\n`);
+    await accepted.until(/^HTTP\/1\.1 100 Continue\r\n\r\n/);
+    const begun = await RawSocket.open(port);
+    begun.write('GET /ready HTTP/1.1\r\nhost: test\r\n');
+    // On the same connection order, its bytes have been read when a later connection is answered.
+    await new HttpClient(port).get('/health');
+    const signalledMs = performance.now();
+    child.signal(signal);
+    await untilRefused(port);
+    begun.write('\r\n');
+    expect(await begun.ended()).toMatch(/^HTTP\/1\.1 503 [^]*connection: close[^]*"CACHE_ERR_NOT_READY"/i);
+    accepted.write(BODY);
+    expect(await accepted.ended()).toMatch(/HTTP\/1\.1 201 Created\r\n[^]*"status":"OK"/);
+    expect(await child.exited).toStrictEqual({ code: 0, signal: null });
+    expect(performance.now() - signalledMs).toBeLessThan(PROMPT_MS);
+  });
+});
+
+describe('closing under load', () => {
+  test('as many requests are answered as were accepted', async () => {
+    const server = await startTestServer();
+    let accepted = 0;
+    server.app.server.on('request', () => accepted++);
+    const load = new Load(server.port);
+    await load.until(3000);
+    await server[Symbol.asyncDispose]();
+    const connections = await load.ended();
+    expect(load.answered).toBe(accepted);
+    expect([...load.statuses].toSorted()).toStrictEqual(['200', '201']);
+    for (const { rest } of connections) expect(rest).toBe('');
+  });
+});
+
+describe('SIGTERM under load', () => {
+  test('no answer is broken or an error, exit code 0 within 5 s', async () => {
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '2' } });
+    const load = new Load(port);
+    await load.until(2000);
+    const signalledMs = performance.now();
+    child.signal('SIGTERM');
+    expect(await child.exited).toStrictEqual({ code: 0, signal: null });
+    const tookMs = performance.now() - signalledMs;
+    const connections = await load.ended();
+    console.log(`exit after ${Math.round(tookMs)} ms, ${load.answered} requests answered`);
+    expect(tookMs).toBeLessThan(EXIT_DEADLINE_MS);
+    expect([...load.statuses].toSorted()).toStrictEqual(['200', '201']);
+    for (const { rest } of connections) expect(rest).toBe('');
+  });
+
+  test('a client that never finishes its request does not hold up the end', async () => {
+    const { child, port } = await ChildServer.listening();
+    const stuck = await RawSocket.open(port);
+    stuck.write(`${PUT_HEAD}expect: 100-continue\r\n\r\n`);
+    await stuck.until(/100 Continue/);
+    const signalledMs = performance.now();
+    child.signal('SIGTERM');
+    expect(await child.exited).toStrictEqual({ code: 0, signal: null });
+    expect(performance.now() - signalledMs).toBeLessThan(EXIT_DEADLINE_MS);
+    stuck.close();
+  });
+
+  test('a second signal changes nothing', async () => {
+    const { child, port } = await ChildServer.listening();
+    const accepted = await RawSocket.open(port);
+    accepted.write(`${PUT_HEAD}expect: 100-continue\r\n\r\n`);
+    await accepted.until(/100 Continue/);
+    child.signal('SIGTERM');
+    await untilRefused(port);
+    child.signal('SIGTERM');
+    child.signal('SIGINT');
+    accepted.write(BODY);
+    expect(await accepted.ended()).toMatch(/HTTP\/1\.1 201/);
+    expect(await child.exited).toStrictEqual({ code: 0, signal: null });
+  });
+});

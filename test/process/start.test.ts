@@ -1,0 +1,80 @@
+import { type AddressInfo, createServer } from 'node:net';
+import { once } from 'node:events';
+import { describe, expect, test } from 'vitest';
+import { settingsHelp } from '../../src/config/settings.ts';
+import { ChildServer } from '../support/child-server.ts';
+import { HttpClient } from '../support/http-client.ts';
+
+describe('start', () => {
+  test('takes less than a second to the first answer', async () => {
+    const tookMs: number[] = [];
+    // The machine may be busy with something else: once is enough.
+    while (tookMs.length < 8 && (tookMs.at(-1) ?? Infinity) >= 1000) {
+      const { child, port } = await ChildServer.listening();
+      const client = new HttpClient(port);
+      expect((await client.get('/cache/none')).status).toBe(404);
+      tookMs.push(Math.round(performance.now() - child.startedMs));
+      expect((await client.get('/ready')).status).toBe(200);
+      client.close();
+      child.signal('SIGTERM');
+      expect(await child.exited).toStrictEqual({ code: 0, signal: null });
+      expect(child.errors).toBe('');
+    }
+    console.log(`start to first answer: ${tookMs.join(', ')} ms`);
+    expect(Math.min(...tookMs)).toBeLessThan(1000);
+  });
+
+  test('logs are JSON, one object per line, without a line per request', async () => {
+    const { child, port } = await ChildServer.listening();
+    const client = new HttpClient(port);
+    for (let i = 0; i < 20; i++) await client.get('/cache/none');
+    client.close();
+    child.signal('SIGTERM');
+    await child.exited;
+    const lines = child.output.trim().split('\n');
+    expect(lines.length).toBeLessThan(10);
+    for (const line of lines) expect(JSON.parse(line)).toMatchObject({ level: 30, msg: expect.any(String) });
+  });
+});
+
+describe('a start that fails', () => {
+  test('a port that is taken: a clear line, exit code 1', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const child = new ChildServer({ env: { PORT: String(port), LOG_LEVEL: 'silent' } });
+    expect(await child.exited).toStrictEqual({ code: 1, signal: null });
+    other.close();
+    expect(child.errors).toMatch(new RegExp(`^cannot start: .*address already in use.*${port}\\n$`));
+    expect(child.output).toBe('');
+  });
+
+  test('a memory limit that is too small: a clear line, exit code 78', async () => {
+    const child = new ChildServer({ env: { MEMORY_LIMIT: '64mb' } });
+    expect(await child.exited).toStrictEqual({ code: 78, signal: null });
+    expect(child.errors).toMatch(
+      /^MEMORY_LIMIT: the memory limit of 64 MiB is too small: .*raise MEMORY_LIMIT.*\n$/,
+    );
+  });
+
+  test('settings that are not allowed: one line for each, exit code 78', async () => {
+    const env = { PORT: '-1', SHARDS: 'many', MEMORY_THRESHOLD: '70%', LOG_LEVEL: 'loud' };
+    const child = new ChildServer({ env });
+    expect(await child.exited).toStrictEqual({ code: 78, signal: null });
+    expect(child.output).toBe('');
+    const lines = child.errors.trimEnd().split('\n');
+    expect(lines).toHaveLength(4);
+    for (const [n, [name, value]] of Object.entries(env).entries()) {
+      expect(lines[n]).toMatch(new RegExp(`^${name}: "${value}" is not allowed; allowed: .+$`));
+    }
+  });
+});
+
+describe('--help', () => {
+  test('prints every setting, and ends', async () => {
+    const child = new ChildServer({ args: ['--help'], env: { PORT: 'not even read' } });
+    expect(await child.exited).toStrictEqual({ code: 0, signal: null });
+    expect(child.output).toContain(settingsHelp());
+    expect(child.errors).toBe('');
+  });
+});

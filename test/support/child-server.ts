@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ChildOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+  /** The folder that has `src/main.ts`. */
+  readonly root?: string;
+}
+
+/** As long as the machine may be busy with something else. */
+const LISTEN_DEADLINE_MS = 15_000;
+
+/**
+ * The real server as a process of its own, with nothing of this one's environment but the search path. It is
+ * ended with the test that started it, however that one goes.
+ */
+export class ChildServer {
+  /** What it has written so far, to standard output and to standard error. */
+  output = '';
+  errors = '';
+  readonly startedMs = performance.now();
+  readonly exited: Promise<Exit>;
+  private readonly child: ChildProcess;
+
+  constructor({ env = {}, args = [], root = ROOT }: ChildOptions = {}) {
+    this.child = spawn(process.execPath, ['src/main.ts', ...args], {
+      cwd: root,
+      env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.output += text));
+    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
+    // `close` comes after `exit`, when both outputs have been read to their ends.
+    this.exited = new Promise((resolve, reject) => {
+      this.child.once('error', reject);
+      this.child.once('close', (code, signal) => resolve({ code, signal }));
+    });
+    onTestFinished(async () => {
+      this.child.kill('SIGKILL');
+      await this.exited;
+    });
+  }
+
+  /** Starts a server. @returns it, with its port, once it listens. */
+  static async listening(options: ChildOptions = {}): Promise<{ child: ChildServer; port: number }> {
+    const child = new ChildServer(options);
+    return { child, port: await child.port() };
+  }
+
+  /** The port, as soon as it has logged that it listens. */
+  port(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string): void => reject(new Error(`${why}: ${this.output}${this.errors}`));
+      const timer = setTimeout(() => fail('does not listen'), LISTEN_DEADLINE_MS);
+      const look = (): void => {
+        const port = /"address":"http:\/\/127\.0\.0\.1:(\d+)"/.exec(this.output)?.[1];
+        if (port === undefined) return;
+        clearTimeout(timer);
+        resolve(Number(port));
+      };
+      this.child.stdout!.on('data', look);
+      void this.exited.then(({ code }) => fail(`exit code ${code}`));
+    });
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.child.kill(name);
+  }
+}

@@ -1,0 +1,55 @@
+import { type Socket, connect } from 'node:net';
+import { once } from 'node:events';
+import { expect } from 'vitest';
+
+/** A TCP connection on which a test writes HTTP by hand. */
+export class RawSocket {
+  text = '';
+  isEnded = false;
+  readonly socket: Socket;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.setEncoding('latin1');
+    socket.on('data', (chunk: string) => (this.text += chunk));
+    socket.on('error', () => (this.isEnded = true));
+    socket.on('close', () => (this.isEnded = true));
+  }
+
+  static async open(port: number): Promise<RawSocket> {
+    const raw = new RawSocket(connect({ port, host: '127.0.0.1' }));
+    await once(raw.socket, 'connect');
+    return raw;
+  }
+
+  write(text: string): void {
+    this.socket.write(text, 'latin1');
+  }
+
+  /** Waits until what has come in matches. */
+  async until(pattern: RegExp): Promise<void> {
+    await expect.poll(() => this.text, { interval: 5, timeout: 5000 }).toMatch(pattern);
+  }
+
+  /** Waits until the other side has closed. @returns all that came in. */
+  async ended(): Promise<string> {
+    await expect.poll(() => this.isEnded, { interval: 5, timeout: 10_000 }).toBe(true);
+    return this.text;
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
+
+/** Waits until nobody listens on the port any more. */
+export async function untilRefused(port: number): Promise<void> {
+  const isRefused = (): Promise<boolean> =>
+    new Promise((resolve) => {
+      const socket = connect({ port, host: '127.0.0.1' });
+      socket.once('connect', () => resolve(false));
+      socket.once('error', () => resolve(true));
+      socket.once('connect', () => socket.destroy());
+    });
+  await expect.poll(isRefused, { interval: 5, timeout: 5000 }).toBe(true);
+}
