@@ -10,7 +10,7 @@ const AHEAD = 64;
 test.each([1, 2, 4])(
   '100,000 keys put, then 100,000 sequential gets: no miss, with %i shards',
   async (shards) => {
-    const { child, port } = await ChildServer.listening({ env: { SHARDS: String(shards) } });
+    const { port } = await ChildServer.listening({ env: { SHARDS: String(shards) } });
     const pipes = await Promise.all(Array.from({ length: CONNECTIONS }, () => HttpPipe.open(port)));
     const startedMs = performance.now();
 
