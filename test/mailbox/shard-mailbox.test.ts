@@ -1,0 +1,165 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  CLEARED,
+  HIT,
+  LATE,
+  MISS,
+  OVERDUE,
+  STORED,
+  UNAVAILABLE,
+  encodeClear,
+  encodeDelete,
+  encodeGet,
+  encodePut,
+  encodeU32,
+} from '../../src/mailbox/protocol.ts';
+import { FakeShard, Recorder } from '../support/fake-shard.ts';
+
+const DEADLINE_MS = 100;
+
+let shard: FakeShard;
+
+beforeEach(() => {
+  shard = new FakeShard({ queueLimit: 4, deadlineMs: DEADLINE_MS });
+});
+
+afterEach(() => shard.close());
+
+function send(request: string): Recorder {
+  const recorder = new Recorder();
+  shard.mailbox.send(request, recorder);
+  return recorder;
+}
+
+function reply(code: number, rest = ''): string {
+  return String.fromCharCode(code) + rest;
+}
+
+async function untilBatches(count: number): Promise<void> {
+  await expect.poll(() => shard.batches.length, { interval: 1 }).toBe(count);
+}
+
+async function untilSettled(...recorders: readonly Recorder[]): Promise<void> {
+  await expect.poll(() => recorders.every(({ settled }) => settled.length > 0), { interval: 1 }).toBe(true);
+}
+
+describe('ShardMailbox', () => {
+  test('requests of one turn cross as one message, in their order', async () => {
+    const requests = [encodePut('a', '1', 0), encodeGet('a', false), encodeDelete('a'), encodeClear()];
+    for (const request of requests) send(request);
+    await untilBatches(1);
+    expect(shard.batches).toStrictEqual([requests.join('')]);
+  });
+
+  test('replies reach their receivers in the order of the requests, however they are bundled', async () => {
+    const recorders = [1, 2, 3, 4].map(() => send(encodeGet('a', false)));
+    await untilBatches(1);
+    shard.reply(reply(HIT, `${encodeU32(4)}body`) + reply(MISS));
+    shard.reply(reply(STORED));
+    shard.reply(reply(CLEARED, encodeU32(7)));
+    await untilSettled(...recorders);
+    expect(recorders.map(({ settled }) => settled)).toStrictEqual([
+      [{ code: HIT, payload: 'body' }],
+      [{ code: MISS, payload: '' }],
+      [{ code: STORED, payload: '' }],
+      [{ code: CLEARED, payload: '7' }],
+    ]);
+    expect(shard.mailbox.inFlight).toBe(0);
+  });
+
+  test('a late answer reaches its receiver by its ticket, and does not hold up the others', async () => {
+    const [first, second] = [send(encodeGet('a', true)), send(encodeGet('b', true))];
+    await untilBatches(1);
+    shard.reply(reply(LATE, encodeU32(77)) + reply(MISS));
+    await untilSettled(second);
+    expect(first.settled).toStrictEqual([]);
+    expect(shard.mailbox.inFlight).toBe(1);
+    shard.reply({ kind: 'late', ticket: 77, code: HIT, payload: 'body' });
+    await untilSettled(first);
+    expect(first.settled).toStrictEqual([{ code: HIT, payload: 'body' }]);
+    expect(shard.mailbox.inFlight).toBe(0);
+  });
+
+  test('has room for as many requests as its limit, and again when they are answered', async () => {
+    const recorders = [1, 2, 3, 4].map(() => {
+      expect(shard.mailbox.hasRoom).toBe(true);
+      return send(encodeGet('a', false));
+    });
+    expect(shard.mailbox.hasRoom).toBe(false);
+    await untilBatches(1);
+    shard.reply(reply(MISS));
+    await untilSettled(recorders[0]);
+    expect(shard.mailbox.hasRoom).toBe(true);
+  });
+
+  test('what has waited for the deadline is told so, and what the shard says then is dropped', async () => {
+    const old = send(encodeGet('a', false));
+    await untilBatches(1);
+    shard.nowMs += DEADLINE_MS / 2;
+    const young = send(encodeGet('b', false));
+    shard.nowMs += DEADLINE_MS / 2 - 1;
+    shard.mailbox.sweepDeadlines();
+    expect(old.settled).toStrictEqual([]);
+    shard.nowMs += 1;
+    shard.mailbox.sweepDeadlines();
+    expect(old.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
+    expect(young.settled).toStrictEqual([]);
+    shard.reply(reply(HIT, `${encodeU32(1)}a`));
+    shard.reply(reply(HIT, `${encodeU32(1)}b`));
+    await untilSettled(young);
+    expect(old.settled).toHaveLength(1);
+    expect(young.settled).toStrictEqual([{ code: HIT, payload: 'b' }]);
+  });
+
+  test('a late answer has a deadline too', async () => {
+    const recorder = send(encodeGet('a', true));
+    await untilBatches(1);
+    shard.reply(reply(LATE, encodeU32(5)));
+    const barrier = shard.mailbox.control({ kind: 'stats' });
+    await expect.poll(() => shard.controls.length, { interval: 1 }).toBe(1);
+    shard.nowMs += DEADLINE_MS;
+    shard.mailbox.sweepDeadlines();
+    await barrier;
+    await untilSettled(recorder);
+    shard.reply({ kind: 'late', ticket: 5, code: HIT, payload: 'body' });
+    expect(recorder.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
+  });
+
+  test('the ring goes round many times without mixing answers up', async () => {
+    for (let round = 0; round < 50; round++) {
+      const recorders = Array.from({ length: 1 + (round % 4) }, () => send(encodeGet('a', false)));
+      await untilBatches(round + 1);
+      shard.reply(recorders.map((_, i) => reply(HIT, encodeU32(1) + i)).join(''));
+      await untilSettled(...recorders);
+      expect(recorders.map(({ settled }) => settled[0].payload)).toStrictEqual(
+        recorders.map((_, i) => String(i)),
+      );
+    }
+  });
+
+  test('closed, it tells everybody who waits, once', async () => {
+    const waiting = [send(encodeGet('a', true)), send(encodeGet('b', false))];
+    await untilBatches(1);
+    shard.reply(reply(LATE, encodeU32(1)));
+    const stats = shard.mailbox.control({ kind: 'stats' });
+    const shed = shard.mailbox.control({ kind: 'shed', shedBytes: 1 });
+    shard.mailbox.close();
+    shard.mailbox.close();
+    for (const { settled } of waiting) expect(settled).toStrictEqual([{ code: UNAVAILABLE, payload: '' }]);
+    expect(await Promise.all([stats, shed])).toStrictEqual([undefined, undefined]);
+    expect(await shard.mailbox.control({ kind: 'stats' })).toBeUndefined();
+  });
+
+  test('a shed order takes the time it takes, statistics have a deadline', async () => {
+    const stats = shard.mailbox.control({ kind: 'stats' });
+    const shed = shard.mailbox.control({ kind: 'shed', shedBytes: 5 });
+    await expect.poll(() => shard.controls.length, { interval: 1 }).toBe(2);
+    shard.nowMs += DEADLINE_MS * 100;
+    shard.mailbox.sweepDeadlines();
+    expect(await stats).toBeUndefined();
+    const result = { shedBytes: 5, shedEntries: 1, releasedBytes: 5, longestSliceMs: 1 };
+    const id = shard.idOfControl(1);
+    shard.reply({ kind: 'shed', id, result });
+    expect(await shed).toStrictEqual({ kind: 'shed', id, result });
+  });
+});

@@ -1,0 +1,47 @@
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { ControlReply, ControlRequest } from '../../src/mailbox/protocol.ts';
+import { type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
+
+/** A mailbox with a clock that stands still, and the far end of its port in the hands of a test. */
+export class FakeShard {
+  readonly mailbox: ShardMailbox;
+  readonly batches: string[] = [];
+  readonly controls: ControlRequest[] = [];
+  nowMs = 1000;
+  private readonly port: MessagePort;
+
+  constructor(options: { readonly queueLimit: number; readonly deadlineMs: number }) {
+    const { port1, port2 } = new MessageChannel();
+    this.port = port2;
+    this.mailbox = new ShardMailbox(port1, { ...options, now: () => this.nowMs });
+    port2.on('message', (message: string | ControlRequest) => {
+      if (typeof message === 'string') this.batches.push(message);
+      else this.controls.push(message);
+    });
+  }
+
+  reply(message: string | ControlReply): void {
+    this.port.postMessage(message);
+  }
+
+  /** The number under which a control message wants its answer. */
+  idOfControl(n: number): number {
+    const request = this.controls[n];
+    if (!('id' in request)) throw new Error(`a ${request.kind} message is not answered`);
+    return request.id;
+  }
+
+  close(): void {
+    this.mailbox.close();
+    this.port.close();
+  }
+}
+
+/** A receiver that keeps what it was told, to see that it is told once. */
+export class Recorder implements Receiver {
+  readonly settled: { readonly code: number; readonly payload: string }[] = [];
+
+  settle(code: number, payload: string): void {
+    this.settled.push({ code, payload });
+  }
+}
