@@ -15,7 +15,10 @@ import type { SlotTable } from './slot-table.ts';
 const WASTE_SHARE = 0.1;
 /** The open block's rest and one block's worth of holes are no reason to clean. */
 const WASTE_FLOOR_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
-/** A block with fewer holes than this is not worth the move. */
+/**
+ * A block with less than this in holes is not worth the move. The rest at its end is no hole: entries that
+ * do not fill a block leave as much of the next one, so moving them for its sake would never end.
+ */
 const LEAST_HOLE_BYTES = BLOCK_BYTES / 64;
 /** Up to here a loop over words is quicker than making two views for `set`. */
 const COPY_LOOP_BYTES = 512;
@@ -101,12 +104,13 @@ export class Cleaner {
   private emptiestBlock(): number {
     const { blocks } = this;
     let best = -1;
-    let bestLive = BLOCK_BYTES - LEAST_HOLE_BYTES;
+    let bestLive = BLOCK_BYTES;
     for (let block = 0; block < blocks.blocks; block++) {
-      if (!blocks.isInUse(block) || block === blocks.openBlock) continue;
-      if (blocks.live[block] < bestLive && blocks.capacity(block) === BLOCK_BYTES) {
+      if (block === blocks.openBlock || blocks.capacity(block) !== BLOCK_BYTES) continue;
+      const live = blocks.live[block];
+      if (live < bestLive && blocks.filled[block] - live >= LEAST_HOLE_BYTES) {
         best = block;
-        bestLive = blocks.live[block];
+        bestLive = live;
       }
     }
     return best;
