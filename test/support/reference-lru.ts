@@ -51,6 +51,11 @@ export class ReferenceLru {
     return entry.value;
   }
 
+  /** The value, without a use of it being counted. */
+  peek(key: string): string | undefined {
+    return this.isExpired(key) ? undefined : this.map.get(key)?.value;
+  }
+
   put(key: string, value: string, ttlMs: number): boolean {
     this.counters.puts++;
     if (this.map.has(key)) {

@@ -1,0 +1,213 @@
+import { type Arbitrary, constant, constantFrom, integer, oneof, record } from 'fast-check';
+import { assert } from '../../src/base/assert.ts';
+import type { Ledger } from '../../src/base/ledger.ts';
+import { BLOCK_CHARGE_BYTES, OWN_BLOCK_BYTES, blockChargeBytes } from '../../src/base/segment-sizes.ts';
+import { ShedOrder } from '../../workers/shed-order.ts';
+import { entryBytes } from '../../workers/store/entry-layout.ts';
+import type { SegmentStore } from '../../workers/store/segment-store.ts';
+import { ReferenceLru } from '../support/reference-lru.ts';
+import type { Clock } from '../support/segments.ts';
+
+export type Operation =
+  | { readonly kind: 'put'; readonly key: number; readonly bytes: number; readonly ttlMs: number }
+  | { readonly kind: 'get' | 'delete'; readonly key: number }
+  | { readonly kind: 'gzip'; readonly key: number; readonly bytes: number }
+  | { readonly kind: 'clear' }
+  | { readonly kind: 'advance'; readonly ms: number }
+  | { readonly kind: 'shed' | 'clean' | 'maintain'; readonly bytes: number };
+
+const KEYS = 64;
+const FILLER = 'Pack my box with five dozen liquor jugs. '.repeat(16_000);
+
+const key = integer({ min: 0, max: KEYS - 1 });
+/** Small ones, ones of which a dozen fill a block, and ones with a block of their own. */
+const valueBytes = oneof(
+  { weight: 8, arbitrary: integer({ min: 0, max: 200 }) },
+  { weight: 8, arbitrary: integer({ min: 10_000, max: OWN_BLOCK_BYTES - 100 }) },
+  { weight: 2, arbitrary: integer({ min: OWN_BLOCK_BYTES - 40, max: 250_000 }) },
+);
+const ttlMs = oneof(
+  { weight: 3, arbitrary: constant(0) },
+  { weight: 1, arbitrary: integer({ min: 1, max: 1000 }) },
+);
+const budget = constantFrom(8, 4096, 2 ** 15, 2 ** 20);
+
+export const operation: Arbitrary<Operation> = oneof(
+  {
+    weight: 30,
+    arbitrary: record({ kind: constant('put'), key, bytes: valueBytes, ttlMs } as const),
+  },
+  { weight: 20, arbitrary: record({ kind: constantFrom('get', 'delete'), key } as const) },
+  { weight: 8, arbitrary: record({ kind: constant('gzip'), key, bytes: valueBytes } as const) },
+  {
+    weight: 5,
+    arbitrary: record({ kind: constant('advance'), ms: integer({ min: 1, max: 300 }) } as const),
+  },
+  {
+    weight: 12,
+    arbitrary: record({ kind: constantFrom('clean', 'maintain'), bytes: budget } as const),
+  },
+  {
+    weight: 2,
+    arbitrary: record({
+      kind: constant('shed'),
+      bytes: integer({ min: 1, max: 500_000 }),
+    } as const),
+  },
+  { weight: 1, arbitrary: record({ kind: constant('clear') } as const) },
+);
+
+/**
+ * Drives a segment and the reference side by side, and compares them after each operation. The reference
+ * knows no bytes: it is told which entries the ceiling displaced, after it was seen that they were exactly
+ * the least recently used. What has expired may be gone from the segment or not; it is never to be seen.
+ */
+export class SegmentModel {
+  private readonly store: SegmentStore;
+  private readonly clock: Clock;
+  private readonly ledger: Ledger;
+  private readonly capacity: number;
+  private readonly reference: ReferenceLru;
+  private readonly gzips = new Map<string, string>();
+  private puts = 0;
+
+  constructor(subject: { store: SegmentStore; clock: Clock; ledger: Ledger }, capacity: number) {
+    this.store = subject.store;
+    this.clock = subject.clock;
+    this.ledger = subject.ledger;
+    this.capacity = capacity;
+    this.reference = new ReferenceLru(subject.clock.now);
+  }
+
+  run(op: Operation): void {
+    this.perform(op);
+    const { store, reference, ledger } = this;
+    reference.removeExpired();
+    assert(store.entries >= reference.entries, 'no entry is missing');
+    assert(store.entries <= this.capacity, 'the capacity is kept');
+    assert(ledger.totalHeld() <= ledger.ceiling, 'the ceiling is kept');
+    assert(store.counters.hits === reference.counters.hits, 'hits are counted');
+    assert(store.counters.misses === reference.counters.misses, 'misses are counted');
+    store.checkIntegrity();
+  }
+
+  /** Compares all that is there, and takes it out in the order in which it is to go. */
+  finish(): void {
+    const { store, reference } = this;
+    for (const name of reference.keys) this.checkEntry(name, store.peek(name));
+    for (const name of reference.keys) {
+      const shedBefore = store.counters.shed;
+      while (store.counters.shed === shedBefore) assert(store.removeLeastRecent('shed') > 0, 'there is one');
+      assert(store.peek(name) === 0, `${name} is the next to go`);
+    }
+    while (store.removeLeastRecent('shed') > 0);
+    assert(store.entries === 0, 'nothing else is there');
+    store.checkIntegrity();
+  }
+
+  private perform(op: Operation): void {
+    const { store, reference } = this;
+    switch (op.kind) {
+      case 'put':
+        this.put(`key-${op.key}`, op.bytes, op.ttlMs);
+        break;
+      case 'get': {
+        const name = `key-${op.key}`;
+        assert(store.get(name) === reference.get(name), `${name} has its value`);
+        break;
+      }
+      case 'delete': {
+        const name = `key-${op.key}`;
+        assert(store.delete(name) === reference.delete(name), `${name} is deleted if it was there`);
+        break;
+      }
+      case 'gzip':
+        this.attachGzip(`key-${op.key}`, op.bytes);
+        break;
+      case 'clear':
+        assert(store.clear() >= reference.clear(), 'all were cleared');
+        assert(store.entries === 0, 'none is left');
+        break;
+      case 'advance':
+        this.clock.ms += op.ms;
+        break;
+      case 'shed':
+        this.shed(op.bytes);
+        break;
+      case 'clean':
+        store.clean(op.bytes);
+        break;
+      case 'maintain':
+        store.maintain(op.bytes);
+        break;
+    }
+  }
+
+  private put(name: string, bytes: number, ttl: number): void {
+    const { store, reference, ledger } = this;
+    const start = this.puts++ % 997;
+    const value = FILLER.slice(start, start + bytes);
+    const charge =
+      entryBytes(name.length, bytes, ttl > 0, -1) >= OWN_BLOCK_BYTES
+        ? blockChargeBytes(entryBytes(name.length, bytes, ttl > 0, -1))
+        : BLOCK_CHARGE_BYTES;
+    const hadRoom = ledger.totalHeld() + charge <= ledger.ceiling && store.entries < this.capacity;
+    const evictedBefore = store.counters.evicted;
+    assert(store.put(name, value, ttl), 'a value in the guarantee is stored');
+    reference.put(name, value, ttl);
+    this.gzips.delete(name);
+    const gone = this.forgetDisplaced();
+    assert(store.counters.evicted - evictedBefore === gone, 'what was displaced is counted');
+    assert(gone === 0 || !hadRoom, 'nothing is displaced while there is room');
+    this.checkEntry(name, store.peek(name));
+  }
+
+  private shed(orderedBytes: number): void {
+    const { store, reference } = this;
+    const reservedBefore = store.reservedBytes;
+    const shedBefore = store.counters.shed;
+    const order = new ShedOrder(store, orderedBytes);
+    let ticks = 0;
+    let result = order.slice(1, () => ticks++);
+    while (!result) result = order.slice(1, () => ticks++);
+    assert(result.shedBytes >= orderedBytes || store.entries === 0, 'as much went as was ordered');
+    assert(
+      result.releasedBytes === Math.max(0, reservedBefore - store.reservedBytes),
+      'released is measured',
+    );
+    assert(this.forgetDisplaced() === store.counters.shed - shedBefore, 'what was shed is counted');
+    assert(store.entries > 0 || reference.entries === 0, 'none went that should stay');
+  }
+
+  private attachGzip(name: string, bytes: number): void {
+    const { store } = this;
+    const slot = store.peek(name);
+    if (slot === 0) return;
+    const start = bytes % 89;
+    const gzip = FILLER.slice(start, start + bytes);
+    store.attachGzip(slot, Buffer.from(gzip, 'latin1'));
+    assert(this.forgetDisplaced() === 0, 'a gzip form displaces nothing');
+    const kept = store.gzip(store.peek(name));
+    assert(kept === undefined || kept === gzip || kept === this.gzips.get(name), 'the gzip form is its own');
+    if (kept === undefined) this.gzips.delete(name);
+    else this.gzips.set(name, kept);
+  }
+
+  /** Tells the reference what is gone. @returns how many, of those that had not expired. */
+  private forgetDisplaced(): number {
+    const { store, reference } = this;
+    reference.removeExpired();
+    const { keys } = reference;
+    const gone = keys.findIndex((name) => store.peek(name) !== 0);
+    const count = gone < 0 ? keys.length : gone;
+    for (const name of keys.slice(count)) assert(store.peek(name) !== 0, `${name} went before its turn`);
+    for (let i = 0; i < count; i++) reference.removeLeastRecent('evicted');
+    return count;
+  }
+
+  private checkEntry(name: string, slot: number): void {
+    assert(slot !== 0, `${name} is there`);
+    assert(this.store.value(slot) === this.reference.peek(name), `${name} has its value`);
+    assert(this.store.gzip(slot) === this.gzips.get(name), `${name} has its gzip form`);
+  }
+}

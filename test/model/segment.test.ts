@@ -1,0 +1,121 @@
+import { type IProperty, array, assert, check, property } from 'fast-check';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { guaranteeFor, mostEntryBytes } from '../../src/base/segment-sizes.ts';
+import { BlockPool } from '../../workers/store/block-pool.ts';
+import { Cleaner } from '../../workers/store/cleaner.ts';
+import { HashIndex } from '../../workers/store/hash-index.ts';
+import { LruList } from '../../workers/store/lru-list.ts';
+import { SegmentStore } from '../../workers/store/segment-store.ts';
+import { printedSeed } from '../support/random.ts';
+import { MIB, createSegment } from '../support/segments.ts';
+import { type Operation, SegmentModel, operation } from './segment-model.ts';
+
+/** Between them, more than 200,000 operations. */
+const RUNS = 800;
+const CANARY_RUNS = 200;
+const MOST_OPERATIONS = 200;
+const MOST_VALUE_BYTES = 2 ** 18;
+const GUARANTEE_BYTES = guaranteeFor(mostEntryBytes(256, MOST_VALUE_BYTES));
+
+/** A segment of two to three blocks: nearly every other put displaces something. */
+const SETUPS = [
+  { name: 'at its guarantee', ceilingBytes: GUARANTEE_BYTES, capacity: 2 ** 20 },
+  { name: 'with a block to spare', ceilingBytes: GUARANTEE_BYTES + 1.5 * MIB, capacity: 2 ** 20 },
+  { name: 'with a capacity', ceilingBytes: GUARANTEE_BYTES + 4 * MIB, capacity: 20 },
+] as const;
+
+let performed = 0;
+
+function drive(setup: (typeof SETUPS)[number], operations: readonly Operation[]): void {
+  const subject = createSegment({ ...setup, mostValueBytes: MOST_VALUE_BYTES });
+  const model = new SegmentModel(subject, setup.capacity);
+  for (const op of operations) model.run(op);
+  performed += operations.length;
+  model.finish();
+  subject.store.clear();
+}
+
+function sameAsReference(setup: (typeof SETUPS)[number]): IProperty<[Operation[]]> {
+  const operations = array(operation, { minLength: 1, maxLength: MOST_OPERATIONS, size: 'max' });
+  return property(operations, (list) => drive(setup, list));
+}
+
+describe('the segment store does what the reference does', () => {
+  const seed = printedSeed('segment model');
+
+  test.each(SETUPS)('$name', { timeout: 120_000 }, (setup) => {
+    performed = 0;
+    assert(sameAsReference(setup), { seed, numRuns: RUNS });
+    console.log(`segment model, ${setup.name}: ${performed} operations`);
+    expect(performed).toBeGreaterThan(50_000);
+  });
+});
+
+/** Prototypes as they are inside, to break them. */
+interface Insides {
+  readonly bucketCount: number;
+  copy(...args: unknown[]): void;
+  grow(): void;
+  setHead(bucket: number, slot: number): void;
+}
+
+/** A method before it is replaced, to be called with `call`. */
+function originalOf<Prototype, Name extends keyof Prototype>(
+  prototype: Prototype,
+  name: Name,
+): Prototype[Name] {
+  return prototype[name];
+}
+
+function expectCaught(): void {
+  for (const setup of SETUPS) {
+    const details = check(sameAsReference(setup), { seed: 1, numRuns: CANARY_RUNS, endOnFailure: true });
+    if (details.failed) return;
+  }
+  expect.unreachable('no run has failed');
+}
+
+describe('the model catches', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  test('a get that forgets to be a use', () => {
+    vi.spyOn(LruList.prototype, 'touch').mockImplementation(() => undefined);
+    expectCaught();
+  });
+
+  test('a value that stays behind when its entry is moved', () => {
+    const insides = Cleaner.prototype as unknown as Insides;
+    vi.spyOn(insides, 'copy').mockImplementation(() => undefined);
+    expectCaught();
+  });
+
+  test('an entry that a split of its bucket loses', () => {
+    const insides = HashIndex.prototype as unknown as Insides;
+    const grow = originalOf(insides, 'grow');
+    vi.spyOn(insides, 'grow').mockImplementation(function lossy(this: Insides) {
+      grow.call(this);
+      this.setHead(this.bucketCount - 1, 0);
+    });
+    expectCaught();
+  });
+
+  test('a displacement of one entry too many', () => {
+    const removeLeastRecent = originalOf(SegmentStore.prototype, 'removeLeastRecent');
+    vi.spyOn(SegmentStore.prototype, 'removeLeastRecent').mockImplementation(function greedy(
+      this: SegmentStore,
+      reason,
+    ) {
+      return removeLeastRecent.call(this, reason) + removeLeastRecent.call(this, reason);
+    });
+    expectCaught();
+  });
+
+  test('a block that is released without being counted', () => {
+    const free = originalOf(BlockPool.prototype, 'free');
+    vi.spyOn(BlockPool.prototype, 'free').mockImplementation(function leaky(this: BlockPool, address, bytes) {
+      if (bytes > 50_000) this.liveBytes += 8;
+      free.call(this, address, bytes);
+    });
+    expectCaught();
+  });
+});
