@@ -1,3 +1,7 @@
+import { parseByteSize } from './base/byte-size.ts';
+import { heapFlags } from './config/limits.ts';
+import { findMemoryLimit } from './supervisor/memory-probe.ts';
+
 /**
  * The C library's `malloc` gives memory back to the system at once only for what it maps on its own, and
  * glibc moves that threshold up, to as much as 32 MiB, whenever such memory is freed: after the first shed
@@ -5,12 +9,25 @@
  * but glibc reads it only when a process begins. musl, and so Alpine, always behaves that way.
  */
 const ALLOCATOR_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: '131072' };
+/** Tells the process that it has begun anew. */
+const MARK = 'KEY_VALUE_CACHE_LAUNCHED';
 
-/** Begins this process anew, under the same id, with the allocator set up; does nothing when it is. */
-export function setUpAllocator(): void {
-  if (process.platform !== 'linux' || process.env['MALLOC_MMAP_THRESHOLD_'] !== undefined) return;
-  process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
-    ...process.env,
-    ...ALLOCATOR_ENVIRONMENT,
-  });
+/**
+ * Begins this process anew, under the same id, with the allocator and V8's heap set up for its memory limit:
+ * both are fixed when a process begins. Does nothing the second time.
+ */
+export function setUpMemory(): void {
+  if (process.env[MARK] === String(process.pid) || process.execve === undefined) return;
+  const setting = parseByteSize(process.env['MEMORY_LIMIT'] ?? '');
+  const flags = heapFlags(findMemoryLimit(setting).limitBytes);
+  // Flags that were given by hand come last, and so win.
+  process.execve(
+    process.execPath,
+    [process.execPath, ...flags, ...process.execArgv, ...process.argv.slice(1)],
+    {
+      ...ALLOCATOR_ENVIRONMENT,
+      ...process.env,
+      [MARK]: String(process.pid),
+    },
+  );
 }

@@ -1,5 +1,5 @@
-import { setUpAllocator } from './launch.ts';
+import { setUpMemory } from './launch.ts';
 
-setUpAllocator();
+setUpMemory();
 const { run } = await import('./run.ts');
 await run(process.argv.slice(2));

@@ -79,6 +79,7 @@ export async function startServer(
       rateLimit: settings.RATE_LIMIT,
       tls: access.tls,
       bodyBudgetBytes: traffic.bodyBudgetBytes,
+      collectEveryBytes: traffic.collectEveryBytes,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
     });

@@ -29,7 +29,11 @@ export interface TrafficLimits {
   readonly bodyBudgetBytes: number;
   /** Per shard. */
   readonly replyWindowBytes: number;
+  /** Large bodies and replies of this many bytes in all, and their garbage is collected. */
+  readonly collectEveryBytes: number;
 }
+
+const MOST_COLLECTION_BYTES = 4 * 2 ** 20;
 
 function headroomBytes(limitBytes: number, threshold: number): number {
   return Math.min((limitBytes * (1 - threshold)) / 3, MOST_HEADROOM_BYTES);
@@ -37,7 +41,26 @@ function headroomBytes(limitBytes: number, threshold: number): number {
 
 export function deriveTrafficLimits(limitBytes: number, threshold: number, shards: number): TrafficLimits {
   const bytes = Math.floor(headroomBytes(limitBytes, threshold) * TRAFFIC_SHARE);
-  return { bodyBudgetBytes: bytes, replyWindowBytes: Math.floor(bytes / shards) };
+  return {
+    bodyBudgetBytes: bytes,
+    replyWindowBytes: Math.floor(bytes / shards),
+    collectEveryBytes: Math.min(bytes, MOST_COLLECTION_BYTES),
+  };
+}
+
+const LARGE_LIMIT_BYTES = 2 * 2 ** 30;
+const LEAST_OLD_SPACE_MB = 64;
+
+/**
+ * How the main thread's heap is kept small where the limit is: V8 would let its young generation alone take
+ * 48 MiB, and its old one as much as the limit. Garbage collection must also be there to be called.
+ */
+export function heapFlags(limitBytes: number): string[] {
+  if (limitBytes >= LARGE_LIMIT_BYTES) return ['--expose-gc'];
+  const limitMb = limitBytes / 2 ** 20;
+  const semiSpaceMb = Math.max(1, Math.round(limitMb / 128));
+  const oldSpaceMb = Math.max(LEAST_OLD_SPACE_MB, Math.round(limitMb / 4));
+  return ['--expose-gc', `--max-semi-space-size=${semiSpaceMb}`, `--max-old-space-size=${oldSpaceMb}`];
 }
 
 export interface LimitInputs {

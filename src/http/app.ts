@@ -1,6 +1,7 @@
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import { METHODS } from 'node:http';
+import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
@@ -20,6 +21,7 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly gzipThresholdBytes: number;
   /** Bytes of large request bodies that are held at once. */
   readonly bodyBudgetBytes: number;
+  readonly collectEveryBytes: number;
   /** A body that has not been let in by then: 503. */
   readonly deadlineMs: number;
   readonly stats: () => Promise<object>;
@@ -45,6 +47,7 @@ const MAX_PATH_KEY_LENGTH = 2 ** 16;
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, version, stats } = options;
   const bodyLimit = (maxKeyLength + maxValueBytes) * LONGEST_ESCAPE + BODY_SLACK_BYTES;
+  const garbage = new GarbageMeter(options.collectEveryBytes, collectMinor);
   const budget = new ByteBudget(options.bodyBudgetBytes, options.deadlineMs, () => performance.now());
   const handleError = (error: FastifyError, reply: FastifyReply): FastifyReply => {
     const failure = failureOf(error);
@@ -88,7 +91,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     router,
     schemas,
     gzipThresholdBytes,
-    admitBody: admitBodies(bodyLimit, budget),
+    garbage,
+    admitBody: admitBodies(bodyLimit, budget, garbage),
   });
   const sweepTimer = setInterval(() => budget.sweep(), BUDGET_SWEEP_INTERVAL_MS);
   sweepTimer.unref();

@@ -2,13 +2,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandl
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { GzipNegotiation } from './accept-gzip.ts';
-import { DeleteExchange, GetExchange, PutExchange, writeFailure } from './exchanges.ts';
+import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
 import { type RequestSchemas, errorResponses, responseSchemas } from './schemas.ts';
 
-export interface CacheRouteOptions {
+export interface CacheRouteOptions extends GetOptions {
   readonly router: ShardRouter;
   readonly schemas: RequestSchemas;
-  readonly gzipThresholdBytes: number;
   /** Lets a body be read when there is room for it. */
   readonly admitBody: preParsingHookHandler;
 }
@@ -16,12 +15,12 @@ export interface CacheRouteOptions {
 /** Both families of paths: `/cache` and `/put`, `/get`. They are the same cache. */
 export function registerCacheRoutes(instance: FastifyInstance, options: CacheRouteOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const { router, schemas, gzipThresholdBytes, admitBody } = options;
+  const { router, schemas, admitBody } = options;
   const negotiation = new GzipNegotiation();
 
   function get(key: string, request: FastifyRequest, reply: FastifyReply): void {
     const acceptsGzip = negotiation.accepts(request.headers['accept-encoding']);
-    router.get(key, acceptsGzip, new GetExchange(reply, gzipThresholdBytes));
+    router.get(key, acceptsGzip, new GetExchange(reply, options));
   }
 
   function put(body: { key: string; value: string; ttl?: number | undefined }, exchange: PutExchange): void {

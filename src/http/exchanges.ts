@@ -12,6 +12,7 @@ import {
   TOO_LARGE,
   UNAVAILABLE,
 } from '../mailbox/protocol.ts';
+import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { Receiver } from '../mailbox/shard-mailbox.ts';
 
 /**
@@ -65,27 +66,39 @@ export function whenClosed(response: ServerResponse, callback: () => void): void
   else response.once('close', callback);
 }
 
+export interface GetOptions {
+  readonly gzipThresholdBytes: number;
+  /** Told of large replies that nobody holds any more. */
+  readonly garbage: GarbageMeter;
+}
+
 /** Waits for the answer to a GET. */
 export class GetExchange implements Receiver {
   private readonly response: ServerResponse;
-  private readonly gzipThresholdBytes: number;
+  private readonly options: GetOptions;
 
-  constructor(reply: FastifyReply, gzipThresholdBytes: number) {
+  constructor(reply: FastifyReply, options: GetOptions) {
     reply.hijack();
     this.response = reply.raw;
-    this.gzipThresholdBytes = gzipThresholdBytes;
+    this.options = options;
   }
 
   settle(code: number, payload: string, delivered?: () => void): void {
-    if (delivered) whenClosed(this.response, delivered);
+    if (delivered) {
+      whenClosed(this.response, () => {
+        delivered();
+        this.options.garbage.add(payload.length);
+      });
+    }
     if (code !== HIT && code !== HIT_GZIP) {
       writeFailure(this.response, code);
       return;
     }
+    const { gzipThresholdBytes } = this.options;
     const headers = ['content-type', JSON_TYPE, 'content-length', String(payload.length)];
     if (code === HIT_GZIP) {
       headers.push('content-encoding', 'gzip', 'vary', 'accept-encoding');
-    } else if (this.gzipThresholdBytes > 0 && payload.length > this.gzipThresholdBytes) {
+    } else if (gzipThresholdBytes > 0 && payload.length > gzipThresholdBytes) {
       headers.push('vary', 'accept-encoding');
     }
     this.response.writeHead(200, 'OK', headers);

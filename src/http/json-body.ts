@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage } from 'node:http';
+import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { type Failure, FailureError } from './error-replies.ts';
 import { whenClosed } from './exchanges.ts';
@@ -58,7 +59,7 @@ export function parseJsonBodies(app: FastifyInstance, limitBytes: number): void 
  * Lets a body be read only when there is room for it. A `preParsing` hook: until it is done nothing is read
  * beyond Node's own small buffer, and the client's system holds the rest back.
  */
-export function admitBodies(limitBytes: number, budget: ByteBudget) {
+export function admitBodies(limitBytes: number, budget: ByteBudget, garbage: GarbageMeter) {
   return (
     request: FastifyRequest,
     reply: FastifyReply,
@@ -78,7 +79,12 @@ export function admitBodies(limitBytes: number, budget: ByteBudget) {
     }
     const charge = budget.chargeFor(bytes);
     budget.acquire(charge, (isGranted) => {
-      if (isGranted) whenClosed(reply.raw, () => budget.release(charge));
+      if (isGranted) {
+        whenClosed(reply.raw, () => {
+          budget.release(charge);
+          garbage.add(bytes);
+        });
+      }
       done(isGranted ? undefined : new FailureError(BUSY));
     });
   };
