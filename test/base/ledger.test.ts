@@ -103,7 +103,7 @@ describe('Ledger between threads', () => {
         held: held.buffer,
         shard,
         seed: seed + shard,
-        rounds: 400_000,
+        rounds: 1_500_000,
       };
       return new Worker(new URL('../support/ledger-thread.ts', import.meta.url), { workerData });
     });

@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { RawSocket } from '../support/raw-socket.ts';
+import { type TestServer, startTestServer } from '../support/server.ts';
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startTestServer({ SHARDS: '1' });
+});
+
+afterAll(() => server[Symbol.asyncDispose]());
+
+/** What the server says to these bytes before it closes the connection. */
+async function answerTo(text: string): Promise<{ status: number; body: unknown }> {
+  const raw = await RawSocket.open(server.port);
+  raw.write(text);
+  const [head, body] = (await raw.ended()).split('\r\n\r\n');
+  expect(head).toMatch(/^content-type: application\/json/im);
+  expect(head).toMatch(new RegExp(`^content-length: ${body.length}$`, 'im'));
+  return { status: Number(head.slice(9, 12)), body: JSON.parse(body) };
+}
+
+test.each([
+  ['what is not HTTP', 'HELLO\r\n\r\n'],
+  ['a header that is none', 'GET /cache/a HTTP/1.1\r\nhost: test\r\nno colon\r\n\r\n'],
+  ['a content length that is none', 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-length: x\r\n\r\n'],
+])('%s is answered 400 in the shape of all errors', async (_what, text) => {
+  expect(await answerTo(text)).toStrictEqual({
+    status: 400,
+    body: { status: 'ERROR', code: 'CACHE_ERR_REQUEST_INVALID', message: expect.any(String) },
+  });
+});
+
+test('headers over 16 KiB are answered 431', async () => {
+  const text = `GET /cache/a HTTP/1.1\r\nhost: test\r\nx: ${'x'.repeat(2 ** 15)}\r\n\r\n`;
+  expect(await answerTo(text)).toMatchObject({ status: 431, body: { code: 'CACHE_ERR_HEADERS_TOO_LARGE' } });
+});
+
+test('pipelined requests are answered in their order', async () => {
+  const raw = await RawSocket.open(server.port);
+  const body = '{"key":"piped","value":"v"}';
+  const put = `PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+  const get = 'GET /cache/piped HTTP/1.1\r\nhost: test\r\n\r\n';
+  const remove = 'DELETE /cache/piped HTTP/1.1\r\nhost: test\r\n\r\n';
+  raw.write(put + get + remove + get.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n'));
+  const statuses = [...(await raw.ended()).matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+  expect(statuses).toStrictEqual(['201', '200', '204', '404']);
+});
+
+test('a client that goes away in the middle of a request harms nobody', async () => {
+  for (let i = 0; i < 20; i++) {
+    const raw = await RawSocket.open(server.port);
+    raw.write(
+      'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"key"',
+    );
+    raw.close();
+  }
+  expect((await server.client.put('after', 'v')).status).toBe(201);
+  expect((await server.client.stats()).totals.inFlight).toBe(0);
+});
