@@ -1,0 +1,106 @@
+import { describe, expect, test } from 'vitest';
+import {
+  BLOCK_CHARGE_BYTES,
+  EMPTY_SEGMENT_BYTES,
+  INDEX_CHUNK_BYTES,
+  SLOT_CHUNK_BYTES,
+} from '../../src/base/segment-sizes.ts';
+import { ShedOrder } from '../../workers/shed-order.ts';
+import { MIB, createSegment, createSegments } from '../support/segments.ts';
+
+const KIB = 2 ** 10;
+const value = (bytes: number): string => 'v'.repeat(bytes);
+
+describe('two segments on one ledger', () => {
+  test.each([100, 10 * KIB, 200 * KIB, MIB])(
+    'a flood of %i bytes each displaces its own oldest, and the ceiling holds after every put',
+    (bytes) => {
+      const { ledger, stores } = createSegments({ shards: 2, ceilingBytes: 24 * MIB });
+      const [busy, quiet] = stores;
+      for (let i = 0; i < 10; i++) quiet.put(`quiet-${i}`, value(KIB), 0);
+      const puts = (4 * ledger.ceiling) / Math.max(bytes, 2 * KIB);
+      for (let i = 0; i < puts; i++) {
+        busy.put(`busy-${i}`, value(bytes), 0);
+        if (ledger.totalHeld() > ledger.ceiling) expect.unreachable('the ceiling is crossed');
+      }
+      expect(quiet.entries).toBe(10);
+      expect(quiet.counters.evicted).toBe(0);
+      if (bytes > 100) expect(busy.counters.evicted).toBeGreaterThan(0);
+      for (let i = Math.ceil(puts) - busy.entries; i < puts; i++) {
+        if (busy.peek(`busy-${i}`) === 0) expect.unreachable(`busy-${i} went before older ones`);
+      }
+      for (const store of stores) store.checkIntegrity();
+    },
+  );
+
+  test('the other can always reach its guarantee', () => {
+    const { ledger, stores } = createSegments({ shards: 2, ceilingBytes: 24 * MIB });
+    const [busy, quiet] = stores;
+    for (let i = 0; i < 5000; i++) busy.put(`busy-${i}`, value(10 * KIB), 0);
+    expect(quiet.put('largest', value(MIB), 0)).toBe(true);
+    expect(quiet.get('largest')?.length).toBe(MIB);
+    for (let i = 0; i < 50; i++) quiet.put(`small-${i}`, value(10 * KIB), 0);
+    expect(ledger.held(1)).toBeGreaterThan(ledger.guarantee - BLOCK_CHARGE_BYTES);
+    expect(ledger.totalHeld()).toBeLessThanOrEqual(ledger.ceiling);
+  });
+});
+
+test('a value over the guarantee is refused before anything is displaced', () => {
+  const { store, ledger } = createSegment({ ceilingBytes: 8 * MIB });
+  for (let i = 0; i < 100; i++) store.put(`key-${i}`, value(10 * KIB), 0);
+  const heldBefore = ledger.totalHeld();
+  expect(store.put('key-5', value(MIB + 4 * KIB), 0)).toBe(false);
+  expect(store.get('key-5')?.length).toBe(10 * KIB);
+  expect([store.entries, store.counters.evicted, store.counters.puts]).toEqual([100, 0, 100]);
+  expect(ledger.totalHeld()).toBe(heldBefore);
+});
+
+test('clear gives back everything above an empty segment', () => {
+  const { store, ledger } = createSegment();
+  expect(ledger.totalHeld()).toBe(EMPTY_SEGMENT_BYTES);
+  for (let i = 0; i < 100_000; i++) store.put(`key-${i}`, value(100), 0);
+  for (let i = 0; i < 10; i++) store.put(`large-${i}`, value(MIB), 0);
+  expect(ledger.totalHeld()).toBeGreaterThan(20 * MIB);
+  store.clear();
+  expect(ledger.totalHeld()).toBe(EMPTY_SEGMENT_BYTES);
+  expect(store.reservedBytes).toBe(SLOT_CHUNK_BYTES + INDEX_CHUNK_BYTES);
+  store.checkIntegrity();
+});
+
+test.each([100, 5 * KIB, 120 * KIB, 300 * KIB])(
+  'an order brings down what is reserved by as much, less one block: values of %i bytes',
+  (bytes) => {
+    const { store } = createSegment();
+    const puts = Math.ceil((60 * MIB) / (bytes + 60));
+    for (let i = 0; i < puts; i++) store.put(`key-${i}`, value(bytes), 0);
+    // The cold end lies scattered over all blocks.
+    for (let i = 0; i < puts; i++) if (i % 3 === 0) store.get(`key-${i}`);
+    for (const share of [0.1, 0.3]) {
+      const reservedBefore = store.reservedBytes;
+      const orderedBytes = Math.floor(reservedBefore * share);
+      const order = new ShedOrder(store, orderedBytes);
+      let ticks = 0;
+      while (!order.slice(1, () => ticks++));
+      expect(reservedBefore - store.reservedBytes).toBeGreaterThanOrEqual(orderedBytes - BLOCK_CHARGE_BYTES);
+      store.checkIntegrity();
+    }
+  },
+);
+
+test('chunks of slots and of the index are given back when a segment shrinks', () => {
+  const { store } = createSegment();
+  for (let i = 0; i < 120_000; i++) store.put(`key-${i}`, '', 0);
+  const grownBytes = store.reservedBytes;
+  for (let i = 0; i < 119_000; i++) {
+    store.delete(`key-${(i * 7919) % 120_000}`);
+    if (i % 1000 === 0) while (store.maintain(2 ** 20));
+  }
+  while (store.maintain(2 ** 20));
+  expect(store.entries).toBe(1000);
+  expect(grownBytes).toBeGreaterThan(7 * SLOT_CHUNK_BYTES + 2 * INDEX_CHUNK_BYTES);
+  // A chunk and a half of slots may stand empty, half a chunk of the index.
+  expect(store.reservedBytes).toBeLessThanOrEqual(
+    2 * SLOT_CHUNK_BYTES + 2 * INDEX_CHUNK_BYTES + 2.5 * BLOCK_CHARGE_BYTES,
+  );
+  store.checkIntegrity();
+});
