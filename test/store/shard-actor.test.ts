@@ -1,0 +1,229 @@
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import {
+  CLEARED,
+  type ControlReply,
+  DELETED,
+  HIT,
+  HIT_GZIP,
+  LATE,
+  MISS,
+  STORED,
+  TOO_LARGE,
+  decodeU32,
+  encodeClear,
+  encodeDelete,
+  encodeGet,
+  encodePut,
+} from '../../src/mailbox/protocol.ts';
+import { ShardActor } from '../../workers/shard-actor.ts';
+import { MIB, createSegment } from '../support/segments.ts';
+
+type Late = Extract<ControlReply, { kind: 'late' }>;
+
+interface Reply {
+  readonly code: number;
+  /** The payload of a hit, else the number that came with the code. */
+  readonly body: string | number;
+}
+
+const LONG = 'compressible '.repeat(10_000);
+
+function createActor() {
+  const subject = createSegment();
+  const batches: string[] = [];
+  const controls: ControlReply[] = [];
+  const deferred: (() => void)[] = [];
+  const lateWaiters: ((late: Late) => void)[] = [];
+  let ms = 0;
+  const actor = new ShardActor({
+    store: subject.store,
+    post: (message) => {
+      if (typeof message === 'string') batches.push(message);
+      else if (message.kind === 'late') lateWaiters.shift()!(message);
+      else controls.push(message);
+    },
+    gzipThresholdBytes: 1024,
+    replyWindow: 64 * MIB,
+    deadlineMs: 1000,
+    nowMs: () => ms++,
+    defer: (task) => void deferred.push(task),
+  });
+  return {
+    ...subject,
+    actor,
+    controls,
+    deferred,
+    /** Sends one batch. @returns all replies to it. */
+    ask: (...requests: readonly string[]): Reply[] => {
+      actor.handleBatch(requests.join(''));
+      return parse(batches.splice(0).join(''));
+    },
+    nextLate: (): Promise<Late> =>
+      new Promise((resolve) => {
+        lateWaiters.push(resolve);
+      }),
+  };
+}
+
+function parse(text: string): Reply[] {
+  const replies: Reply[] = [];
+  for (let at = 0; at < text.length;) {
+    const code = text.charCodeAt(at++);
+    if (code === HIT || code === HIT_GZIP) {
+      const end = at + 4 + decodeU32(text, at);
+      replies.push({ code, body: text.slice(at + 4, end) });
+      at = end;
+    } else if (code === CLEARED || code === LATE) {
+      replies.push({ code, body: decodeU32(text, at) });
+      at += 4;
+    } else {
+      replies.push({ code, body: '' });
+    }
+  }
+  return replies;
+}
+
+function valueIn(body: string): string {
+  return (JSON.parse(body) as { value: string }).value;
+}
+
+function gunzip(body: string): string {
+  return gunzipSync(Buffer.from(body, 'latin1')).toString('latin1');
+}
+
+describe('a batch', () => {
+  test('is answered in the order of its requests', () => {
+    const { ask } = createActor();
+    const replies = ask(
+      encodeGet('a', false),
+      encodePut('a', 'x"\n\u0000', 0),
+      encodeGet('a', false),
+      encodePut('b', '', 5000),
+      encodeDelete('b'),
+      encodeDelete('b'),
+      encodePut('big', 'x'.repeat(MIB + 4096), 0),
+      encodeClear(),
+      encodeGet('a', false),
+    );
+    expect(replies.map(({ code }) => code)).toEqual([
+      MISS,
+      STORED,
+      HIT,
+      STORED,
+      DELETED,
+      MISS,
+      TOO_LARGE,
+      CLEARED,
+      MISS,
+    ]);
+    expect(JSON.parse(replies[2].body as string)).toEqual({ status: 'OK', key: 'a', value: 'x"\n\u0000' });
+    expect(replies[7].body).toBe(1);
+  });
+
+  test('carries a ttl to the store', () => {
+    const { ask, clock } = createActor();
+    const tenYearsMs = 315_360_000_000;
+    ask(encodePut('a', 'v', 1500), encodePut('b', 'v', tenYearsMs));
+    clock.ms += 1500;
+    expect(ask(encodeGet('a', false), encodeGet('b', false)).map(({ code }) => code)).toEqual([MISS, HIT]);
+    clock.ms += tenYearsMs - 1500;
+    expect(ask(encodeGet('b', false))[0].code).toBe(MISS);
+  });
+});
+
+describe('compression', () => {
+  test('of a short body is done at once, kept, charged, and gone with the entry', () => {
+    const { ask, store } = createActor();
+    ask(encodePut('a', LONG.slice(0, 5000), 0));
+    const plainBytes = store.liveBytes;
+    const [first] = ask(encodeGet('a', true));
+    expect(first.code).toBe(HIT_GZIP);
+    expect(valueIn(gunzip(first.body as string))).toBe(LONG.slice(0, 5000));
+    const gzipBytes = (first.body as string).length;
+    expect(store.liveBytes - plainBytes).toBeGreaterThanOrEqual(gzipBytes);
+    expect(store.liveBytes - plainBytes).toBeLessThan(gzipBytes + 16);
+    expect(ask(encodeGet('a', true))[0]).toEqual(first);
+    expect(ask(encodeGet('a', false))[0].code).toBe(HIT);
+    ask(encodeDelete('a'));
+    expect(store.liveBytes).toBe(0);
+    store.checkIntegrity();
+  });
+
+  test('is left where a body is short, or would not get smaller', () => {
+    const { ask, store } = createActor();
+    const noise = Array.from({ length: 1500 }, (_, i) =>
+      String.fromCharCode(32 + ((i * i * 7919) % 95)),
+    ).join('');
+    ask(encodePut('short', 'x'.repeat(900), 0), encodePut('long', noise, 0));
+    expect(ask(encodeGet('short', true))[0].code).toBe(HIT);
+    expect(valueIn(expectBody(ask(encodeGet('long', true))[0]))).toBe(noise);
+    store.checkIntegrity();
+  });
+
+  test('of a long body follows late, to all who asked, and is kept', async () => {
+    const { ask, store, nextLate } = createActor();
+    ask(encodePut('a', LONG, 0));
+    const answers = [nextLate(), nextLate()];
+    const replies = ask(encodeGet('a', true), encodeGet('a', true), encodeGet('b', true));
+    expect(replies.map(({ code }) => code)).toEqual([LATE, LATE, MISS]);
+    const lates = await Promise.all(answers);
+    expect(lates.map(({ ticket }) => ticket)).toEqual(replies.slice(0, 2).map(({ body }) => body));
+    for (const late of lates) expect(valueIn(gunzip(late.payload)) === LONG).toBe(true);
+    expect(ask(encodeGet('a', true))[0]).toEqual({ code: HIT_GZIP, body: lates[0].payload });
+    store.checkIntegrity();
+  });
+
+  test.each([
+    ['cleared', encodeClear(), MISS],
+    ['deleted', encodeDelete('a'), MISS],
+    ['replaced', encodePut('a', 'anew', 0), HIT],
+  ])('is not kept when the entry was %s meanwhile', async (_what, request, code) => {
+    const { ask, store, nextLate } = createActor();
+    ask(encodePut('a', LONG, 0));
+    const answer = nextLate();
+    ask(encodeGet('a', true), request);
+    // Who asked before the change gets what was there then.
+    expect(valueIn(gunzip((await answer).payload)) === LONG).toBe(true);
+    const [reply] = ask(encodeGet('a', true));
+    expect(reply.code).toBe(code);
+    if (code === HIT) expect(valueIn(reply.body as string)).toBe('anew');
+    store.checkIntegrity();
+  });
+
+  test('of what was replaced by another long value meanwhile keeps the new form', async () => {
+    const { ask, store, nextLate } = createActor();
+    const second = `second ${LONG}`;
+    ask(encodePut('a', LONG, 0));
+    const answers = [nextLate(), nextLate()];
+    ask(encodeGet('a', true), encodePut('a', second, 0), encodeGet('a', true));
+    await Promise.all(answers);
+    const [reply] = ask(encodeGet('a', true));
+    expect(reply.code).toBe(HIT_GZIP);
+    expect(valueIn(gunzip(reply.body as string)) === second).toBe(true);
+    store.checkIntegrity();
+  });
+});
+
+test('a shed order is carried out in slices, between which requests are answered', () => {
+  const { actor, ask, controls, deferred, store } = createActor();
+  for (let i = 0; i < 2000; i++) ask(encodePut(`key-${i}`, 'v'.repeat(1000), 0));
+  actor.handleControl({ kind: 'shed', id: 7, shedBytes: 500_000 });
+  expect(controls).toEqual([]);
+  let slices = 0;
+  for (let task = deferred.shift(); task; task = deferred.shift()) {
+    expect(ask(encodeGet('key-1999', false))[0].code).toBe(HIT);
+    task();
+    slices++;
+  }
+  expect(slices).toBeGreaterThan(3);
+  expect(controls).toMatchObject([{ kind: 'shed', id: 7, result: { shedEntries: store.counters.shed } }]);
+  expect(ask(encodeGet('key-0', false))[0].code).toBe(MISS);
+  actor.handleControl({ kind: 'stats', id: 8 });
+  expect(controls[1]).toMatchObject({ kind: 'stats', id: 8, stats: { shedOrders: 1, puts: 2000 } });
+});
+
+function expectBody(reply: Reply): string {
+  expect(reply.code).toBeOneOf([HIT, HIT_GZIP]);
+  return reply.code === HIT ? (reply.body as string) : gunzip(reply.body as string);
+}
