@@ -38,7 +38,7 @@ const LONG_FLOODS: Readonly<Record<string, Flood>> = {
     ttlSeconds: 1,
   },
   '100 KiB, nearly all to one shard of four': {
-    requests: totalBytes / (100 * KIB),
+    requests: Math.floor(totalBytes / (100 * KIB)),
     valueBytes: () => 100 * KIB,
     settings: { SHARDS: '4' },
     findKeys: (pipe) => keysOfOneShard(pipe, 2000),
