@@ -37,14 +37,22 @@ test('headers over 16 KiB are answered 431', async () => {
 });
 
 test('pipelined requests are answered in their order', async () => {
+  for (const key of ['a', 'b', 'c']) await server.client.put(key, `value of ${key}`);
   const raw = await RawSocket.open(server.port);
-  const body = '{"key":"piped","value":"v"}';
-  const put = `PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
-  const get = 'GET /cache/piped HTTP/1.1\r\nhost: test\r\n\r\n';
-  const remove = 'DELETE /cache/piped HTTP/1.1\r\nhost: test\r\n\r\n';
-  raw.write(put + get + remove + get.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n'));
-  const statuses = [...(await raw.ended()).matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
-  expect(statuses).toStrictEqual(['201', '200', '204', '404']);
+  const paths = [
+    'GET /cache/a',
+    'GET /get?key=b',
+    'GET /cache/none',
+    'DELETE /cache/c',
+    'GET /health',
+    'GET /cache/',
+  ];
+  raw.write(paths.map((path) => `${path} HTTP/1.1\r\nhost: test\r\n\r\n`).join(''));
+  await raw.until(/CACHE_ERR_KEY_INVALID/);
+  raw.close();
+  const statuses = [...raw.text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+  expect(statuses).toStrictEqual(['200', '200', '404', '204', '200', '400']);
+  expect(raw.text).toMatch(/value of a[^]*value of b/);
 });
 
 test('a client that goes away in the middle of a request harms nobody', async () => {
