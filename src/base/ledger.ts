@@ -1,5 +1,7 @@
 import { assert } from './assert.ts';
 
+const TIGHT_SHIFT = 4;
+
 /**
  * The one thing that threads share: how much each shard holds, and the ceiling over all of them.
  *
@@ -79,6 +81,15 @@ export class Ledger {
     if (total <= cells[0]) return true;
     Atomics.sub(cells, 2 + shard, units);
     return false;
+  }
+
+  /** True when a shard holds more than its guarantee, and less than a sixteenth of the ceiling is left. */
+  isTight(shard: number): boolean {
+    const cells = this.cells;
+    if (Atomics.load(cells, 2 + shard) <= cells[1]) return false;
+    let total = 0;
+    for (let i = 2; i < cells.length; i++) total += Math.max(Atomics.load(cells, i), cells[1]);
+    return total > cells[0] - (cells[0] >>> TIGHT_SHIFT);
   }
 
   /** Gives back what `tryReserve` took. Only that shard's thread may call this. */

@@ -151,7 +151,9 @@ export class SegmentModel {
       entryBytes(name.length, bytes, ttl > 0, -1) >= OWN_BLOCK_BYTES
         ? blockChargeBytes(entryBytes(name.length, bytes, ttl > 0, -1))
         : BLOCK_CHARGE_BYTES;
-    const hadRoom = ledger.totalHeld() + charge <= ledger.ceiling && store.entries < this.capacity;
+    // Within a sixteenth of the ceiling, room is made ahead of need.
+    const nearCeiling = ledger.ceiling * (15 / 16) - ledger.unit;
+    const hadRoom = ledger.totalHeld() + charge <= nearCeiling && store.entries < this.capacity;
     const evictedBefore = store.counters.evicted;
     assert(store.put(name, value, ttl), 'a value in the guarantee is stored');
     reference.put(name, value, ttl);

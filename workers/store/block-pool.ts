@@ -53,6 +53,8 @@ export class BlockPool {
   openBlock = -1;
   liveBytes = 0;
   reservedBytes = 0;
+  /** The ceiling was near when a block was last taken or released. */
+  isTight = false;
 
   private readonly freeIds: number[] = [];
   private readonly ledger: Ledger;
@@ -173,6 +175,7 @@ export class BlockPool {
     this.generation[block] ??= 0;
     this.earliestExpiryMs[block] = Infinity;
     this.reservedBytes += chargeBytes;
+    this.isTight = this.ledger.isTight(this.shard);
     return block;
   }
 
@@ -191,6 +194,7 @@ export class BlockPool {
     buffer.transfer(0);
     this.ledger.release(this.shard, chargeBytes);
     this.refillCleaningReserve();
+    this.isTight = this.ledger.isTight(this.shard);
   }
 
   private refillCleaningReserve(): void {

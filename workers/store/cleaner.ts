@@ -14,7 +14,7 @@ import type { SlotTable } from './slot-table.ts';
 /** Above this share of holes the segment cleans as it goes; live ÷ reserved is promised to be 0.85. */
 const WASTE_SHARE = 0.1;
 /** The open block's rest and one block's worth of holes are no reason to clean. */
-const WASTE_FLOOR_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
+export const WASTE_FLOOR_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
 /**
  * A block with less than this in holes is not worth the move. The rest at its end is no hole: entries that
  * do not fill a block leave as much of the next one, so moving them for its sake would never end.
@@ -22,6 +22,17 @@ const WASTE_FLOOR_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
 const LEAST_HOLE_BYTES = BLOCK_BYTES / 64;
 /** Up to here a loop over words is quicker than making two views for `set`. */
 const COPY_LOOP_BYTES = 512;
+
+/**
+ * Near the ceiling, the share of holes to work towards: room for a block is then found by moving about this
+ * many times less than one. More would cost entries, less would cost time.
+ */
+const TIGHT_WASTE_SHARE = 0.08;
+
+/** True when there are fewer holes than cleaning needs to keep up with what is written near the ceiling. */
+export function lacksHoles(reservedBytes: number, wasteBytes: number): boolean {
+  return wasteBytes < WASTE_FLOOR_BYTES + reservedBytes * TIGHT_WASTE_SHARE;
+}
 
 export function isWasteful(reservedBytes: number, wasteBytes: number): boolean {
   return wasteBytes > WASTE_FLOOR_BYTES && wasteBytes > reservedBytes * WASTE_SHARE;

@@ -8,7 +8,7 @@ import {
   guaranteeFor,
 } from '../../src/base/segment-sizes.ts';
 import { BlockPool, NO_ADDRESS, blockOf, wordOf } from './block-pool.ts';
-import { Cleaner, isWasteful } from './cleaner.ts';
+import { Cleaner, WASTE_FLOOR_BYTES, isWasteful, lacksHoles } from './cleaner.ts';
 import {
   DEAD,
   EXPIRES,
@@ -57,8 +57,12 @@ export interface SegmentCounters {
 }
 
 /** Work per byte that a PUT or DELETE does for the cleaner: at 85 % live, one byte gained costs seven moved. */
-const CLEANING_RATIO = 10;
+const CLEANING_RATIO = 12;
 const LEAST_CLEANING_BYTES = 4096;
+/** Near the ceiling a PUT displaces up to this many times its own size, until there are holes enough. */
+const TIGHT_DISPLACEMENT_RATIO = 2;
+/** Displaced at once, at the least, when the ledger has refused. */
+const REFUSED_DISPLACEMENT_BYTES = 2 ** 15;
 
 /**
  * All entries of one shard, in strict least-recently-used order, outside the JavaScript heap. The only face
@@ -199,6 +203,7 @@ export class SegmentStore {
     this.slots.setAddress(slot, address);
     this.list.insertMostRecent(slot);
     this.index.insert(hash, slot);
+    if (this.blocks.isTight) this.makeHoles(bytes);
     this.tidy(bytes);
     return true;
   }
@@ -416,17 +421,36 @@ export class SegmentStore {
   }
 
   /**
-   * Room for an entry, by displacement if need be: a block whose entries are all gone is released at once;
-   * else the holes grow until cleaning a block costs less than displacing more.
+   * Displaces a little ahead of need when the ceiling is near. Entries that were put together but read apart
+   * leave holes all over, and cleaning wants a share of them before it gains more than it moves: made in small
+   * steps, on the way to the ceiling, no PUT has to wait for all of them.
    */
+  private makeHoles(putBytes: number): void {
+    let displaced = 0;
+    while (
+      displaced < putBytes * TIGHT_DISPLACEMENT_RATIO &&
+      lacksHoles(this.blocks.reservedBytes, this.blocks.wasteBytes)
+    ) {
+      const bytes = this.slots.used > 1 ? this.removeLeastRecent('evicted') : 0;
+      if (bytes === 0) return;
+      displaced += bytes;
+    }
+  }
+
+  /** Room for an entry, by displacement if need be: what was not made ready by `makeHoles` is made now. */
   private allocate(bytes: number): number {
     const { blocks } = this;
     for (;;) {
       const address = blocks.allocate(bytes);
       if (address !== NO_ADDRESS) return address;
-      const wasteful = isWasteful(blocks.reservedBytes, blocks.wasteBytes);
-      if (wasteful && this.cleaner.step(BLOCK_CHARGE_BYTES)) continue;
-      if (this.removeLeastRecent('evicted') === 0) {
+      if (blocks.wasteBytes > WASTE_FLOOR_BYTES && this.cleaner.step(BLOCK_CHARGE_BYTES)) continue;
+      let displaced = 0;
+      while (displaced < Math.max(REFUSED_DISPLACEMENT_BYTES, bytes)) {
+        const removed = this.removeLeastRecent('evicted');
+        if (removed === 0) break;
+        displaced += removed;
+      }
+      if (displaced === 0) {
         // Slots and index may hold what the block needs; with no entry left they can go.
         this.reset();
         const last = blocks.allocate(bytes);
@@ -488,7 +512,8 @@ export class SegmentStore {
   }
 
   private tidy(changedBytes: number): void {
-    if (!isWasteful(this.blocks.reservedBytes, this.blocks.wasteBytes)) return;
+    const { reservedBytes, wasteBytes, isTight } = this.blocks;
+    if (isTight ? lacksHoles(reservedBytes, wasteBytes) : !isWasteful(reservedBytes, wasteBytes)) return;
     this.cleaner.step(Math.min(changedBytes * CLEANING_RATIO + LEAST_CLEANING_BYTES, BLOCK_CHARGE_BYTES));
   }
 
