@@ -7,7 +7,6 @@ import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './base/segmen
 import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, deriveLimits, deriveTrafficLimits } from './config/limits.ts';
 import type { Settings } from './config/settings.ts';
-import { createApp } from './http/app.ts';
 import { Shard } from './router/shard.ts';
 import { ShardRouter } from './router/shard-router.ts';
 import { statsReport } from './stats-report.ts';
@@ -19,6 +18,7 @@ const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 const WORKER_HEAP_MB = 192;
 const LEDGER_UNIT_BYTES = 4096;
 const LEAST_SILENCE_MS = 2000;
+const IDLE_CHECK_INTERVAL_MS = 20;
 
 const OPEN_ACCESS: AccessFiles = { authToken: undefined, tls: undefined };
 
@@ -68,6 +68,9 @@ export async function startServer(
   let limits: Limits;
   const stopping = { undo: [() => router.stop()] };
   try {
+    // The threads start while this one is busy loading the HTTP layer.
+    const started = Promise.all(shards.map((shard) => shard.start()));
+    const [{ createApp }] = await Promise.all([import('./http/app.ts'), started]);
     const app = await createApp({
       router,
       onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
@@ -83,9 +86,7 @@ export async function startServer(
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
     });
-    stopping.undo.push(() => app.close());
-    await Promise.all(shards.map((shard) => shard.start()));
-
+    stopping.undo.push(() => closeHttp(app));
     const baselineBytes = probe();
     const derived = deriveLimits({
       limitBytes: memoryLimit.limitBytes,
@@ -124,6 +125,16 @@ export async function startServer(
   async function close(): Promise<void> {
     for (const undo of stopping.undo.splice(0).toReversed()) await undo();
   }
+}
+
+/**
+ * Stops accepting and answers what is in flight. Node closes the connections that rest when the server begins
+ * to close; those that come to rest after their last answer are closed here.
+ */
+async function closeHttp(app: FastifyInstance): Promise<void> {
+  const timer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_INTERVAL_MS);
+  await app.close();
+  clearInterval(timer);
 }
 
 function createShard(

@@ -1,6 +1,5 @@
 import { gzip, gzipSync } from 'node:zlib';
-import type { SegmentStore } from './store/segment-store.ts';
-import { NO_SLOT } from './store/slot-table.ts';
+import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 /** Longer bodies are compressed beside the thread, so that they do not hold up the shard's other keys. */
 export const SYNC_CHARACTERS = 2 ** 16;

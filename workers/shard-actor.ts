@@ -26,8 +26,7 @@ import {
 import { Compressor, SYNC_CHARACTERS } from './compressor.ts';
 import { ReplyWindow } from './reply-window.ts';
 import { ShedOrder } from './shed-order.ts';
-import type { SegmentStore } from './store/segment-store.ts';
-import { NO_SLOT } from './store/slot-table.ts';
+import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 interface Hit {
   readonly code: number;

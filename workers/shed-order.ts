@@ -4,7 +4,6 @@ import type { SegmentStore } from './store/segment-store.ts';
 /** Holes that an order leaves and that are not worth moving the rest for, as a share of what is reserved. */
 const WASTE_SLACK_SHARE = 0.005;
 const CLEANING_STEP_BYTES = 2 ** 15;
-const ENTRIES_PER_CHECK = 32;
 
 /**
  * One shed order on its way: first the cold end goes, then the holes that it left are squeezed out, so that
@@ -46,13 +45,11 @@ export class ShedOrder {
   }
 
   private removeSome(): boolean {
-    for (let i = 0; i < ENTRIES_PER_CHECK && this.shedBytes < this.orderedBytes; i++) {
-      const bytes = this.store.removeLeastRecent('shed');
-      if (bytes === 0) return false;
-      this.shedBytes += bytes;
-      this.shedEntries++;
-    }
-    return this.shedBytes < this.orderedBytes;
+    const entriesBefore = this.store.counters.shed;
+    const bytes = this.store.removeColdest(this.orderedBytes - this.shedBytes, 'shed');
+    this.shedBytes += bytes;
+    this.shedEntries += this.store.counters.shed - entriesBefore;
+    return bytes > 0 && this.shedBytes < this.orderedBytes;
   }
 
   private squeezeSome(): boolean {

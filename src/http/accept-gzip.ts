@@ -11,7 +11,7 @@ export class GzipNegotiation {
     if (typeof header !== 'string') return false;
     const known = this.remembered.get(header);
     if (known !== undefined) return known;
-    const accepted = this.negotiator.negotiate(header) === 'gzip';
+    const accepted = this.negotiator.negotiate(header.toLowerCase()) === 'gzip';
     if (this.remembered.size >= MOST_REMEMBERED) this.remembered.clear();
     this.remembered.set(header, accepted);
     return accepted;

@@ -1,4 +1,10 @@
-import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+} from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import { METHODS } from 'node:http';
 import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
@@ -77,7 +83,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler((error: FastifyError, _request, reply) => handleError(error, reply));
   parseJsonBodies(app, bodyLimit);
-  answerUnknownRoutes(app);
+  const methodsOf = collectRoutes(app);
 
   let isShuttingDown = false;
   app.addHook('preClose', (done) => {
@@ -87,12 +93,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await registerAccess(app, options);
   await registerOpenApi(app, version);
   const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
-  registerCacheRoutes(app, {
-    router,
-    schemas,
-    gzipThresholdBytes,
-    garbage,
-    admitBody: admitBodies(bodyLimit, budget, garbage),
+  const admitBody = admitBodies(bodyLimit, budget, garbage);
+  await app.register((cache, _options, done) => {
+    registerCacheRoutes(cache, { router, schemas, gzipThresholdBytes, garbage, admitBody });
+    done();
   });
   const sweepTimer = setInterval(() => budget.sweep(), BUDGET_SWEEP_INTERVAL_MS);
   sweepTimer.unref();
@@ -104,30 +108,46 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     stats,
     isShuttingDown: () => isShuttingDown,
   });
+  answerUnknownRoutes(app, methodsOf);
   await app.ready();
   return app;
 }
 
-/** 405 with `Allow` where the path is known with other methods, else 404. */
-function answerUnknownRoutes(app: FastifyInstance): void {
+/** The methods of each path that is registered from now on. */
+function collectRoutes(app: FastifyInstance): ReadonlyMap<string, ReadonlySet<string>> {
   const methodsOf = new Map<string, Set<string>>();
   app.addHook('onRoute', ({ url, method }) => {
     const methods = methodsOf.get(url) ?? new Set();
     for (const one of [method].flat()) methods.add(one);
     methodsOf.set(url, methods);
   });
+  return methodsOf;
+}
+
+/**
+ * 405 with `Allow` where the path is known with other methods, else 404, before anything of a body is read.
+ * Registered after all routes, so that the hook is run for unknown ones only.
+ */
+function answerUnknownRoutes(
+  app: FastifyInstance,
+  methodsOf: ReadonlyMap<string, ReadonlySet<string>>,
+): void {
   for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
-  app.setNotFoundHandler((request, reply) => {
+  const answer = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const path = request.url.split('?', 1)[0];
     for (const [url, methods] of methodsOf) {
       const pattern = new RegExp(`^${url.replaceAll('*', '.*').replaceAll(/:[^/]+/g, '[^/]*')}$`);
       if (!pattern.test(path)) continue;
-      void reply.header('allow', [...methods].toSorted().join(', '));
-      return sendFailure(reply, {
-        code: 'CACHE_ERR_METHOD_NOT_ALLOWED',
-        message: `${request.method} is not allowed here; allowed: ${[...methods].toSorted().join(', ')}.`,
-      });
+      const allowed = [...methods].toSorted().join(', ');
+      void reply.header('allow', allowed);
+      const message = `${request.method} is not allowed here; allowed: ${allowed}.`;
+      return sendFailure(reply, { code: 'CACHE_ERR_METHOD_NOT_ALLOWED', message });
     }
     return sendFailure(reply, { code: 'CACHE_ERR_ROUTE_NOT_FOUND', message: 'There is no such path.' });
+  };
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.is404) answer(request, reply);
+    else done();
   });
+  app.setNotFoundHandler(answer);
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandl
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { GzipNegotiation } from './accept-gzip.ts';
+import { FailureError } from './error-replies.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
 import { type RequestSchemas, errorResponses, responseSchemas } from './schemas.ts';
 
@@ -10,6 +11,25 @@ export interface CacheRouteOptions extends GetOptions {
   readonly schemas: RequestSchemas;
   /** Lets a body be read when there is room for it. */
   readonly admitBody: preParsingHookHandler;
+}
+
+/** Fastify takes a malformed percent-encoding literally, and another key would be looked up. */
+function refuseMalformedQuery(
+  { url }: FastifyRequest,
+  _reply: FastifyReply,
+  done: (error?: Error) => void,
+): void {
+  try {
+    if (url.includes('%')) decodeURIComponent(url);
+    done();
+  } catch {
+    done(
+      new FailureError({
+        code: 'CACHE_ERR_REQUEST_INVALID',
+        message: 'The query is not valid percent-encoding.',
+      }),
+    );
+  }
 }
 
 /** Both families of paths: `/cache` and `/put`, `/get`. They are the same cache. */
@@ -74,6 +94,7 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
         querystring: schemas.keyInQuery,
         response: found,
       },
+      preValidation: refuseMalformedQuery,
     },
     (request, reply) => get(request.query.key, request, reply),
   );

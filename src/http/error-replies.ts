@@ -46,7 +46,7 @@ export function sendFailure(reply: FastifyReply, failure: Failure): FastifyReply
 export function failureOf(error: FastifyError): Failure {
   if (hasZodFastifySchemaValidationErrors(error)) {
     const [first] = error.validation;
-    return validationFailure(first.instancePath, first.keyword, first.message ?? '', first.params['issue']);
+    return validationFailure(first.instancePath, first.keyword, first.message ?? '', first.params);
   }
   if (error instanceof FailureError) return error.failure;
   const known = CODE_OF_FRAMEWORK_ERROR[error.code];

