@@ -32,6 +32,8 @@ interface PendingControl {
   readonly hasDeadline: boolean;
 }
 
+/** A batch of fewer requests does not wait for a turn that brings none. */
+const FEW = 4;
 /** A batch that has grown to this size does not wait for the end of the turn. */
 const FLUSH_CHARACTERS = 2 ** 18;
 
@@ -70,7 +72,18 @@ export class ShardMailbox {
   private isClosed = false;
   private lastHeardMs: number;
   private pingedAtMs = Infinity;
-  private readonly flushBound = (): void => this.flush();
+  /** What the batch held when the last turn ended. */
+  private gathered = 0;
+  /** Waking a thread costs more than a request: while requests keep coming in turn after turn, they gather. */
+  private readonly endTurn = (): void => {
+    const gathered = this.sent - this.posted;
+    if (gathered >= FEW && gathered > this.gathered) {
+      this.gathered = gathered;
+      setImmediate(this.endTurn);
+    } else {
+      this.flush();
+    }
+  };
 
   constructor(port: MessagePort, options: MailboxOptions) {
     this.port = port;
@@ -99,7 +112,7 @@ export class ShardMailbox {
   send(request: string, receiver: Receiver): void {
     if (this.batch === '') {
       this.batchOpenedMs = this.options.now();
-      if (this.answered === this.posted) setImmediate(this.flushBound);
+      if (this.answered === this.posted) setImmediate(this.endTurn);
     }
     const place = this.sent & this.ringMask;
     this.receivers[place] = receiver;
@@ -177,6 +190,7 @@ export class ShardMailbox {
     const { batch } = this;
     this.batch = '';
     this.posted = this.sent;
+    this.gathered = 0;
     this.port.postMessage(batch);
   }
 
@@ -208,7 +222,7 @@ export class ShardMailbox {
         this.take().settle(code, '');
       }
     }
-    if (this.batch !== '' && this.answered === this.posted) setImmediate(this.flushBound);
+    if (this.batch !== '' && this.answered === this.posted) setImmediate(this.endTurn);
   }
 
   private settlePayload(receiver: Receiver, code: number, payload: string): void {
