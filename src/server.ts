@@ -1,7 +1,9 @@
 import { randomInt } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
+import { Attention } from './mailbox/brief-poll.ts';
 import { Ledger } from './base/ledger.ts';
 import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './base/segment-sizes.ts';
 import type { AccessFiles } from './config/access-files.ts';
@@ -18,6 +20,8 @@ const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 const WORKER_HEAP_MB = 192;
 const LEDGER_UNIT_BYTES = 4096;
 const LEAST_SILENCE_MS = 2000;
+/** With one processor, polling would only keep the other thread from answering. */
+const CAN_POLL = availableParallelism() > 1;
 const IDLE_CHECK_INTERVAL_MS = 20;
 
 const OPEN_ACCESS: AccessFiles = { authToken: undefined, tls: undefined };
@@ -57,8 +61,9 @@ export async function startServer(
       ? Ledger.create(settings.SHARDS, { ceiling: settings.CAPACITY, guarantee: 1, unit: 1 })
       : undefined;
 
+  const shared = { ledger, entryLedger, attention: new Attention() };
   const shards = Array.from({ length: settings.SHARDS }, (_, shard) =>
-    createShard(shard, settings, logger, ledger, entryLedger, traffic.replyWindowBytes),
+    createShard(shard, settings, logger, shared, traffic.replyWindowBytes),
   );
   const router = new ShardRouter(
     shards,
@@ -137,12 +142,18 @@ async function closeHttp(app: FastifyInstance): Promise<void> {
   clearInterval(timer);
 }
 
+/** What all shards share, each through its own part of it. */
+interface SharedParts {
+  readonly ledger: Ledger;
+  readonly entryLedger: Ledger | undefined;
+  readonly attention: Attention;
+}
+
 function createShard(
   shard: number,
   settings: Settings,
   logger: Logger,
-  ledger: Ledger,
-  entryLedger: Ledger | undefined,
+  { ledger, entryLedger, attention }: SharedParts,
   replyWindow: number,
 ): Shard {
   return new Shard({
@@ -151,6 +162,8 @@ function createShard(
       ledger: ledger.buffer,
       ledgerUnitBytes: LEDGER_UNIT_BYTES,
       entryLedger: entryLedger?.buffer,
+      attention: attention.buffer,
+      polls: CAN_POLL,
       seed: [randomInt(2 ** 32), randomInt(2 ** 32)],
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       replyWindow,
@@ -160,6 +173,8 @@ function createShard(
       queueLimit: settings.SHARD_QUEUE_LIMIT,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       now: () => performance.now(),
+      onPost: () => attention.set(shard),
+      polls: CAN_POLL,
     },
     workerUrl: WORKER_URL,
     workerHeapMb: WORKER_HEAP_MB,

@@ -59,6 +59,9 @@ export class ShardActor {
   private readonly compressor: Compressor;
   private readonly window: ReplyWindow;
   private ticket = 0;
+  /** True while a shed order is being carried out. */
+  isShedding = false;
+
   private replies = '';
   private shedOrders = 0;
   private shedBytes = 0;
@@ -97,6 +100,7 @@ export class ShardActor {
         break;
       case 'shed':
         this.shedOrders++;
+        this.isShedding = true;
         this.continueShedding(new ShedOrder(this.store, request.shedBytes), request.id);
         break;
     }
@@ -112,6 +116,7 @@ export class ShardActor {
   private continueShedding(order: ShedOrder, id: number): void {
     const result = order.slice(SHED_SLICE_MS, this.options.nowMs);
     if (result) {
+      this.isShedding = false;
       this.shedBytes += result.shedBytes;
       this.options.post({ kind: 'shed', id, result });
     } else {

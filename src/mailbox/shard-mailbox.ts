@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
+import { BriefPoll } from './brief-poll.ts';
 import {
   CLEARED,
   type ControlReply,
@@ -32,6 +33,7 @@ interface PendingControl {
   readonly hasDeadline: boolean;
 }
 
+const POLL_BUDGET_MS = 0.15;
 /** A batch of fewer requests does not wait for a turn that brings none. */
 const FEW = 4;
 /** A batch that has grown to this size does not wait for the end of the turn. */
@@ -43,6 +45,10 @@ export interface MailboxOptions {
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
+  /** Called when something is about to be posted. */
+  readonly onPost: () => void;
+  /** Whether there are processors enough to poll for the reply to a lone request. */
+  readonly polls: boolean;
 }
 
 /**
@@ -74,6 +80,8 @@ export class ShardMailbox {
   private pingedAtMs = Infinity;
   /** What the batch held when the last turn ended. */
   private gathered = 0;
+  private wasLone = false;
+  private readonly poll: BriefPoll;
   /** Waking a thread costs more than a request: while requests keep coming in turn after turn, they gather. */
   private readonly endTurn = (): void => {
     const gathered = this.sent - this.posted;
@@ -93,6 +101,7 @@ export class ShardMailbox {
     this.receivers = Array.from({ length: ringSize }, () => ANSWERED);
     this.sentAtMs = new Float64Array(ringSize);
     this.ringMask = ringSize - 1;
+    this.poll = new BriefPoll(port, { budgetMs: POLL_BUDGET_MS, nowMs: options.now, isWanted: () => true });
     port.on('message', (message: string | ControlReply) => {
       if (typeof message === 'string') this.receive(message);
       else this.receiveControl(message);
@@ -188,10 +197,22 @@ export class ShardMailbox {
   private flush(): void {
     if (this.batch === '' || this.isClosed) return;
     const { batch } = this;
+    const isLone = this.sent - this.posted === 1 && this.sent - this.answered === 1;
     this.batch = '';
     this.posted = this.sent;
     this.gathered = 0;
+    this.options.onPost();
     this.port.postMessage(batch);
+    // One request after the other, each alone: a single client that waits for its answer.
+    if (isLone && this.wasLone && this.options.polls) this.pollForReply();
+    this.wasLone = isLone;
+  }
+
+  private pollForReply(): void {
+    const reply = this.poll.receive();
+    if (typeof reply === 'string') this.receive(reply);
+    // Only the shard posts to this port.
+    else if (reply !== undefined) this.receiveControl(reply as ControlReply);
   }
 
   private take(): Receiver {

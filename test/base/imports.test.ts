@@ -16,7 +16,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Server and process entry: they put the parts together.
   src: ['src/base', 'src/config', 'src/mailbox', 'src/router', 'src/supervisor', 'src/http', 'package.json'],
   'workers/store': ['src/base'],
-  workers: ['src/base', 'src/mailbox/protocol.ts', 'workers/store/segment-store.ts'],
+  workers: [
+    'src/base',
+    'src/mailbox/protocol.ts',
+    'src/mailbox/brief-poll.ts',
+    'workers/store/segment-store.ts',
+  ],
 };
 
 /** Within `src/` itself, from the bottom up. */

@@ -13,7 +13,12 @@ export class FakeShard {
   constructor(options: { readonly queueLimit: number; readonly deadlineMs: number }) {
     const { port1, port2 } = new MessageChannel();
     this.port = port2;
-    this.mailbox = new ShardMailbox(port1, { ...options, now: () => this.nowMs });
+    this.mailbox = new ShardMailbox(port1, {
+      ...options,
+      now: () => this.nowMs,
+      onPost: () => undefined,
+      polls: false,
+    });
     port2.on('message', (message: string | ControlRequest) => {
       if (typeof message === 'string') this.batches.push(message);
       else this.controls.push(message);
