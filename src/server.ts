@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
-import { Attention } from './mailbox/brief-poll.ts';
+import { Doorbell } from './mailbox/doorbell.ts';
 import { Ledger } from './base/ledger.ts';
 import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './base/segment-sizes.ts';
 import type { AccessFiles } from './config/access-files.ts';
@@ -20,7 +20,7 @@ const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 const WORKER_HEAP_MB = 192;
 const LEDGER_UNIT_BYTES = 4096;
 const LEAST_SILENCE_MS = 2000;
-/** With one processor, polling would only keep the other thread from answering. */
+/** With one processor, polling would only keep the shard from answering. */
 const CAN_POLL = availableParallelism() > 1;
 const IDLE_CHECK_INTERVAL_MS = 20;
 
@@ -61,9 +61,9 @@ export async function startServer(
       ? Ledger.create(settings.SHARDS, { ceiling: settings.CAPACITY, guarantee: 1, unit: 1 })
       : undefined;
 
-  const shared = { ledger, entryLedger, attention: new Attention() };
+  const doorbell = Doorbell.create(settings.SHARDS);
   const shards = Array.from({ length: settings.SHARDS }, (_, shard) =>
-    createShard(shard, settings, logger, shared, traffic.replyWindowBytes),
+    createShard(shard, settings, logger, ledger, entryLedger, doorbell, traffic.replyWindowBytes),
   );
   const router = new ShardRouter(
     shards,
@@ -142,18 +142,13 @@ async function closeHttp(app: FastifyInstance): Promise<void> {
   clearInterval(timer);
 }
 
-/** What all shards share, each through its own part of it. */
-interface SharedParts {
-  readonly ledger: Ledger;
-  readonly entryLedger: Ledger | undefined;
-  readonly attention: Attention;
-}
-
 function createShard(
   shard: number,
   settings: Settings,
   logger: Logger,
-  { ledger, entryLedger, attention }: SharedParts,
+  ledger: Ledger,
+  entryLedger: Ledger | undefined,
+  doorbell: Doorbell,
   replyWindow: number,
 ): Shard {
   return new Shard({
@@ -162,8 +157,7 @@ function createShard(
       ledger: ledger.buffer,
       ledgerUnitBytes: LEDGER_UNIT_BYTES,
       entryLedger: entryLedger?.buffer,
-      attention: attention.buffer,
-      polls: CAN_POLL,
+      doorbell: doorbell.buffer,
       seed: [randomInt(2 ** 32), randomInt(2 ** 32)],
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       replyWindow,
@@ -173,7 +167,7 @@ function createShard(
       queueLimit: settings.SHARD_QUEUE_LIMIT,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       now: () => performance.now(),
-      onPost: () => attention.set(shard),
+      ring: () => doorbell.ring(shard),
       polls: CAN_POLL,
     },
     workerUrl: WORKER_URL,

@@ -18,9 +18,15 @@ interface Job {
 export class Compressor {
   private readonly store: SegmentStore;
   private readonly jobs = new Map<string, Job>();
+  private running = 0;
 
   constructor(store: SegmentStore) {
     this.store = store;
+  }
+
+  /** True while something is being compressed beside the thread. */
+  get isBusy(): boolean {
+    return this.running > 0;
   }
 
   /** @returns the gzip form as one character per byte, undefined where it would not be smaller. */
@@ -40,7 +46,9 @@ export class Compressor {
     }
     const job: Job = { waiters: [waiter], isStale: false };
     this.jobs.set(key, job);
+    this.running++;
     gzip(Buffer.from(body, 'latin1'), (error, compressed) => {
+      this.running--;
       if (error) throw error;
       this.finish(key, job, compressed.length < body.length ? compressed : undefined);
     });

@@ -59,9 +59,7 @@ export class ShardActor {
   private readonly compressor: Compressor;
   private readonly window: ReplyWindow;
   private ticket = 0;
-  /** True while a shed order is being carried out. */
-  isShedding = false;
-
+  private isShedding = false;
   private replies = '';
   private shedOrders = 0;
   private shedBytes = 0;
@@ -76,6 +74,17 @@ export class ShardActor {
       deadlineMs: options.deadlineMs,
       nowMs: options.nowMs,
     });
+  }
+
+  /** True while it has work that is not asked for by messages. */
+  get isBusy(): boolean {
+    return this.isShedding || this.compressor.isBusy;
+  }
+
+  /** A string is a batch of requests. */
+  handle(message: string | ControlRequest): void {
+    if (typeof message === 'string') this.handleBatch(message);
+    else this.handleControl(message);
   }
 
   handleBatch(batch: string): void {

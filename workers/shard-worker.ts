@@ -1,19 +1,21 @@
-import type { MessagePort } from 'node:worker_threads';
-import { Attention, BriefPoll } from '../src/mailbox/brief-poll.ts';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Ledger } from '../src/base/ledger.ts';
+import { Doorbell, WAIT_MS } from '../src/mailbox/doorbell.ts';
 import type { ControlReply, ControlRequest, ShardStart } from '../src/mailbox/protocol.ts';
 import { ShardActor } from './shard-actor.ts';
 import { SegmentStore } from './store/segment-store.ts';
 
 const MAINTENANCE_INTERVAL_MS = 100;
-const POLL_BUDGET_MS = 0.4;
-const MOST_POLLING_MS = 2;
+/** And how long of that it looks for it without pause: about twice the time between two requests of one client. */
+const POLL_MS = 0.25;
 /** A longer batch is one of many requests: then sleeping between batches costs each of them little. */
 const SMALL_BATCH_CHARACTERS = 512;
+/** Timers and callbacks of this thread have their turn at least this often. */
+const TURN_MS = 4;
 
 const nowMs = (): number => performance.now();
 
-function isSmall(message: unknown): boolean {
+function isSmall(message: string | ControlRequest): boolean {
   return typeof message === 'string' && message.length <= SMALL_BATCH_CHARACTERS;
 }
 
@@ -26,38 +28,35 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     seed: start.seed,
     now: Date.now,
   });
-  const post = (message: string | ControlReply): void => port.postMessage(message);
+  const doorbell = new Doorbell(start.doorbell);
   const actor = new ShardActor({
     store,
-    post,
+    post: (message: string | ControlReply) => port.postMessage(message),
     gzipThresholdBytes: start.gzipThresholdBytes,
     replyWindow: start.replyWindow,
     deadlineMs: start.deadlineMs,
     nowMs,
     defer: setImmediate,
   });
-  const handle = (message: string | ControlRequest): void => {
-    if (typeof message === 'string') actor.handleBatch(message);
-    else actor.handleControl(message);
-  };
-  const attention = new Attention(start.attention);
-  const poll = new BriefPoll(port, {
-    budgetMs: POLL_BUDGET_MS,
-    nowMs,
-    isWanted: () => attention.isOn(start.shard) && !actor.isShedding,
-  });
-  port.on('message', (message: string | ControlRequest) => {
-    handle(message);
-    // Timers and callbacks of this thread want their turn as well.
-    const stopMs = nowMs() + MOST_POLLING_MS;
-    let latest: unknown = message;
-    while (start.polls && isSmall(latest) && nowMs() < stopMs) {
-      latest = poll.receive();
-      // Only the mailbox posts to this port.
-      if (latest !== undefined) handle(latest as string | ControlRequest);
+  port.on('message', (first: string | ControlRequest) => {
+    const endMs = nowMs() + TURN_MS;
+    for (let message: string | ControlRequest | undefined = first; message !== undefined;) {
+      actor.handle(message);
+      const pollMs = isSmall(message) ? POLL_MS : 0;
+      const rings = doorbell.rings(start.shard);
+      message = receive(port);
+      if (message === undefined && !actor.isBusy && nowMs() < endMs) {
+        doorbell.wait(start.shard, rings, WAIT_MS, pollMs);
+        message = receive(port);
+      }
     }
   });
   setInterval(() => actor.maintain(), MAINTENANCE_INTERVAL_MS);
-  post({ kind: 'ready' });
+  port.postMessage({ kind: 'ready' } satisfies ControlReply);
   return new Promise(() => undefined);
+}
+
+function receive(port: MessagePort): string | ControlRequest | undefined {
+  // Only the mailbox posts to this port.
+  return (receiveMessageOnPort(port) as { message: string | ControlRequest } | undefined)?.message;
 }

@@ -96,10 +96,7 @@ export interface ShardStart {
   readonly ledgerUnitBytes: number;
   readonly entryLedger: SharedArrayBuffer | undefined;
   readonly seed: readonly [number, number];
-  /** Says which shard was last sent to. */
-  readonly attention: SharedArrayBuffer;
-  /** Whether there are processors enough for a thread to poll its port before it sleeps. */
-  readonly polls: boolean;
+  readonly doorbell: SharedArrayBuffer;
   /** Bodies longer than this are compressed for who accepts it; 0 turns compression off. */
   readonly gzipThresholdBytes: number;
   /** Characters of large replies that may be on their way to clients at once. */

@@ -1,6 +1,6 @@
-import type { MessagePort } from 'node:worker_threads';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
-import { BriefPoll } from './brief-poll.ts';
+import { WAIT_MS } from './doorbell.ts';
 import {
   CLEARED,
   type ControlReply,
@@ -33,7 +33,8 @@ interface PendingControl {
   readonly hasDeadline: boolean;
 }
 
-const POLL_BUDGET_MS = 0.15;
+/** How long this thread looks for the reply to a lone request: a shard that is awake answers sooner. */
+const POLL_MS = 0.15;
 /** A batch of fewer requests does not wait for a turn that brings none. */
 const FEW = 4;
 /** A batch that has grown to this size does not wait for the end of the turn. */
@@ -45,8 +46,8 @@ export interface MailboxOptions {
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
-  /** Called when something is about to be posted. */
-  readonly onPost: () => void;
+  /** Called after each post. */
+  readonly ring: () => void;
   /** Whether there are processors enough to poll for the reply to a lone request. */
   readonly polls: boolean;
 }
@@ -80,8 +81,7 @@ export class ShardMailbox {
   private pingedAtMs = Infinity;
   /** What the batch held when the last turn ended. */
   private gathered = 0;
-  private wasLone = false;
-  private readonly poll: BriefPoll;
+  private lastLoneMs = -Infinity;
   /** Waking a thread costs more than a request: while requests keep coming in turn after turn, they gather. */
   private readonly endTurn = (): void => {
     const gathered = this.sent - this.posted;
@@ -101,11 +101,7 @@ export class ShardMailbox {
     this.receivers = Array.from({ length: ringSize }, () => ANSWERED);
     this.sentAtMs = new Float64Array(ringSize);
     this.ringMask = ringSize - 1;
-    this.poll = new BriefPoll(port, { budgetMs: POLL_BUDGET_MS, nowMs: options.now, isWanted: () => true });
-    port.on('message', (message: string | ControlReply) => {
-      if (typeof message === 'string') this.receive(message);
-      else this.receiveControl(message);
-    });
+    port.on('message', (message: string | ControlReply) => this.handle(message));
   }
 
   get inFlight(): number {
@@ -140,8 +136,7 @@ export class ShardMailbox {
     return new Promise((resolve) => {
       const hasDeadline = request.kind !== 'shed';
       this.controls.set(id, { resolve, sentAtMs: this.options.now(), hasDeadline });
-      const message: ControlRequest = { ...request, id };
-      this.port.postMessage(message);
+      this.post({ ...request, id });
     });
   }
 
@@ -201,18 +196,30 @@ export class ShardMailbox {
     this.batch = '';
     this.posted = this.sent;
     this.gathered = 0;
-    this.options.onPost();
-    this.port.postMessage(batch);
-    // One request after the other, each alone: a single client that waits for its answer.
-    if (isLone && this.wasLone && this.options.polls) this.pollForReply();
-    this.wasLone = isLone;
+    this.post(batch);
+    if (!isLone || !this.options.polls) return;
+    // One request soon after the other, each alone: a client that waits for its answers, and a shard still awake.
+    if (this.batchOpenedMs - this.lastLoneMs < WAIT_MS) this.pollForReply();
+    this.lastLoneMs = this.batchOpenedMs;
+  }
+
+  private post(message: string | ControlRequest): void {
+    this.port.postMessage(message);
+    this.options.ring();
   }
 
   private pollForReply(): void {
-    const reply = this.poll.receive();
-    if (typeof reply === 'string') this.receive(reply);
-    // Only the shard posts to this port.
-    else if (reply !== undefined) this.receiveControl(reply as ControlReply);
+    const stopMs = this.options.now() + POLL_MS;
+    do {
+      // Only the shard posts to this port.
+      const received = receiveMessageOnPort(this.port) as { message: string | ControlReply } | undefined;
+      if (received) this.handle(received.message);
+    } while (this.inFlight > 0 && this.options.now() < stopMs);
+  }
+
+  private handle(message: string | ControlReply): void {
+    if (typeof message === 'string') this.receive(message);
+    else this.receiveControl(message);
   }
 
   private take(): Receiver {
@@ -254,8 +261,7 @@ export class ShardMailbox {
 
   private reportDelivered(characters: number): void {
     if (this.isClosed) return;
-    const message: ControlRequest = { kind: 'delivered', characters };
-    this.port.postMessage(message);
+    this.post({ kind: 'delivered', characters });
   }
 
   private receiveControl(message: ControlReply): void {

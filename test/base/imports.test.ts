@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   workers: [
     'src/base',
     'src/mailbox/protocol.ts',
-    'src/mailbox/brief-poll.ts',
+    'src/mailbox/doorbell.ts',
     'workers/store/segment-store.ts',
   ],
 };

@@ -16,7 +16,7 @@ export class FakeShard {
     this.mailbox = new ShardMailbox(port1, {
       ...options,
       now: () => this.nowMs,
-      onPost: () => undefined,
+      ring: () => undefined,
       polls: false,
     });
     port2.on('message', (message: string | ControlRequest) => {
