@@ -58,5 +58,6 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
 
 function receive(port: MessagePort): string | ControlRequest | undefined {
   // Only the mailbox posts to this port.
-  return (receiveMessageOnPort(port) as { message: string | ControlRequest } | undefined)?.message;
+  const received: { message: string | ControlRequest } | undefined = receiveMessageOnPort(port);
+  return received?.message;
 }

@@ -6,7 +6,7 @@ export const WAIT_MS = 2;
  * A thread that sleeps in its event loop takes longer to wake than one that waits here.
  *
  *     Int32Array over a SharedArrayBuffer
- *     [0] the shard that was rung for last   [1 + i] how often it has rung for shard i
+ *     [0] the shard that was turned to last  [1 + i] how often it has rung for shard i
  */
 export class Doorbell {
   readonly buffer: SharedArrayBuffer;
@@ -22,9 +22,13 @@ export class Doorbell {
     return new Doorbell(new SharedArrayBuffer((1 + shards) * 4));
   }
 
+  /** It is about to ring for this shard: the threads of the others stop to poll, which frees a processor for it. */
+  turnTo(shard: number): void {
+    if (Atomics.load(this.cells, 0) !== shard) Atomics.store(this.cells, 0, shard);
+  }
+
   /** To be called after what it announces has been posted. */
   ring(shard: number): void {
-    Atomics.store(this.cells, 0, shard);
     Atomics.add(this.cells, 1 + shard, 1);
     Atomics.notify(this.cells, 1 + shard);
   }
@@ -36,7 +40,7 @@ export class Doorbell {
 
   /**
    * Returns once it has rung for the shard since `rings` was read, or after `timeoutMs`. Looks at the count
-   * without pause for `pollMs` of that, while the shard is the last that was rung for.
+   * without pause for `pollMs` of that, while the shard is the last that was turned to.
    */
   wait(shard: number, rings: number, timeoutMs: number, pollMs: number): void {
     const stopMs = performance.now() + pollMs;

@@ -1,6 +1,6 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
-import { WAIT_MS } from './doorbell.ts';
+import { type Doorbell, WAIT_MS } from './doorbell.ts';
 import {
   CLEARED,
   type ControlReply,
@@ -46,8 +46,8 @@ export interface MailboxOptions {
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
-  /** Called after each post. */
-  readonly ring: () => void;
+  readonly shard: number;
+  readonly doorbell: Doorbell;
   /** Whether there are processors enough to poll for the reply to a lone request. */
   readonly polls: boolean;
 }
@@ -116,6 +116,7 @@ export class ShardMailbox {
   /** Queues one encoded request. The caller has asked `hasRoom`. */
   send(request: string, receiver: Receiver): void {
     if (this.batch === '') {
+      this.options.doorbell.turnTo(this.options.shard);
       this.batchOpenedMs = this.options.now();
       if (this.answered === this.posted) setImmediate(this.endTurn);
     }
@@ -205,14 +206,14 @@ export class ShardMailbox {
 
   private post(message: string | ControlRequest): void {
     this.port.postMessage(message);
-    this.options.ring();
+    this.options.doorbell.ring(this.options.shard);
   }
 
   private pollForReply(): void {
     const stopMs = this.options.now() + POLL_MS;
     do {
       // Only the shard posts to this port.
-      const received = receiveMessageOnPort(this.port) as { message: string | ControlReply } | undefined;
+      const received: { message: string | ControlReply } | undefined = receiveMessageOnPort(this.port);
       if (received) this.handle(received.message);
     } while (this.inFlight > 0 && this.options.now() < stopMs);
   }

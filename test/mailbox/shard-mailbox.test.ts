@@ -162,4 +162,80 @@ describe('ShardMailbox', () => {
     shard.reply({ kind: 'shed', id, result });
     expect(await shed).toStrictEqual({ kind: 'shed', id, result });
   });
+
+  test('the bell rings for each message, after it has been posted', async () => {
+    send(encodeGet('a', false));
+    await untilBatches(1);
+    expect(shard.doorbell.rings(0)).toBe(1);
+    void shard.mailbox.control({ kind: 'stats' });
+    expect(shard.doorbell.rings(0)).toBe(2);
+  });
+});
+
+describe('ShardMailbox that polls', () => {
+  let polling: FakeShard;
+  let looks: number;
+
+  beforeEach(() => {
+    looks = 0;
+    polling = new FakeShard({ queueLimit: 4, deadlineMs: DEADLINE_MS, polls: true });
+  });
+
+  afterEach(() => polling.close());
+
+  async function ask(): Promise<Recorder> {
+    const recorder = new Recorder();
+    const batches = polling.batches.length;
+    polling.mailbox.send(encodeGet('a', false), recorder);
+    await expect.poll(() => polling.batches.length, { interval: 1 }).toBe(batches + 1);
+    return recorder;
+  }
+
+  /** Answers from within the polling, where nothing else of this thread has its turn. */
+  function answerWhileAt(look: number): void {
+    polling.onNow = () => {
+      looks++;
+      if (looks === look) polling.reply(reply(MISS));
+      // A clock that stands still would have it poll for ever.
+      if (looks > look + 100) polling.nowMs++;
+    };
+  }
+
+  test('finds the reply to the second of two lone requests before the turn ends', async () => {
+    const first = await ask();
+    polling.reply(reply(MISS));
+    await untilSettled(first);
+    answerWhileAt(3);
+    const second = new Recorder();
+    polling.mailbox.send(encodeGet('a', false), second);
+    const settledAtOnce = await new Promise((resolve) => {
+      setImmediate(() => resolve(second.settled.length));
+    });
+    expect(settledAtOnce).toBe(1);
+  });
+
+  test('gives up after a moment, and takes the reply as it comes', async () => {
+    const first = await ask();
+    polling.reply(reply(MISS));
+    await untilSettled(first);
+    polling.onNow = () => void (polling.nowMs += 0.01);
+    const second = await ask();
+    expect(second.settled).toHaveLength(0);
+    polling.reply(reply(HIT, `${encodeU32(4)}body`));
+    await untilSettled(second);
+    expect(second.settled).toStrictEqual([{ code: HIT, payload: 'body' }]);
+  });
+
+  test('does not poll for a request that comes a while after the last', async () => {
+    const first = await ask();
+    polling.reply(reply(MISS));
+    await untilSettled(first);
+    polling.nowMs += 10;
+    polling.onNow = () => {
+      looks++;
+      polling.nowMs += 0.01;
+    };
+    await ask();
+    expect(looks).toBe(1);
+  });
 });

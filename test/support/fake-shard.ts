@@ -1,4 +1,5 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { Doorbell } from '../../src/mailbox/doorbell.ts';
 import type { ControlReply, ControlRequest } from '../../src/mailbox/protocol.ts';
 import { type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
 
@@ -7,17 +8,28 @@ export class FakeShard {
   readonly mailbox: ShardMailbox;
   readonly batches: string[] = [];
   readonly controls: ControlRequest[] = [];
+  readonly doorbell = Doorbell.create(1);
   nowMs = 1000;
+  /** Called whenever the mailbox looks at the clock. */
+  onNow = (): void => undefined;
   private readonly port: MessagePort;
 
-  constructor(options: { readonly queueLimit: number; readonly deadlineMs: number }) {
+  constructor(options: {
+    readonly queueLimit: number;
+    readonly deadlineMs: number;
+    readonly polls?: boolean;
+  }) {
     const { port1, port2 } = new MessageChannel();
     this.port = port2;
     this.mailbox = new ShardMailbox(port1, {
-      ...options,
-      now: () => this.nowMs,
-      ring: () => undefined,
       polls: false,
+      ...options,
+      now: () => {
+        this.onNow();
+        return this.nowMs;
+      },
+      shard: 0,
+      doorbell: this.doorbell,
     });
     port2.on('message', (message: string | ControlRequest) => {
       if (typeof message === 'string') this.batches.push(message);
