@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tests that run servers have the machine to themselves: some of them measure times. */
-const SYSTEM = ['test/http/**/*.test.ts', 'test/router/**/*.test.ts', 'test/process/**/*.test.ts'];
+const SYSTEM = ['fault', 'http', 'router', 'process'].map((folder) => `test/${folder}/**/*.test.ts`);
 
 export default defineConfig({
   test: {

@@ -34,17 +34,20 @@ export interface TrafficLimits {
 }
 
 const MOST_COLLECTION_BYTES = 4 * 2 ** 20;
+/** Of the headroom, what may become garbage before it is collected: what V8 holds on to is many times as much. */
+const COLLECTION_SHARE = 1 / 32;
 
 function headroomBytes(limitBytes: number, threshold: number): number {
   return Math.min((limitBytes * (1 - threshold)) / 3, MOST_HEADROOM_BYTES);
 }
 
 export function deriveTrafficLimits(limitBytes: number, threshold: number, shards: number): TrafficLimits {
-  const bytes = Math.floor(headroomBytes(limitBytes, threshold) * TRAFFIC_SHARE);
+  const headroom = headroomBytes(limitBytes, threshold);
+  const bytes = Math.floor(headroom * TRAFFIC_SHARE);
   return {
     bodyBudgetBytes: bytes,
     replyWindowBytes: Math.floor(bytes / shards),
-    collectEveryBytes: Math.min(bytes, MOST_COLLECTION_BYTES),
+    collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MOST_COLLECTION_BYTES),
   };
 }
 

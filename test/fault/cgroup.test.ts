@@ -74,6 +74,7 @@ describe.skipIf(missing !== undefined)(
         expect(report.exit).toBe(0);
         expect(report.statuses).toEqual({ 201: flood.requests });
         expect(report.peakUnreclaimableBytes).toBeLessThan(LIMIT_BYTES * MOST_SHARE);
+        expect(report.peakResidentBytes).toBeLessThan(LIMIT_BYTES * MOST_SHARE);
         expect(report.found).toBe(report.asked);
       },
     );

@@ -36,8 +36,11 @@ export async function floodServer(group: MemoryGroup, flood: Flood): Promise<Flo
   let statuses: Record<number, number> = {};
   let newest = { asked: 0, found: 0 };
   try {
-    const pipes = await Promise.all(Array.from({ length: CONNECTIONS }, () => HttpPipe.open(server.port)));
-    const keys = await flood.findKeys?.(pipes[0]);
+    const first = await HttpPipe.open(server.port);
+    const keys = await flood.findKeys?.(first);
+    // Opened when they are needed: a connection that sends no request for a while is closed.
+    const others = Array.from({ length: CONNECTIONS - 1 }, () => HttpPipe.open(server.port));
+    const pipes = [first, ...(await Promise.all(others))];
     const keyOf = (i: number): string => (keys ? keys[i % keys.length] : `key-${i}`);
     statuses = await putAll(pipes, flood, keyOf);
     if (flood.ttlSeconds === undefined) newest = await findNewest(pipes[0], flood, keyOf);
