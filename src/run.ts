@@ -15,6 +15,11 @@ export async function run(args: readonly string[]): Promise<void> {
     console.log(`Environment variables, with their defaults:\n\n${settingsHelp()}`);
     return;
   }
+  if (args.length > 0) {
+    console.error(`${args[0]}: is not allowed; allowed: --help. Settings are environment variables.`);
+    process.exitCode = EXIT_CONFIGURATION;
+    return;
+  }
   const read = readSettings(process.env);
   const access = read.faults ? read : readAccessFiles(read.settings);
   if (read.faults || 'faults' in access) {

@@ -23,6 +23,8 @@ const LEAST_SILENCE_MS = 2000;
 /** With one processor, polling would only keep the shard from answering. */
 const CAN_POLL = availableParallelism() > 1;
 const IDLE_CHECK_INTERVAL_MS = 20;
+/** A client that is between two requests when the server begins to close may send one more in this time. */
+const LAST_REQUEST_MS = 500;
 
 const OPEN_ACCESS: AccessFiles = { authToken: undefined, tls: undefined };
 
@@ -133,11 +135,18 @@ export async function startServer(
 }
 
 /**
- * Stops accepting and answers what is in flight. Node closes the connections that rest when the server begins
- * to close; those that come to rest after their last answer are closed here.
+ * Stops accepting and answers what is in flight. Node would at once close the connections that rest, and a
+ * request that is on its way there would be lost; so they have a moment to send it, and are told with the answer
+ * that it was the last.
  */
 async function closeHttp(app: FastifyInstance): Promise<void> {
-  const timer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_INTERVAL_MS);
+  const { server } = app;
+  const closeIdle = server.closeIdleConnections.bind(server);
+  server.closeIdleConnections = () => undefined;
+  const restUntilMs = performance.now() + LAST_REQUEST_MS;
+  const timer = setInterval(() => {
+    if (performance.now() >= restUntilMs) closeIdle();
+  }, IDLE_CHECK_INTERVAL_MS);
   await app.close();
   clearInterval(timer);
 }

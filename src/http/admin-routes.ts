@@ -16,6 +16,10 @@ export interface AdminRouteOptions {
   readonly isShuttingDown: () => boolean;
 }
 
+/** All from this server. The plugin's own policy would upgrade to HTTPS, which a server without TLS has not. */
+const DOCS_POLICY =
+  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'";
+
 /** Health, readiness, statistics, and the API's own description. */
 export async function registerAdminRoutes(app: FastifyInstance, options: AdminRouteOptions): Promise<void> {
   const { router, version, gzipThresholdBytes, stats, isShuttingDown } = options;
@@ -24,7 +28,7 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     if (gzipThresholdBytes > 0) {
       await admin.register(compress, { threshold: gzipThresholdBytes, encodings: ['gzip'] });
     }
-    await admin.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+    await admin.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY });
 
     admin.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
 

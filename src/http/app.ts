@@ -15,6 +15,7 @@ import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { failureOf, handleClientError, sendFailure } from './error-replies.ts';
 import { admitBodies, parseJsonBodies } from './json-body.ts';
+import { giveUpPlace, orderRequests } from './request-order.ts';
 import { type SchemaLimits, requestSchemas } from './schemas.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions {
@@ -81,7 +82,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(() => JSON.stringify);
-  app.setErrorHandler((error: FastifyError, _request, reply) => handleError(error, reply));
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    giveUpPlace(request);
+    return handleError(error, reply);
+  });
+  orderRequests(app);
   parseJsonBodies(app, bodyLimit);
   const methodsOf = collectRoutes(app);
 

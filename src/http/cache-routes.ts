@@ -3,7 +3,9 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { GzipNegotiation } from './accept-gzip.ts';
 import { FailureError } from './error-replies.ts';
+import { ignoreEmptyBody } from './json-body.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
+import { inOrder } from './request-order.ts';
 import { type RequestSchemas, errorResponses, responseSchemas } from './schemas.ts';
 
 export interface CacheRouteOptions extends GetOptions {
@@ -11,6 +13,12 @@ export interface CacheRouteOptions extends GetOptions {
   readonly schemas: RequestSchemas;
   /** Lets a body be read when there is room for it. */
   readonly admitBody: preParsingHookHandler;
+}
+
+interface PutBody {
+  readonly key: string;
+  readonly value: string;
+  readonly ttl?: number | undefined;
 }
 
 /** Fastify takes a malformed percent-encoding literally, and another key would be looked up. */
@@ -40,12 +48,13 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
 
   function get(key: string, request: FastifyRequest, reply: FastifyReply): void {
     const acceptsGzip = negotiation.accepts(request.headers['accept-encoding']);
-    router.get(key, acceptsGzip, new GetExchange(reply, options));
+    const exchange = new GetExchange(reply, options);
+    inOrder(request, () => router.get(key, acceptsGzip, exchange));
   }
 
-  function put(body: { key: string; value: string; ttl?: number | undefined }, exchange: PutExchange): void {
+  function put(request: FastifyRequest, body: PutBody, exchange: PutExchange): void {
     const ttlMs = body.ttl === undefined ? 0 : Math.ceil(body.ttl * 1000);
-    router.put(body.key, body.value, ttlMs, exchange);
+    inOrder(request, () => router.put(body.key, body.value, ttlMs, exchange));
   }
 
   const found = { 200: responseSchemas.found, ...errorResponses(400, 404, 503, 500) };
@@ -62,7 +71,7 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
         response: { 201: responseSchemas.stored, ...putErrors },
       },
     },
-    (request, reply) => put(request.body, new PutExchange(reply, 201)),
+    (request, reply) => put(request, request.body, new PutExchange(reply, 201)),
   );
 
   app.post(
@@ -76,7 +85,7 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
         response: { 200: responseSchemas.stored, ...putErrors },
       },
     },
-    (request, reply) => put(request.body, new PutExchange(reply, 200)),
+    (request, reply) => put(request, request.body, new PutExchange(reply, 200)),
   );
 
   app.get(
@@ -102,6 +111,7 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
   app.delete(
     '/cache/:key',
     {
+      onRequest: ignoreEmptyBody,
       schema: {
         summary: 'Delete an entry',
         tags: ['cache'],
@@ -109,19 +119,24 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
         response: { 204: responseSchemas.deleted, ...errorResponses(400, 404, 503, 500) },
       },
     },
-    (request, reply) => router.delete(request.params.key, new DeleteExchange(reply)),
+    (request, reply) => {
+      const exchange = new DeleteExchange(reply);
+      inOrder(request, () => router.delete(request.params.key, exchange));
+    },
   );
 
   app.delete(
     '/cache',
     {
+      onRequest: ignoreEmptyBody,
       schema: {
         summary: 'Empty the cache',
         tags: ['cache'],
         response: { 200: responseSchemas.cleared, ...errorResponses(503, 500) },
       },
     },
-    async (_request, reply) => {
+    async (request, reply) => {
+      await new Promise<void>((resolve) => inOrder(request, resolve));
       const cleared = await router.clear();
       if ('removed' in cleared) return { status: 'OK' as const, removed: cleared.removed };
       reply.hijack();

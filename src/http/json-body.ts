@@ -4,6 +4,7 @@ import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { type Failure, FailureError } from './error-replies.ts';
 import { whenClosed } from './exchanges.ts';
+import { keepPlace } from './request-order.ts';
 
 /** Smaller bodies are not counted: the number of requests in flight bounds them. */
 const LEAST_COUNTED_BYTES = 4096;
@@ -13,6 +14,10 @@ const TOO_LARGE: Failure = {
   message: 'The body is larger than any allowed key and value could make it.',
 };
 const NOT_JSON: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'The body is not valid JSON.' };
+const ENCODED: Failure = {
+  code: 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED',
+  message: 'The body must not be compressed; send it without Content-Encoding.',
+};
 const INCOMPLETE: Failure = { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The body ended early.' };
 const BUSY: Failure = {
   code: 'CACHE_ERR_BUSY',
@@ -28,7 +33,12 @@ type Done = (error: Error | null, body?: unknown) => void;
  */
 export function parseJsonBodies(app: FastifyInstance, limitBytes: number): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', (_request, payload: IncomingMessage, done: Done) => {
+  app.addContentTypeParser('application/json', (request, payload: IncomingMessage, done: Done) => {
+    const encoding = request.headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity') {
+      done(new FailureError(ENCODED));
+      return;
+    }
     const chunks: Buffer[] = [];
     let bytes = 0;
     payload.on('data', (chunk: Buffer) => {
@@ -55,6 +65,13 @@ export function parseJsonBodies(app: FastifyInstance, limitBytes: number): void 
   });
 }
 
+/** Clients that set a content type on every request mean nothing by it where there is no body. */
+export function ignoreEmptyBody({ headers }: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  const isEmpty = (headers['content-length'] ?? '0') === '0' && headers['transfer-encoding'] === undefined;
+  if (isEmpty) delete headers['content-type'];
+  done();
+}
+
 /**
  * Lets a body be read only when there is room for it. A `preParsing` hook: until it is done nothing is read
  * beyond Node's own small buffer, and the client's system holds the rest back.
@@ -66,6 +83,7 @@ export function admitBodies(limitBytes: number, budget: ByteBudget, garbage: Gar
     _payload: unknown,
     done: (error?: Error) => void,
   ): void => {
+    keepPlace(request);
     const declared = request.headers['content-length'];
     // A chunked body does not say how long it is; it is taken for as long as it may be.
     const bytes = declared === undefined ? limitBytes : Number(declared);

@@ -9,11 +9,15 @@ export interface SchemaLimits {
   readonly maxValueBytes: number;
 }
 
+function typeFault(input: unknown): string {
+  return input === undefined ? ', and is missing' : ', and is no string';
+}
+
 /** The schemas that validate requests; the OpenAPI document is made from the same ones. */
 export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
   const keyRule = `must be 1 to ${maxKeyLength} printable ASCII characters (0x20 to 0x7E)`;
   const key = z
-    .string(keyRule)
+    .string({ error: ({ input }) => keyRule + typeFault(input) })
     // One check, because every request passes here.
     .regex(new RegExp(`^[\\x20-\\x7e]{1,${maxKeyLength}}$`), {
       error: ({ input }) => keyRule + keyFault(input),
@@ -30,7 +34,7 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
   }
   const valueRule = `must be a string of ASCII characters (0x00 to 0x7F) of at most ${formatBytes(maxValueBytes)}`;
   const value = z
-    .string(valueRule)
+    .string({ error: ({ input }) => valueRule + typeFault(input) })
     .max(maxValueBytes, `${valueRule}, and is longer`)
     .regex(/^[\x00-\x7f]*$/, valueRule)
     .meta({ description: 'The value: ASCII, kept byte for byte.', example: 'Ada' });

@@ -56,6 +56,7 @@ describe('closing under load', () => {
     await server[Symbol.asyncDispose]();
     const connections = await load.ended();
     expect(load.answered).toBe(accepted);
+    expect(load.answered).toBe(load.sent);
     expect([...load.statuses].toSorted()).toStrictEqual(['200', '201']);
     for (const { rest } of connections) expect(rest).toBe('');
   });
@@ -75,6 +76,7 @@ describe('SIGTERM under load', () => {
     expect(tookMs).toBeLessThan(EXIT_DEADLINE_MS);
     expect([...load.statuses].toSorted()).toStrictEqual(['200', '201']);
     for (const { rest } of connections) expect(rest).toBe('');
+    expect(load.answered).toBe(load.sent);
   });
 
   test('a client that never finishes its request does not hold up the end', async () => {

@@ -11,6 +11,7 @@ interface Connection {
 
 /** Connections that write a PUT and a GET by turns, each as soon as the one before has been answered. */
 export class Load {
+  sent = 0;
   answered = 0;
   readonly statuses = new Set<string>();
   private readonly connections: Promise<Connection[]>;
@@ -36,7 +37,10 @@ export class Load {
     const raw = await RawSocket.open(port);
     const connection: Connection = { raw, rest: '' };
     let requests = 0;
-    const send = (): void => raw.write(requestText(`key-${n}`, requests++));
+    const send = (): void => {
+      this.sent++;
+      raw.write(requestText(`key-${n}`, requests++));
+    };
     raw.socket.on('data', (chunk: string) => {
       connection.rest += chunk;
       const head = ANSWER.exec(connection.rest);
