@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { Settings } from './settings.ts';
+import { createSecureContext } from 'node:tls';
+import { type Settings, TOKEN_RULE } from './settings.ts';
 
 /** What the settings that name files lead to. */
 export interface AccessFiles {
@@ -34,13 +35,39 @@ export function readAccessFiles(
     faults.push('AUTH_TOKEN_FILE: is not allowed beside AUTH_TOKEN; allowed: one of the two');
   }
   if (tokenFromFile === '') faults.push(`AUTH_TOKEN_FILE: "${settings.AUTH_TOKEN_FILE}" is empty`);
+  if (tokenFromFile !== undefined && !TOKEN_RULE.pattern.test(tokenFromFile)) {
+    // No client could ever send such a token.
+    faults.push(
+      `AUTH_TOKEN_FILE: what "${settings.AUTH_TOKEN_FILE}" holds is not allowed; allowed: ${TOKEN_RULE.allowed}`,
+    );
+  }
   if ((settings.TLS_CERT_FILE === '') !== (settings.TLS_KEY_FILE === '')) {
     const missing = settings.TLS_CERT_FILE === '' ? 'TLS_CERT_FILE' : 'TLS_KEY_FILE';
     faults.push(`${missing}: "" is not allowed; allowed: both TLS files, or none`);
+  }
+  if (cert !== undefined && key !== undefined) {
+    const why = faultOfPair(cert, key);
+    if (why !== undefined) {
+      faults.push(
+        `TLS_CERT_FILE, TLS_KEY_FILE: "${settings.TLS_CERT_FILE}" and "${settings.TLS_KEY_FILE}" are not ` +
+          `allowed; allowed: a PEM certificate and its private key: ${why}`,
+      );
+    }
   }
   if (faults.length > 0) return { faults };
   return {
     authToken: settings.AUTH_TOKEN || tokenFromFile,
     tls: cert !== undefined && key !== undefined ? { cert, key } : undefined,
   };
+}
+
+/** Why no server could be had with the two: Node takes an empty key, and then fails every handshake. */
+function faultOfPair(cert: string, key: string): string | undefined {
+  if (cert.trim() === '' || key.trim() === '') return 'one of the two is empty';
+  try {
+    createSecureContext({ cert, key });
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }

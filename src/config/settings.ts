@@ -38,6 +38,9 @@ const optionalBytes: z.ZodType<number | undefined, string> = z.union([
   byteText(2 ** 20, Number.MAX_SAFE_INTEGER),
 ]);
 
+/** What a token may be made of, wherever it comes from. */
+export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
+
 const SETTINGS = {
   HOST: {
     fallback: '0.0.0.0',
@@ -119,9 +122,9 @@ const SETTINGS = {
   },
   AUTH_TOKEN: {
     fallback: '',
-    allowed: 'printable ASCII without spaces',
+    allowed: TOKEN_RULE.allowed,
     meaning: 'when set, every path but /health and /ready wants "Authorization: Bearer <token>"',
-    schema: z.string().regex(/^[\x21-\x7e]*$/),
+    schema: z.string().regex(TOKEN_RULE.pattern),
   },
   AUTH_TOKEN_FILE: {
     fallback: '',
