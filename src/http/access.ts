@@ -1,6 +1,6 @@
 import bearerAuth from '@fastify/bearer-auth';
 import rateLimit from '@fastify/rate-limit';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { FailureError } from './error-replies.ts';
 
 export interface AccessOptions {
@@ -11,7 +11,12 @@ export interface AccessOptions {
 }
 
 /** What an orchestrator asks must be answered whoever asks, however often. */
-const PROBES = new Set(['/health', '/ready']);
+const PROBES: ReadonlySet<string | undefined> = new Set(['/health', '/ready']);
+
+/** By its route, so that whatever query comes with it makes no difference. */
+function isProbe({ routeOptions }: FastifyRequest): boolean {
+  return PROBES.has(routeOptions.url);
+}
 
 const RATE_WINDOW_MS = 1000;
 /** Client addresses that are counted at once; the least recently seen is forgotten first. */
@@ -22,22 +27,25 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
   const { authToken, rateLimit: most } = options;
   if (most > 0) {
     await app.register(rateLimit, {
+      global: false,
       max: most,
       timeWindow: RATE_WINDOW_MS,
       cache: COUNTED_CLIENTS,
-      allowList: (request) => PROBES.has(request.url),
+      allowList: isProbe,
       errorResponseBuilder: () =>
         new FailureError({
           code: 'CACHE_ERR_RATE_LIMITED',
           message: `More than ${most} requests per second came from this address.`,
         }),
     });
+    // Before the token is looked at, and for unknown paths too: guesses count as requests.
+    app.addHook('onRequest', app.rateLimit());
   }
   if (authToken === undefined) return;
   // Compares in constant time.
   await app.register(bearerAuth, { keys: new Set([authToken]), addHook: false });
   app.addHook('onRequest', (request, reply, done) => {
-    if (PROBES.has(request.url)) {
+    if (isProbe(request)) {
       done();
       return;
     }

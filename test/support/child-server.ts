@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 
@@ -63,7 +63,7 @@ export class ChildServer {
       const fail = (why: string): void => reject(new Error(`${why}: ${this.output}${this.errors}`));
       const timer = setTimeout(() => fail('does not listen'), LISTEN_DEADLINE_MS);
       const look = (): void => {
-        const port = /"address":"http:\/\/127\.0\.0\.1:(\d+)"/.exec(this.output)?.[1];
+        const port = /"address":"https?:\/\/127\.0\.0\.1:(\d+)"/.exec(this.output)?.[1];
         if (port === undefined) return;
         clearTimeout(timer);
         resolve(Number(port));
@@ -80,6 +80,21 @@ export class ChildServer {
     // After the name in brackets; user and system time are fields 14 and 15, in hundredths of a second.
     const fields = readFileSync(path, 'utf8').split(') ')[1].split(' ');
     return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  /** The memory that is its own now and the most there has been; 0 where the system does not say. */
+  residentBytes(): { readonly now: number; readonly most: number } {
+    const path = `/proc/${this.child.pid}/status`;
+    const status = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    const bytes = (name: string): number =>
+      Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024;
+    return { now: bytes('VmRSS'), most: bytes('VmHWM') };
+  }
+
+  /** How many file handles it has open; 0 where the system does not say. */
+  openHandles(): number {
+    const path = `/proc/${this.child.pid}/fd`;
+    return existsSync(path) ? readdirSync(path).length : 0;
   }
 
   signal(name: NodeJS.Signals): void {

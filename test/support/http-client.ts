@@ -1,4 +1,5 @@
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
+import { Agent as SecureAgent } from 'node:https';
 import { expect } from 'vitest';
 import type { ErrorCode } from '../../src/base/errors.ts';
 
@@ -20,16 +21,28 @@ export interface Answer {
 /** An HTTP client that adds nothing of its own: what it sends and gets is what was on the wire. */
 export class HttpClient {
   private readonly port: number;
-  private readonly agent = new Agent({ keepAlive: true });
+  private readonly agent: Agent;
+  private readonly protocol: 'http:' | 'https:';
 
-  constructor(port: number) {
+  /** @param ca the authority of the server's certificate, for HTTPS. */
+  constructor(port: number, ca?: string) {
     this.port = port;
+    this.protocol = ca === undefined ? 'http:' : 'https:';
+    this.agent = ca === undefined ? new Agent({ keepAlive: true }) : new SecureAgent({ keepAlive: true, ca });
   }
 
   call({ method = 'GET', path, headers = {}, body }: Call): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const sent = request(
-        { host: '127.0.0.1', port: this.port, agent: this.agent, method, path, headers: { ...headers } },
+        {
+          protocol: this.protocol,
+          host: '127.0.0.1',
+          port: this.port,
+          agent: this.agent,
+          method,
+          path,
+          headers: { ...headers },
+        },
         (response) => {
           const chunks: Buffer[] = [];
           response.on('data', (chunk: Buffer) => chunks.push(chunk));

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
+import { readAccessFiles } from '../../src/config/access-files.ts';
 import { type Settings, readSettings } from '../../src/config/settings.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 import { HttpClient } from './http-client.ts';
@@ -19,7 +20,9 @@ export function testSettings(env: Readonly<Record<string, string>> = {}): Settin
 /** The whole server in this process, on a port of its own. `await using` ends it with its shards. */
 export async function startTestServer(env: Readonly<Record<string, string>> = {}): Promise<TestServer> {
   const settings = testSettings(env);
-  const server = await startServer(settings, pino({ level: settings.LOG_LEVEL }));
+  const access = readAccessFiles(settings);
+  if ('faults' in access) throw new Error(access.faults.join('\n'));
+  const server = await startServer(settings, pino({ level: settings.LOG_LEVEL }), access);
   const { port } = server.app.server.address() as AddressInfo;
   const client = new HttpClient(port);
   return {
