@@ -73,6 +73,9 @@ function validationFailure(path: string, keyword: string, message: string, issue
   return { code, message: `${field || 'The body'} ${message}.` };
 }
 
+/** How long a client that was told so may take to read why its connection is closed, and to close its side. */
+const LINGER_MS = 500;
+
 /** Answers what is not HTTP enough to become a request, and closes the connection. */
 export function handleClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
@@ -86,6 +89,9 @@ export function handleClientError(error: Error & { code?: string }, socket: Sock
     `HTTP/1.1 ${status} ${CLIENT_ERROR_REASONS[status]}\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   );
+  // Node looks at no timeout of this connection any more, and each byte that still comes puts off its last one.
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
 }
 
 const CLIENT_ERROR_REASONS: Readonly<Record<number, string>> = {

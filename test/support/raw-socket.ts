@@ -16,8 +16,9 @@ export class RawSocket {
     socket.on('close', () => (this.isEnded = true));
   }
 
-  static async open(port: number): Promise<RawSocket> {
-    const raw = new RawSocket(connect({ port, host: '127.0.0.1' }));
+  /** @param isStubborn it does not close its side when the server has closed its own. */
+  static async open(port: number, { isStubborn = false } = {}): Promise<RawSocket> {
+    const raw = new RawSocket(connect({ port, host: '127.0.0.1', allowHalfOpen: isStubborn }));
     await once(raw.socket, 'connect');
     return raw;
   }
