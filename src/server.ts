@@ -44,12 +44,14 @@ export interface RunningServer {
 
 /**
  * Puts the parts together, from the ledger up, and listens.
+ * @param workerUrl the shard threads' module; tests of faults give one that fails on request.
  * @throws LimitTooSmallError; whatever `listen` fails with, such as EADDRINUSE.
  */
 export async function startServer(
   settings: Settings,
   logger: Logger,
   access: AccessFiles = OPEN_ACCESS,
+  workerUrl: URL = WORKER_URL,
 ): Promise<RunningServer> {
   const memoryLimit = findMemoryLimit(settings.MEMORY_LIMIT);
   const probe = (): number => usedBytes(memoryLimit, process.memoryUsage.rss());
@@ -65,7 +67,7 @@ export async function startServer(
 
   const doorbell = Doorbell.create(settings.SHARDS);
   const shards = Array.from({ length: settings.SHARDS }, (_, shard) =>
-    createShard(shard, settings, logger, ledger, entryLedger, doorbell, traffic.replyWindowBytes),
+    createShard(shard, settings, logger, ledger, entryLedger, doorbell, traffic.replyWindowBytes, workerUrl),
   );
   const router = new ShardRouter(
     shards,
@@ -159,6 +161,7 @@ function createShard(
   entryLedger: Ledger | undefined,
   doorbell: Doorbell,
   replyWindow: number,
+  workerUrl: URL,
 ): Shard {
   return new Shard({
     start: {
@@ -180,7 +183,7 @@ function createShard(
       doorbell,
       polls: CAN_POLL,
     },
-    workerUrl: WORKER_URL,
+    workerUrl,
     workerHeapMb: WORKER_HEAP_MB,
     silenceLimitMs: Math.max(LEAST_SILENCE_MS, 2 * settings.REQUEST_DEADLINE_MS),
     onDeath: (number, error) => {

@@ -18,11 +18,14 @@ export function testSettings(env: Readonly<Record<string, string>> = {}): Settin
 }
 
 /** The whole server in this process, on a port of its own. `await using` ends it with its shards. */
-export async function startTestServer(env: Readonly<Record<string, string>> = {}): Promise<TestServer> {
+export async function startTestServer(
+  env: Readonly<Record<string, string>> = {},
+  workerUrl?: URL,
+): Promise<TestServer> {
   const settings = testSettings(env);
   const access = readAccessFiles(settings);
   if ('faults' in access) throw new Error(access.faults.join('\n'));
-  const server = await startServer(settings, pino({ level: settings.LOG_LEVEL }), access);
+  const server = await startServer(settings, pino({ level: settings.LOG_LEVEL }), access, workerUrl);
   const { port } = server.app.server.address() as AddressInfo;
   const client = new HttpClient(port);
   return {
