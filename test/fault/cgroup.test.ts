@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { formatBytes } from '../../src/base/byte-size.ts';
 import { type Flood, floodServer, keysOfOneShard } from './flood.ts';
+import { IS_LONG } from '../support/long.ts';
 import { MemoryGroup } from './memory-group.ts';
 
 /**
@@ -11,7 +12,6 @@ const KIB = 2 ** 10;
 const MIB = 2 ** 20;
 const LIMIT_BYTES = 256 * MIB;
 const MOST_SHARE = 0.9;
-const IS_LONG = process.env['KVC_LONG'] === '1';
 const MIXED_BYTES = [10, 100, KIB, 16 * KIB, 100 * KIB, 200 * KIB, MIB];
 /** Mean of the above, to know how many make 2 GiB. */
 const MIXED_MEAN_BYTES = MIXED_BYTES.reduce((sum, bytes) => sum + bytes, 0) / MIXED_BYTES.length;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Answer, cachePath, expectError, HttpClient } from '../support/http-client.ts';
+import { cachePath, expectError } from '../support/http-client.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
+import { Reader, keysByShard } from '../support/shard-traffic.ts';
 
 const SHARDS = 3;
 const VICTIM = 1;
@@ -14,22 +15,10 @@ let keys: string[][];
 
 beforeEach(async () => {
   server = await startTestServer({ SHARDS: String(SHARDS), REQUEST_DEADLINE_MS: String(DEADLINE_MS) });
-  keys = await keysByShard(server.client);
+  keys = await keysByShard(server.client, SHARDS, KEYS_PER_SHARD);
 });
 
 afterEach(() => server[Symbol.asyncDispose]());
-
-/** Stores keys one by one, and sees from the statistics which shard each went to. */
-async function keysByShard(client: HttpClient): Promise<string[][]> {
-  const found: string[][] = Array.from({ length: SHARDS }, () => []);
-  for (let i = 0; found.some((own) => own.length < KEYS_PER_SHARD); i++) {
-    const before = (await client.stats()).shards;
-    await client.put(`key-${i}`, 'v');
-    const { shards } = await client.stats();
-    found[shards.findIndex(({ puts }, n) => puts > before[n].puts)].push(`key-${i}`);
-  }
-  return found;
-}
 
 async function untilReady(): Promise<void> {
   await expect
@@ -37,35 +26,9 @@ async function untilReady(): Promise<void> {
     .toBe(200);
 }
 
-/** Reads keys one after the other until told to stop, and keeps every answer. */
-class Reader {
-  readonly answers: { readonly answer: Answer; readonly tookMs: number }[] = [];
-  private isStopped = false;
-  private readonly done: Promise<void>;
-  private readonly client = new HttpClient(server.port);
-
-  constructor(own: readonly string[]) {
-    this.done = this.read(own);
-  }
-
-  async stop(): Promise<void> {
-    this.isStopped = true;
-    await this.done;
-    this.client.close();
-  }
-
-  private async read(own: readonly string[]): Promise<void> {
-    for (let i = 0; !this.isStopped; i++) {
-      const startedMs = performance.now();
-      const answer = await this.client.get(cachePath(own[i % own.length]));
-      this.answers.push({ answer, tookMs: performance.now() - startedMs });
-    }
-  }
-}
-
 describe('a shard that dies', () => {
   test('fails alone: its requests are answered 503 in time, the others go on, it comes back', async () => {
-    const readers = keys.map((own) => [new Reader(own), new Reader(own), new Reader(own)]);
+    const readers = keys.map((own) => [1, 2, 3].map(() => new Reader(server.port, own)));
     await expect.poll(() => readers.flat().every(({ answers }) => answers.length > 20)).toBe(true);
     void server.router.shards[VICTIM].kill();
     await expect.poll(() => server.router.isReady, { interval: 1 }).toBe(false);

@@ -1,0 +1,38 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { FOLDER_VARIABLE, LOG_FILE, PLAN_FILE, type StartFault } from './faults.ts';
+import { type TestServer, startTestServer } from './server.ts';
+
+export interface FaultyServer extends TestServer {
+  /** The next starts of shards fail so, one after the other. */
+  readonly failNextStarts: (faults: readonly StartFault[]) => void;
+  /** When there has been a start of a shard, in ms since the epoch. */
+  readonly startsMs: () => number[];
+  /** Waits until a shard has been replaced this often in all, and every shard is up. */
+  readonly untilReplaced: (shard: number, restarts: number) => Promise<void>;
+}
+
+/** A server in this process whose shards fail on request: when they start, or when given a `faultValue`. */
+export async function startFaultyServer(env: Readonly<Record<string, string>>): Promise<FaultyServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'kvc-faults-'));
+  process.env[FOLDER_VARIABLE] = folder;
+  const server = await startTestServer(env, new URL('faulty-worker.ts', import.meta.url));
+  return {
+    ...server,
+    failNextStarts: (faults) => writeFileSync(join(folder, PLAN_FILE), JSON.stringify(faults)),
+    startsMs: () => readFileSync(join(folder, LOG_FILE), 'utf8').trim().split('\n').map(Number),
+    untilReplaced: async (shard, restarts) => {
+      const { router } = server;
+      await expect
+        .poll(() => router.isReady && router.shards[shard].restarts, { interval: 1, timeout: 20_000 })
+        .toBe(restarts);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await server[Symbol.asyncDispose]();
+      delete process.env[FOLDER_VARIABLE];
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

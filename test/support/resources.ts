@@ -1,0 +1,24 @@
+import { existsSync, readdirSync } from 'node:fs';
+
+/** How many of each thing this process holds: what keeps its event loop alive, threads, files, listeners. */
+export function heldResources(): Record<string, number> {
+  const held: Record<string, number> = {
+    threads: countOf('/proc/self/task'),
+    files: countOf('/proc/self/fd'),
+    listeners: process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0),
+  };
+  for (const type of process.getActiveResourcesInfo()) held[type] = (held[type] ?? 0) + 1;
+  return held;
+}
+
+/** What there is more of than there was before. */
+export function grownResources(before: Readonly<Record<string, number>>): string[] {
+  return Object.entries(heldResources())
+    .filter(([type, count]) => count > (before[type] ?? 0))
+    .map(([type, count]) => `${type}: ${before[type] ?? 0} → ${count}`);
+}
+
+/** 0 where the system does not say. */
+function countOf(folder: string): number {
+  return existsSync(folder) ? readdirSync(folder).length : 0;
+}
