@@ -36,6 +36,8 @@ interface Hit {
 const SHED_SLICE_MS = 1.5;
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
+/** In one batch, so much is spent on compressing at once; what more there is to compress follows later. */
+const COMPRESS_BUDGET_MS = 4;
 /** Replies of one batch that have grown to this size do not wait for the rest. */
 const POST_CHARACTERS = 2 ** 20;
 
@@ -60,6 +62,8 @@ export class ShardActor {
   private readonly window: ReplyWindow;
   private ticket = 0;
   private isShedding = false;
+  /** What is left of the batch's time for compressing. */
+  private compressMs = 0;
   private replies = '';
   private shedOrders = 0;
   private shedBytes = 0;
@@ -89,6 +93,7 @@ export class ShardActor {
 
   handleBatch(batch: string): void {
     let at = 0;
+    this.compressMs = COMPRESS_BUDGET_MS;
     while (at < batch.length) {
       at = this.handleRequest(batch, at);
       if (this.replies.length >= POST_CHARACTERS) this.postReplies();
@@ -204,8 +209,11 @@ export class ShardActor {
     if (!isGzipWanted || body.length <= gzipThresholdBytes || store.isIncompressible(slot)) {
       return { code: HIT, payload: body };
     }
-    if (body.length <= SYNC_CHARACTERS) {
+    if (body.length <= SYNC_CHARACTERS && this.compressMs > 0) {
+      const { nowMs } = this.options;
+      const startedMs = nowMs();
       const compressed = this.compressor.compressNow(slot, body);
+      this.compressMs -= nowMs() - startedMs;
       return compressed === undefined
         ? { code: HIT, payload: body }
         : { code: HIT_GZIP, payload: compressed };

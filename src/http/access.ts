@@ -2,6 +2,7 @@ import bearerAuth from '@fastify/bearer-auth';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { FailureError } from './error-replies.ts';
+import { RateStore } from './rate-store.ts';
 
 export interface AccessOptions {
   /** Wanted as `Authorization: Bearer …` by every path but the probes; none when absent. */
@@ -19,8 +20,6 @@ function isProbe({ routeOptions }: FastifyRequest): boolean {
 }
 
 const RATE_WINDOW_MS = 1000;
-/** Client addresses that are counted at once; the least recently seen is forgotten first. */
-const COUNTED_CLIENTS = 10_000;
 
 /** Who may ask, and how often. Adds no hook where nothing is configured. */
 export async function registerAccess(app: FastifyInstance, options: AccessOptions): Promise<void> {
@@ -30,7 +29,7 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
       global: false,
       max: most,
       timeWindow: RATE_WINDOW_MS,
-      cache: COUNTED_CLIENTS,
+      store: RateStore,
       allowList: isProbe,
       errorResponseBuilder: () =>
         new FailureError({

@@ -7,14 +7,17 @@ import {
 } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import { METHODS } from 'node:http';
+import { getHeapStatistics } from 'node:v8';
 import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
-import { failureOf, handleClientError, sendFailure } from './error-replies.ts';
-import { admitBodies, parseJsonBodies } from './json-body.ts';
+import { answerUnusualRequests, failureOf, handleClientError, sendFailure } from './error-replies.ts';
+import { JsonBodies } from './json-body.ts';
+import { LargeReplies } from './large-replies.ts';
+import { boundPipelines } from './pipelines.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
 import { type SchemaLimits, requestSchemas } from './schemas.ts';
 
@@ -50,12 +53,21 @@ const BUDGET_SWEEP_INTERVAL_MS = 50;
 /** A path of any length that Node lets through: the key's own rule says what is too long. */
 const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
+const nowMs = (): number => performance.now();
+
 /** The Fastify application, without a port. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, version, stats } = options;
   const bodyLimit = (maxKeyLength + maxValueBytes) * LONGEST_ESCAPE + BODY_SLACK_BYTES;
   const garbage = new GarbageMeter(options.collectEveryBytes, collectMinor);
-  const budget = new ByteBudget(options.bodyBudgetBytes, options.deadlineMs, () => performance.now());
+  const largeReplies = new LargeReplies(options.deadlineMs, nowMs);
+  const bodies = new JsonBodies({
+    limitBytes: bodyLimit,
+    budget: new ByteBudget(options.bodyBudgetBytes, options.deadlineMs, nowMs),
+    garbage,
+    patienceMs: options.deadlineMs,
+    nowMs,
+  });
   const handleError = (error: FastifyError, reply: FastifyReply): FastifyReply => {
     const failure = failureOf(error);
     if (failure.code === 'CACHE_ERR_INTERNAL') options.onUnexpectedError(error);
@@ -64,8 +76,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const timeouts = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
+    // Asked for in a hook, where the answer has the shape of all errors.
+    requireHostHeader: false,
   };
-  const serverOptions = options.tls ? { https: { ...timeouts, ...options.tls } } : { http: timeouts };
+  const serverOptions = options.tls
+    ? { https: { ...timeouts, handshakeTimeout: HEADERS_TIMEOUT_MS, ...options.tls } }
+    : { http: timeouts };
   const app: FastifyInstance = fastify({
     // Given a logger, Fastify makes a child of it and two listeners for every request.
     logger: false,
@@ -87,7 +103,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     return handleError(error, reply);
   });
   orderRequests(app);
-  parseJsonBodies(app, bodyLimit);
+  bodies.register(app);
+  boundPipelines(app.server, mostUnanswered());
+  // A client may close its side when it has asked, and still wants the answer.
+  Object.assign(app.server, { httpAllowHalfOpen: true });
+  answerUnusualRequests(app.server);
   const methodsOf = collectRoutes(app);
 
   let isShuttingDown = false;
@@ -98,12 +118,21 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await registerAccess(app, options);
   await registerOpenApi(app, version);
   const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
-  const admitBody = admitBodies(bodyLimit, budget, garbage);
   await app.register((cache, _options, done) => {
-    registerCacheRoutes(cache, { router, schemas, gzipThresholdBytes, garbage, admitBody });
+    registerCacheRoutes(cache, {
+      router,
+      schemas,
+      gzipThresholdBytes,
+      garbage,
+      largeReplies,
+      admitBody: bodies.admit,
+    });
     done();
   });
-  const sweepTimer = setInterval(() => budget.sweep(), BUDGET_SWEEP_INTERVAL_MS);
+  const sweepTimer = setInterval(() => {
+    bodies.sweep();
+    if (router.hasLate) largeReplies.cutOffSlow();
+  }, BUDGET_SWEEP_INTERVAL_MS);
   sweepTimer.unref();
   app.addHook('onClose', () => clearInterval(sweepTimer));
   await registerAdminRoutes(app, {
@@ -129,6 +158,19 @@ function collectRoutes(app: FastifyInstance): ReadonlyMap<string, ReadonlySet<st
   return methodsOf;
 }
 
+function patternOf(url: string): RegExp {
+  const pattern = url
+    .replaceAll('.', '\\.')
+    .replaceAll('*', '.*')
+    .replaceAll(/:[^/]+/g, '[^/]*');
+  return new RegExp(`^${pattern}$`);
+}
+
+/** Requests without an answer that may be held at once: at about 4 KiB each they take half of the heap. */
+function mostUnanswered(): number {
+  return Math.min(Math.floor(getHeapStatistics().heap_size_limit / 2 / 4096), 2 ** 16);
+}
+
 /**
  * 405 with `Allow` where the path is known with other methods, else 404, before anything of a body is read.
  * Registered after all routes, so that the hook is run for unknown ones only.
@@ -141,8 +183,7 @@ function answerUnknownRoutes(
   const answer = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const path = request.url.split('?', 1)[0];
     for (const [url, methods] of methodsOf) {
-      const pattern = new RegExp(`^${url.replaceAll('*', '.*').replaceAll(/:[^/]+/g, '[^/]*')}$`);
-      if (!pattern.test(path)) continue;
+      if (methods.has(request.method) || !patternOf(url).test(path)) continue;
       const allowed = [...methods].toSorted().join(', ');
       void reply.header('allow', allowed);
       const message = `${request.method} is not allowed here; allowed: ${allowed}.`;
@@ -151,8 +192,15 @@ function answerUnknownRoutes(
     return sendFailure(reply, { code: 'CACHE_ERR_ROUTE_NOT_FOUND', message: 'There is no such path.' });
   };
   app.addHook('onRequest', (request, reply, done) => {
-    if (request.is404) answer(request, reply);
-    else done();
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The Host header is missing.' });
+    } else if (request.url.includes('#')) {
+      sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: '# must be written as %23.' });
+    } else if (request.is404) {
+      answer(request, reply);
+    } else {
+      done();
+    }
   });
   app.setNotFoundHandler(answer);
 }

@@ -22,6 +22,10 @@ export class ByteBudget {
     this.nowMs = nowMs;
   }
 
+  get hasWaiters(): boolean {
+    return this.waiters.length > 0;
+  }
+
   /** What a request for `bytes` is granted: one body always fits, however large. */
   chargeFor(bytes: number): number {
     return Math.min(bytes, this.totalBytes);

@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { GzipNegotiation } from './accept-gzip.ts';
 import { FailureError } from './error-replies.ts';
-import { ignoreEmptyBody } from './json-body.ts';
+import { refuseBody } from './json-body.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
 import { inOrder } from './request-order.ts';
 import { type RequestSchemas, errorResponses, responseSchemas } from './schemas.ts';
@@ -111,7 +111,7 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
   app.delete(
     '/cache/:key',
     {
-      onRequest: ignoreEmptyBody,
+      onRequest: refuseBody,
       schema: {
         summary: 'Delete an entry',
         tags: ['cache'],
@@ -128,7 +128,7 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
   app.delete(
     '/cache',
     {
-      onRequest: ignoreEmptyBody,
+      onRequest: refuseBody,
       schema: {
         summary: 'Empty the cache',
         tags: ['cache'],

@@ -1,6 +1,8 @@
 import type { FastifyError, FastifyReply } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import { type IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { whenAnswered } from './pipelines.ts';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
 
 export interface Failure {
@@ -19,6 +21,8 @@ export class FailureError extends Error {
   }
 }
 
+const JSON_TYPE = 'application/json; charset=utf-8';
+
 const CODE_OF_FIELD: Readonly<Record<string, ErrorCode>> = {
   key: 'CACHE_ERR_KEY_INVALID',
   value: 'CACHE_ERR_VALUE_INVALID',
@@ -35,6 +39,9 @@ const CODE_OF_FRAMEWORK_ERROR: Readonly<Record<string, Failure>> = {
     message: 'The path is not valid percent-encoding.',
   },
 };
+
+const MOST_NAMED = 8;
+const LONGEST_NAME = 64;
 
 export function sendFailure(reply: FastifyReply, failure: Failure): FastifyReply {
   const status = ERRORS[failure.code];
@@ -57,12 +64,19 @@ export function failureOf(error: FastifyError): Failure {
   return { code: 'CACHE_ERR_INTERNAL', message: 'Unexpected error.' };
 }
 
+/** However many and long they are, the answer stays short. */
+function nameSome(keys: readonly string[]): string {
+  const named = keys.slice(0, MOST_NAMED).map((key) => JSON.stringify(key.slice(0, LONGEST_NAME)));
+  if (keys.length > MOST_NAMED) named.push(`and ${keys.length - MOST_NAMED} more`);
+  return named.join(', ');
+}
+
 function validationFailure(path: string, keyword: string, message: string, issue: unknown): Failure {
   if (keyword === 'unrecognized_keys') {
     const { keys } = issue as { keys: readonly string[] };
     return {
       code: 'CACHE_ERR_UNKNOWN_PROPERTY',
-      message: `Unknown: ${keys.map((key) => JSON.stringify(key)).join(', ')}.`,
+      message: `Unknown: ${nameSome(keys)}.`,
     };
   }
   const field = path.slice(1);
@@ -76,29 +90,49 @@ function validationFailure(path: string, keyword: string, message: string, issue
 /** How long a client that was told so may take to read why its connection is closed, and to close its side. */
 const LINGER_MS = 500;
 
-/** Answers what is not HTTP enough to become a request, and closes the connection. */
+/** Answers what is not HTTP enough to become a request, after the requests before it, and closes the connection. */
 export function handleClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
-  const failure = clientFailure(error.code);
+  whenAnswered(socket, () => endWith(socket, clientFailure(error.code)));
+}
+
+/** Answers what Node would answer without a body, or not at all. */
+export function answerUnusualRequests(server: Server): void {
+  server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
+    const body = JSON.stringify(
+      errorBody('CACHE_ERR_EXPECTATION_FAILED', 'The only expectation that can be met is 100-continue.'),
+    );
+    response.writeHead(ERRORS.CACHE_ERR_EXPECTATION_FAILED, {
+      'content-type': JSON_TYPE,
+      'content-length': body.length,
+      connection: 'close',
+    });
+    response.end(body);
+  });
+  server.on('connect', (_request: IncomingMessage, socket: Socket) => {
+    endWith(socket, { code: 'CACHE_ERR_METHOD_NOT_ALLOWED', message: 'CONNECT is not allowed here.' });
+  });
+}
+
+/** Writes an answer past Node's HTTP layer, and closes the connection. */
+function endWith(socket: Socket, failure: Failure): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
   const status = ERRORS[failure.code];
   const body = JSON.stringify(errorBody(failure.code, failure.message));
   socket.end(
-    `HTTP/1.1 ${status} ${CLIENT_ERROR_REASONS[status]}\r\nContent-Type: application/json; charset=utf-8\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${JSON_TYPE}\r\n` +
       `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   );
   // Node looks at no timeout of this connection any more, and each byte that still comes puts off its last one.
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once('close', () => clearTimeout(timer));
 }
-
-const CLIENT_ERROR_REASONS: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  408: 'Request Timeout',
-  431: 'Request Header Fields Too Large',
-};
 
 function clientFailure(code: string | undefined): Failure {
   switch (code) {

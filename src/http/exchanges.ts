@@ -14,6 +14,7 @@ import {
 } from '../mailbox/protocol.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { Receiver } from '../mailbox/shard-mailbox.ts';
+import type { LargeReplies } from './large-replies.ts';
 
 /**
  * The answers of the cache routes, written straight to Node's response: a body that a shard has made is not
@@ -60,14 +61,9 @@ export function writeFailure(response: ServerResponse, code: number): void {
   write(response, FAILURES[code] ?? UNEXPECTED);
 }
 
-/** Calls back when the response has left, or its client has. */
-export function whenClosed(response: ServerResponse, callback: () => void): void {
-  if (response.closed || response.destroyed) callback();
-  else response.once('close', callback);
-}
-
 export interface GetOptions {
   readonly gzipThresholdBytes: number;
+  readonly largeReplies: LargeReplies;
   /** Told of large replies that nobody holds any more. */
   readonly garbage: GarbageMeter;
 }
@@ -85,7 +81,7 @@ export class GetExchange implements Receiver {
 
   settle(code: number, payload: string, delivered?: () => void): void {
     if (delivered) {
-      whenClosed(this.response, () => {
+      this.options.largeReplies.begin(this.response, () => {
         delivered();
         this.options.garbage.add(payload.length);
       });

@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage } from 'node:http';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
+import { BodyBuffer } from './body-buffer.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { type Failure, FailureError } from './error-replies.ts';
-import { whenClosed } from './exchanges.ts';
+import { whenClosed } from './when-closed.ts';
+import { isFlatJson } from './flat-json.ts';
 import { keepPlace } from './request-order.ts';
 
 /** Smaller bodies are not counted: the number of requests in flight bounds them. */
@@ -24,65 +26,77 @@ const BUSY: Failure = {
   message: 'Too many large bodies are being received already.',
 };
 
+const NOT_FLAT: Failure = {
+  code: 'CACHE_ERR_BODY_INVALID',
+  message:
+    'The body must be one JSON object with key, value and, if wanted, ttl, and no object or array in it.',
+};
+const TOO_SLOW: Failure = {
+  code: 'CACHE_ERR_REQUEST_TIMEOUT',
+  message: 'The body came too slowly while others waited to send theirs.',
+};
+const NO_BODY: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'DELETE takes no body.' };
+
+/** Characters per ms that a large body must come at, while others wait for room. */
+const LEAST_RATE = 64;
+
 type Done = (error: Error | null, body?: unknown) => void;
 
-/**
- * Parses JSON bodies and no others, without coercion; properties such as `__proto__` are left to the schema
- * to name. Bytes are decoded as Latin-1: all that may be stored is ASCII, and every other byte becomes a
- * character that the schema refuses.
- */
-export function parseJsonBodies(app: FastifyInstance, limitBytes: number): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', (request, payload: IncomingMessage, done: Done) => {
-    const encoding = request.headers['content-encoding'];
-    if (encoding !== undefined && encoding !== 'identity') {
-      done(new FailureError(ENCODED));
-      return;
-    }
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    payload.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes <= limitBytes) chunks.push(chunk);
-    });
-    payload.on('end', () => {
-      if (bytes > limitBytes) {
-        done(new FailureError(TOO_LARGE));
-        return;
-      }
-      const whole = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
-      chunks.length = 0;
-      let body: unknown;
-      try {
-        body = JSON.parse(whole.toString('latin1'));
-      } catch {
-        done(new FailureError(NOT_JSON));
-        return;
-      }
-      done(null, body);
-    });
-    payload.on('error', () => done(new FailureError(INCOMPLETE)));
-  });
+/** A large body for which room has been granted. */
+interface Upload {
+  readonly grantedMs: number;
+  bytes: number;
+  cutOff: () => void;
 }
 
-/** Clients that set a content type on every request mean nothing by it where there is no body. */
-export function ignoreEmptyBody({ headers }: FastifyRequest, _reply: FastifyReply, done: () => void): void {
-  const isEmpty = (headers['content-length'] ?? '0') === '0' && headers['transfer-encoding'] === undefined;
-  if (isEmpty) delete headers['content-type'];
-  done();
+declare module 'fastify' {
+  interface FastifyRequest {
+    upload: Upload | undefined;
+  }
 }
 
-/**
- * Lets a body be read only when there is room for it. A `preParsing` hook: until it is done nothing is read
- * beyond Node's own small buffer, and the client's system holds the rest back.
- */
-export function admitBodies(limitBytes: number, budget: ByteBudget, garbage: GarbageMeter) {
-  return (
+export interface BodyOptions {
+  readonly limitBytes: number;
+  readonly budget: ByteBudget;
+  readonly garbage: GarbageMeter;
+  /** How long a large body may take when it comes slowly and others wait. */
+  readonly patienceMs: number;
+  readonly nowMs: () => number;
+}
+
+/** Reads request bodies: flat JSON, as many at once as there is room for. */
+export class JsonBodies {
+  private readonly options: BodyOptions;
+  private readonly uploads = new Set<Upload>();
+
+  constructor(options: BodyOptions) {
+    this.options = options;
+  }
+
+  /**
+   * Parses JSON bodies and no others, without coercion; properties such as `__proto__` are left to the schema
+   * to name. Bytes are decoded as Latin-1: all that may be stored is ASCII, and every other byte becomes a
+   * character that the schema refuses.
+   */
+  register(app: FastifyInstance): void {
+    app.decorateRequest('upload', undefined);
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('application/json', (request, payload: IncomingMessage, done: Done) => {
+      this.read(request, payload, done);
+    });
+  }
+
+  /**
+   * Lets a body be read only when there is room for it. A `preParsing` hook: until it is done nothing is read
+   * beyond Node's own small buffer, and the client's system holds the rest back.
+   */
+  readonly admit = (
     request: FastifyRequest,
     reply: FastifyReply,
     _payload: unknown,
     done: (error?: Error) => void,
   ): void => {
+    const { limitBytes, budget } = this.options;
     keepPlace(request);
     const declared = request.headers['content-length'];
     // A chunked body does not say how long it is; it is taken for as long as it may be.
@@ -97,13 +111,83 @@ export function admitBodies(limitBytes: number, budget: ByteBudget, garbage: Gar
     }
     const charge = budget.chargeFor(bytes);
     budget.acquire(charge, (isGranted) => {
-      if (isGranted) {
-        whenClosed(reply.raw, () => {
-          budget.release(charge);
-          garbage.add(bytes);
-        });
-      }
+      if (isGranted) this.begin(request, reply, charge);
       done(isGranted ? undefined : new FailureError(BUSY));
     });
   };
+
+  /** Refuses who has waited for room too long, and ends bodies that come too slowly for those who wait. */
+  sweep(): void {
+    const { budget, patienceMs, nowMs } = this.options;
+    budget.sweep();
+    if (!budget.hasWaiters) return;
+    for (const upload of this.uploads) {
+      const elapsedMs = nowMs() - upload.grantedMs;
+      if (elapsedMs > patienceMs && upload.bytes < elapsedMs * LEAST_RATE) upload.cutOff();
+    }
+  }
+
+  private begin(request: FastifyRequest, reply: FastifyReply, charge: number): void {
+    const { budget, garbage, nowMs } = this.options;
+    const upload: Upload = { grantedMs: nowMs(), bytes: 0, cutOff: () => undefined };
+    this.uploads.add(upload);
+    request.upload = upload;
+    whenClosed(reply.raw, () => {
+      this.uploads.delete(upload);
+      budget.release(charge);
+      garbage.add(charge);
+    });
+  }
+
+  private read(request: FastifyRequest, payload: IncomingMessage, done: Done): void {
+    const { limitBytes } = this.options;
+    const { upload, headers } = request;
+    if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
+      done(new FailureError(ENCODED));
+      return;
+    }
+    const declared = headers['content-length'];
+    const body = new BodyBuffer(declared === undefined ? undefined : Number(declared), limitBytes);
+    payload.on('data', (chunk: Buffer) => {
+      body.add(chunk);
+      if (upload) upload.bytes = body.length;
+    });
+    payload.on('end', () => {
+      // It has come; now it is not the client that takes its time.
+      if (upload) this.uploads.delete(upload);
+      finish(parse(body, limitBytes));
+    });
+    payload.on('error', () => finish(INCOMPLETE));
+    if (upload) upload.cutOff = () => finish(TOO_SLOW);
+
+    let isFinished = false;
+    function finish(result: Failure | { readonly parsed: unknown }): void {
+      if (isFinished) return;
+      isFinished = true;
+      if ('parsed' in result) done(null, result.parsed);
+      else done(new FailureError(result));
+    }
+  }
+}
+
+function parse(body: BodyBuffer, limitBytes: number): Failure | { readonly parsed: unknown } {
+  if (body.length > limitBytes) return TOO_LARGE;
+  const text = body.text();
+  if (!isFlatJson(text)) return NOT_FLAT;
+  try {
+    return { parsed: JSON.parse(text) };
+  } catch {
+    return NOT_JSON;
+  }
+}
+
+/** For routes without a body. Clients that set a content type on every request mean nothing by it. */
+export function refuseBody(
+  { headers }: FastifyRequest,
+  _reply: FastifyReply,
+  done: (error?: Error) => void,
+): void {
+  const isEmpty = (headers['content-length'] ?? '0') === '0' && headers['transfer-encoding'] === undefined;
+  if (isEmpty) delete headers['content-type'];
+  done(isEmpty ? undefined : new FailureError(NO_BODY));
 }

@@ -108,6 +108,11 @@ export class ShardMailbox {
     return this.sent - this.answered + this.late.size;
   }
 
+  /** True while replies are to follow that had no room to be sent, or are being compressed. */
+  get hasLate(): boolean {
+    return this.late.size > 0;
+  }
+
   /** False when as many requests are in flight as may be. */
   get hasRoom(): boolean {
     return this.inFlight < this.options.queueLimit;

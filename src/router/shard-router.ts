@@ -55,6 +55,11 @@ export class ShardRouter {
     for (const timer of this.timers) timer.unref();
   }
 
+  /** True while large replies wait for room. */
+  get hasLate(): boolean {
+    return this.shards.some(({ mailbox }) => mailbox?.hasLate);
+  }
+
   get(key: string, acceptsGzip: boolean, receiver: Receiver): void {
     this.send(key, encodeGet(key, acceptsGzip), receiver);
   }
