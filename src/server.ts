@@ -19,6 +19,8 @@ const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 /** A shard's entries are not in its heap; what is there is one batch of requests and one of replies. */
 const WORKER_HEAP_MB = 192;
 const LEDGER_UNIT_BYTES = 4096;
+/** For a thread that has a processor to itself; many that start at once share what there is. */
+const START_DEADLINE_MS = 5000;
 const LEAST_SILENCE_MS = 2000;
 /** With one processor, polling would only keep the shard from answering. */
 const CAN_POLL = availableParallelism() > 1;
@@ -185,6 +187,7 @@ function createShard(
     },
     workerUrl,
     workerHeapMb: WORKER_HEAP_MB,
+    startDeadlineMs: START_DEADLINE_MS * Math.ceil(settings.SHARDS / availableParallelism()),
     silenceLimitMs: Math.max(LEAST_SILENCE_MS, 2 * settings.REQUEST_DEADLINE_MS),
     onDeath: (number, error) => {
       const heldBytes = ledger.forfeit(number);

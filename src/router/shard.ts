@@ -12,14 +12,14 @@ export interface ShardOptions {
   /** The worker thread's module. */
   readonly workerUrl: URL;
   readonly workerHeapMb: number;
+  /** A thread that does not report ready in this time has failed to start. */
+  readonly startDeadlineMs: number;
   /** A thread that gives no sign of life for longer is ended. */
   readonly silenceLimitMs: number;
   /** Called when the thread has ended, before a new one starts: with what it held, memory and all, gone. */
   readonly onDeath: (shard: number, error: unknown) => void;
 }
 
-/** A thread that does not report ready in this time has failed to start. */
-const START_DEADLINE_MS = 5000;
 /** A shard that has never been up and fails this often will not come up. */
 const MOST_FIRST_STARTS = 3;
 
@@ -101,7 +101,10 @@ export class Shard {
       port1.close();
       this.die(pool, error);
     };
-    const startTimer = setTimeout(() => end(new Error('the shard did not start in time')), START_DEADLINE_MS);
+    const startTimer = setTimeout(
+      () => end(new Error('the shard did not start in time')),
+      options.startDeadlineMs,
+    );
     port1.once('message', (message: ControlReply) => {
       if (isOver || message.kind !== 'ready') return;
       clearTimeout(startTimer);

@@ -18,7 +18,7 @@ export interface ChildOptions {
 }
 
 /** As long as the machine may be busy with something else. */
-const LISTEN_DEADLINE_MS = 15_000;
+const LISTEN_DEADLINE_MS = 30_000;
 
 /**
  * The real server as a process of its own, with nothing of this one's environment but the search path. It is
