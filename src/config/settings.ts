@@ -117,7 +117,7 @@ const SETTINGS = {
   SHARD_QUEUE_LIMIT: {
     fallback: '4096',
     allowed: '1 to 65536',
-    meaning: 'requests in flight to one shard before 503',
+    meaning: 'requests in flight to one shard before 503; the last quarter is for reads',
     schema: wholeText(1, 65_536),
   },
   AUTH_TOKEN: {

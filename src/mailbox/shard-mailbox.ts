@@ -39,6 +39,8 @@ const POLL_MS = 0.15;
 const FEW = 4;
 /** A batch that has grown to this size does not wait for the end of the turn. */
 const FLUSH_CHARACTERS = 2 ** 18;
+/** Share of the requests in flight that may be writes when there is no room for all. */
+const WRITE_SHARE = 3 / 4;
 
 export interface MailboxOptions {
   /** Requests in flight at the most. */
@@ -64,6 +66,7 @@ export class ShardMailbox {
   private readonly receivers: Receiver[];
   private readonly sentAtMs: Float64Array;
   private readonly ringMask: number;
+  private readonly writeLimit: number;
   /** Counts of requests ever sent and answered; their difference is in flight. */
   private sent = 0;
   private answered = 0;
@@ -97,6 +100,7 @@ export class ShardMailbox {
     this.port = port;
     this.options = options;
     this.lastHeardMs = options.now();
+    this.writeLimit = Math.max(1, Math.floor(options.queueLimit * WRITE_SHARE));
     const ringSize = 2 ** Math.ceil(Math.log2(options.queueLimit));
     this.receivers = Array.from({ length: ringSize }, () => ANSWERED);
     this.sentAtMs = new Float64Array(ringSize);
@@ -118,7 +122,12 @@ export class ShardMailbox {
     return this.inFlight < this.options.queueLimit;
   }
 
-  /** Queues one encoded request. The caller has asked `hasRoom`. */
+  /** False a little earlier: the last places are for reads, so that they are served while writes are refused. */
+  get hasRoomToWrite(): boolean {
+    return this.inFlight < this.writeLimit;
+  }
+
+  /** Queues one encoded request. The caller has asked whether there is room. */
   send(request: string, receiver: Receiver): void {
     if (this.batch === '') {
       this.options.doorbell.turnTo(this.options.shard);

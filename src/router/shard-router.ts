@@ -61,16 +61,16 @@ export class ShardRouter {
   }
 
   get(key: string, acceptsGzip: boolean, receiver: Receiver): void {
-    this.send(key, encodeGet(key, acceptsGzip), receiver);
+    this.send(key, encodeGet(key, acceptsGzip), receiver, 'read');
   }
 
   /** @param ttlMs 0 for an entry that does not expire. */
   put(key: string, value: string, ttlMs: number, receiver: Receiver): void {
-    this.send(key, encodePut(key, value, ttlMs), receiver);
+    this.send(key, encodePut(key, value, ttlMs), receiver, 'write');
   }
 
   delete(key: string, receiver: Receiver): void {
-    this.send(key, encodeDelete(key), receiver);
+    this.send(key, encodeDelete(key), receiver, 'write');
   }
 
   /** Empties every shard. @returns how many entries there were, or the code of the first that failed. */
@@ -79,7 +79,8 @@ export class ShardRouter {
       this.shards.map(
         (shard) =>
           new Promise<{ code: number; payload: string }>((resolve) => {
-            this.sendTo(shard, encodeClear(), { settle: (code, payload) => resolve({ code, payload }) });
+            const receiver = { settle: (code: number, payload: string) => resolve({ code, payload }) };
+            this.sendTo(shard, encodeClear(), receiver, 'write');
           }),
       ),
     );
@@ -124,16 +125,16 @@ export class ShardRouter {
     await Promise.all(this.shards.map((shard) => shard.stop()));
   }
 
-  private send(key: string, request: string, receiver: Receiver): void {
+  private send(key: string, request: string, receiver: Receiver, kind: 'read' | 'write'): void {
     const hash = hashKey(key, this.seed[0], this.seed[1]);
-    this.sendTo(this.shards[shardOfHash(hash, this.shards.length)], request, receiver);
+    this.sendTo(this.shards[shardOfHash(hash, this.shards.length)], request, receiver, kind);
   }
 
-  private sendTo(shard: Shard, request: string, receiver: Receiver): void {
+  private sendTo(shard: Shard, request: string, receiver: Receiver, kind: 'read' | 'write'): void {
     const { mailbox } = shard;
     if (!mailbox) {
       receiver.settle(UNAVAILABLE, '');
-    } else if (!mailbox.hasRoom) {
+    } else if (!(kind === 'read' ? mailbox.hasRoom : mailbox.hasRoomToWrite)) {
       this.busyRejections[shard.number]++;
       receiver.settle(BUSY, '');
     } else {
