@@ -97,6 +97,10 @@ export class ChildServer {
     return existsSync(path) ? readdirSync(path).length : 0;
   }
 
+  get pid(): number {
+    return this.child.pid!;
+  }
+
   signal(name: NodeJS.Signals): void {
     this.child.kill(name);
   }

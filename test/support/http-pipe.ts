@@ -42,6 +42,10 @@ export class HttpPipe {
     return this.send(`GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`);
   }
 
+  delete(path: string): Promise<PipeReply> {
+    return this.send(`DELETE ${path} HTTP/1.1\r\nhost: test\r\n\r\n`);
+  }
+
   close(): void {
     this.socket.destroy();
   }
