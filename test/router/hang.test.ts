@@ -3,7 +3,7 @@ import { type Fault, faultValue } from '../support/faults.ts';
 import { type FaultyServer, startFaultyServer } from '../support/faulty-server.ts';
 import { cachePath, expectError } from '../support/http-client.ts';
 import { IS_LONG } from '../support/long.ts';
-import { grownResources, heldResources } from '../support/resources.ts';
+import { resourcesBefore, untilNothingGrew } from '../support/resources.ts';
 import { Reader, type TimedAnswer, keysByShard } from '../support/shard-traffic.ts';
 
 const SHARDS = 3;
@@ -36,7 +36,7 @@ describe('a shard that hangs', () => {
       const { router, client } = server;
       // As many connections as this client will need: they stay open.
       await Promise.all([client.get('/ready'), client.get('/ready')]);
-      const before = heldResources();
+      const before = await resourcesBefore();
       const emptyBytes = (await client.stats()).memory.heldBytes;
       // Those of the victim wait for the deadline each time: so there are some more of them.
       const readers = keys.map((own) => [1, 2, 3].map(() => new Reader(server.port, own)));
@@ -81,7 +81,7 @@ describe('a shard that hangs', () => {
       expect((await client.put(keys[VICTIM][0], 'again')).status).toBe(201);
       expect((await client.get(cachePath(keys[VICTIM][0]))).text).toContain('"again"');
       expect((await client.stats()).memory.heldBytes).toBe(emptyBytes);
-      await expect.poll(() => grownResources(before), { interval: 20, timeout: 10_000 }).toStrictEqual([]);
+      await untilNothingGrew(before);
     },
   );
 

@@ -3,7 +3,7 @@ import { type Fault, faultValue } from '../support/faults.ts';
 import { type FaultyServer, startFaultyServer } from '../support/faulty-server.ts';
 import { type Answer, cachePath, expectError } from '../support/http-client.ts';
 import { IS_LONG } from '../support/long.ts';
-import { grownResources, heldResources } from '../support/resources.ts';
+import { resourcesBefore, untilNothingGrew } from '../support/resources.ts';
 import { Reader, type TimedAnswer, keysByShard } from '../support/shard-traffic.ts';
 
 const SHARDS = 3;
@@ -193,7 +193,7 @@ describe(`after ${DEATHS} deaths`, () => {
       await die(0, 'exit');
       await clear();
       const emptyBytes = (await server.client.stats()).memory.heldBytes;
-      const before = heldResources();
+      const before = await resourcesBefore();
       for (let n = 0; n < DEATHS; n++) {
         const victim = n % SHARDS;
         for (const key of keys[victim]) await server.client.put(key, 'x'.repeat(2 ** 20));
@@ -202,7 +202,7 @@ describe(`after ${DEATHS} deaths`, () => {
         await die(victim, FAULTS[n % FAULTS.length]);
         expect((await server.client.stats()).memory.heldBytes).toBe(emptyBytes);
       }
-      await expect.poll(() => grownResources(before), { interval: 20, timeout: 10_000 }).toStrictEqual([]);
+      await untilNothingGrew(before);
       expect(warnings).toStrictEqual([]);
       await expectRoomFor(capacity);
     },

@@ -1,7 +1,20 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { expect } from 'vitest';
+
+/** Seen from within a poll, as later: it has a timer of its own, which must not look like a new one. */
+export async function resourcesBefore(): Promise<Readonly<Record<string, number>>> {
+  let held: Record<string, number> = {};
+  await expect.poll(() => (held = heldResources()), { timeout: 10_000 }).toBeDefined();
+  return held;
+}
+
+/** Waits until there is no more of anything than before. */
+export async function untilNothingGrew(before: Readonly<Record<string, number>>): Promise<void> {
+  await expect.poll(() => grownResources(before), { interval: 20, timeout: 10_000 }).toStrictEqual([]);
+}
 
 /** How many of each thing this process holds: what keeps its event loop alive, threads, files, listeners. */
-export function heldResources(): Record<string, number> {
+function heldResources(): Record<string, number> {
   const held: Record<string, number> = {
     threads: countOf('/proc/self/task'),
     files: countOf('/proc/self/fd'),
@@ -12,7 +25,7 @@ export function heldResources(): Record<string, number> {
 }
 
 /** What there is more of than there was before. */
-export function grownResources(before: Readonly<Record<string, number>>): string[] {
+function grownResources(before: Readonly<Record<string, number>>): string[] {
   return Object.entries(heldResources())
     .filter(([type, count]) => count > (before[type] ?? 0))
     .map(([type, count]) => `${type}: ${before[type] ?? 0} → ${count}`);
