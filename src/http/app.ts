@@ -100,6 +100,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler((error: FastifyError, request, reply) => {
     giveUpPlace(request);
+    // Fastify would close the connection of any body that it could not parse; one that has come whole is no harm.
+    if (request.raw.complete) void reply.removeHeader('connection');
     return handleError(error, reply);
   });
   orderRequests(app);

@@ -108,7 +108,6 @@ export function answerUnusualRequests(server: Server): void {
     response.writeHead(ERRORS.CACHE_ERR_EXPECTATION_FAILED, {
       'content-type': JSON_TYPE,
       'content-length': body.length,
-      connection: 'close',
     });
     response.end(body);
   });

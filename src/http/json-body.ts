@@ -142,10 +142,6 @@ export class JsonBodies {
   private read(request: FastifyRequest, payload: IncomingMessage, done: Done): void {
     const { limitBytes } = this.options;
     const { upload, headers } = request;
-    if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
-      done(new FailureError(ENCODED));
-      return;
-    }
     const declared = headers['content-length'];
     const body = new BodyBuffer(declared === undefined ? undefined : Number(declared), limitBytes);
     payload.on('data', (chunk: Buffer) => {
@@ -155,7 +151,7 @@ export class JsonBodies {
     payload.on('end', () => {
       // It has come; now it is not the client that takes its time.
       if (upload) this.uploads.delete(upload);
-      finish(parse(body, limitBytes));
+      finish((headers['content-encoding'] ?? 'identity') === 'identity' ? parse(body, limitBytes) : ENCODED);
     });
     payload.on('error', () => finish(INCOMPLETE));
     if (upload) upload.cutOff = () => finish(TOO_SLOW);

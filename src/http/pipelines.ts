@@ -2,11 +2,13 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 const UNANSWERED: unique symbol = Symbol('unanswered requests');
-const THEN: unique symbol = Symbol('what follows the answers');
+const NEWEST: unique symbol = Symbol('newest request');
+const AFTER: unique symbol = Symbol('what follows the answers');
 
 interface CountedSocket extends Socket {
   [UNANSWERED]?: number;
-  [THEN]?: () => void;
+  [NEWEST]?: IncomingMessage | undefined;
+  [AFTER]?: () => void;
 }
 
 /** A connection with no more than this many is not at fault when there are too many in all. */
@@ -23,7 +25,8 @@ export function boundPipelines(server: Server, most: number): void {
     const socket: CountedSocket = this.req.socket;
     if (!socket[UNANSWERED]) return;
     total--;
-    if (--socket[UNANSWERED] === 0) socket[THEN]?.();
+    if (--socket[UNANSWERED] === 0) socket[NEWEST] = undefined;
+    socket[AFTER]?.();
   }
   server.on('connection', (socket: CountedSocket) => {
     socket.once('close', () => {
@@ -35,14 +38,21 @@ export function boundPipelines(server: Server, most: number): void {
     const socket: CountedSocket = request.socket;
     const own = (socket[UNANSWERED] ?? 0) + 1;
     socket[UNANSWERED] = own;
+    socket[NEWEST] = request;
     response.on('close', countAnswer);
     if (++total > most && own > FAIR_SHARE) socket.destroy();
   });
 }
 
-/** Calls back when all requests that a connection has brought have been answered; at once if they have. */
+/** Calls back when all whole requests that a connection has brought have been answered; at once if they have. */
 export function whenAnswered(socket: Socket, callback: () => void): void {
   const counted: CountedSocket = socket;
-  if (counted[UNANSWERED]) counted[THEN] = callback;
-  else callback();
+  // A request whose end never came is what is at fault: it will have no answer of its own.
+  const broken = counted[NEWEST]?.complete === false ? 1 : 0;
+  counted[AFTER] = () => {
+    if ((counted[UNANSWERED] ?? 0) > broken) return;
+    delete counted[AFTER];
+    callback();
+  };
+  counted[AFTER]();
 }
