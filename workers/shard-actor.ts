@@ -36,7 +36,7 @@ interface Hit {
 const SHED_SLICE_MS = 1.5;
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
-/** In one batch, so much is spent on compressing at once; what more there is to compress follows later. */
+/** In one batch, so much is spent on compressing small bodies; the others go as they are. */
 const COMPRESS_BUDGET_MS = 4;
 /** Replies of one batch that have grown to this size do not wait for the rest. */
 const POST_CHARACTERS = 2 ** 20;
@@ -209,7 +209,8 @@ export class ShardActor {
     if (!isGzipWanted || body.length <= gzipThresholdBytes || store.isIncompressible(slot)) {
       return { code: HIT, payload: body };
     }
-    if (body.length <= SYNC_CHARACTERS && this.compressMs > 0) {
+    if (body.length <= SYNC_CHARACTERS) {
+      if (this.compressMs <= 0) return { code: HIT, payload: body };
       const { nowMs } = this.options;
       const startedMs = nowMs();
       const compressed = this.compressor.compressNow(slot, body);

@@ -168,9 +168,9 @@ function patternOf(url: string): RegExp {
   return new RegExp(`^${pattern}$`);
 }
 
-/** Requests without an answer that may be held at once: at about 4 KiB each they take half of the heap. */
+/** Requests without an answer that may be held at once: at about 8 KiB each, with a reply, they take half of the heap. */
 function mostUnanswered(): number {
-  return Math.min(Math.floor(getHeapStatistics().heap_size_limit / 2 / 4096), 2 ** 16);
+  return Math.min(Math.floor(getHeapStatistics().heap_size_limit / 2 / 8192), 2 ** 16);
 }
 
 /**
