@@ -1,0 +1,95 @@
+import { describe, expect, test } from 'vitest';
+import { ChildServer } from '../support/child-server.ts';
+import { HttpClient } from '../support/http-client.ts';
+import { RawSocket } from '../support/raw-socket.ts';
+
+/** What would take a process with little memory down, or out of service, if nothing bounded it. */
+const LIMIT = '256mb';
+const LIMIT_BYTES = 256 * 2 ** 20;
+const PUT_HEAD = 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n';
+
+async function startSmall(): Promise<{ child: ChildServer; port: number; client: HttpClient }> {
+  const { child, port } = await ChildServer.listening({ env: { SHARDS: '1', MEMORY_LIMIT: LIMIT } });
+  return { child, port, client: new HttpClient(port) };
+}
+
+describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
+  test.each([
+    ['an array of millions', `{"key":"a","value":[${'{},'.repeat(2_000_000)}{}]}`],
+    ['brackets by the million', '['.repeat(6_000_000)],
+    ['hundreds of thousands of properties', `{${'"a":1,'.repeat(800_000)}"b":1}`],
+  ])('%s in a body are refused, not built', async (_what, body) => {
+    const { child, client } = await startSmall();
+    expect((await client.put('kept', '1')).status).toBe(201);
+    const headers = { 'content-type': 'application/json' };
+    const answer = await client.call({ method: 'PUT', path: '/cache', headers, body });
+    expect(answer.status).toBe(400);
+    expect(answer.text.length).toBeLessThan(1000);
+    expect((await client.get('/cache/kept')).status).toBe(200);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
+    client.close();
+  });
+
+  test('a body in a million pieces of a byte takes no more room than its bytes', async () => {
+    const { child, port, client } = await startSmall();
+    const raw = await RawSocket.open(port);
+    raw.write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n`);
+    raw.write(`1\r\n{\r\n${'1\r\n \r\n'.repeat(1_000_000)}`);
+    const rest = '"key":"pieces","value":"1"}';
+    raw.write(`${rest.length.toString(16)}\r\n${rest}\r\n0\r\n\r\n`);
+    await expect.poll(() => raw.text, { timeout: 60_000 }).toMatch(/^HTTP\/1\.1 201/);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
+    raw.close();
+    client.close();
+  });
+
+  test('clients that pipeline by the thousand and never read are cut off', async () => {
+    const { child, port, client } = await startSmall();
+    await client.put('k', 'x'.repeat(3000));
+    const requests = 'GET /cache/k HTTP/1.1\r\nhost: t\r\n\r\n'.repeat(2000);
+    const raws = await Promise.all(Array.from({ length: 40 }, () => RawSocket.open(port)));
+    for (const raw of raws) {
+      raw.socket.pause();
+      raw.write(requests);
+    }
+    // Whoever comes after them is answered, from the same process.
+    await expect
+      .poll(async () => (await client.get('/cache/k')).status, { timeout: 60_000, interval: 100 })
+      .toBe(200);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
+    for (const raw of raws) raw.close();
+    client.close();
+  });
+
+  test('bodies that stand still make room for those that wait', async () => {
+    const { port, client } = await startSmall();
+    const raws = await Promise.all(Array.from({ length: 30 }, () => RawSocket.open(port)));
+    for (const raw of raws) raw.write(`${PUT_HEAD}content-length: 1000000\r\n\r\n{"key"`);
+    await client.get('/health');
+    await expect
+      .poll(async () => (await client.put('k', 'x'.repeat(10_000))).status, { timeout: 15_000, interval: 50 })
+      .toBe(201);
+    const told = raws.filter(({ text }) => text.startsWith('HTTP/1.1 408')).length;
+    expect(told).toBeGreaterThan(0);
+    for (const raw of raws) raw.close();
+    client.close();
+  });
+
+  test('clients that do not take their large replies make room for those that wait', async () => {
+    const { port, client } = await startSmall();
+    // Six characters each in JSON: more than the system holds for a client on its own.
+    await client.put('large', '\u0001'.repeat(2 ** 20));
+    await client.put('small', 'x'.repeat(10_000));
+    const raws = await Promise.all(Array.from({ length: 20 }, () => RawSocket.open(port)));
+    for (const raw of raws) {
+      raw.socket.pause();
+      raw.write('GET /cache/large HTTP/1.1\r\nhost: test\r\n\r\n');
+    }
+    await client.get('/health');
+    await expect
+      .poll(async () => (await client.get('/cache/small')).status, { timeout: 25_000, interval: 50 })
+      .toBe(200);
+    for (const raw of raws) raw.close();
+    client.close();
+  });
+});
