@@ -28,9 +28,11 @@ export async function run(args: readonly string[]): Promise<void> {
     return;
   }
   const logger = pino({ level: read.settings.LOG_LEVEL });
+  let server: RunningServer | undefined;
+  // Before it listens nothing is in flight.
+  stopOnSignals(() => server?.close() ?? Promise.resolve());
   try {
-    const server = await startServer(read.settings, logger, access);
-    stopOnSignals(server);
+    server = await startServer(read.settings, logger, access);
   } catch (error) {
     console.error(startFailure(error));
     process.exitCode = error instanceof LimitTooSmallError ? EXIT_CONFIGURATION : EXIT_FAILURE;
@@ -44,14 +46,14 @@ function startFailure(error: unknown): string {
   return code ? `cannot start: ${error.message}` : `cannot start: ${error.stack}`;
 }
 
-function stopOnSignals(server: RunningServer): void {
+function stopOnSignals(close: () => Promise<void>): void {
   let isStopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (isStopping) return;
       isStopping = true;
       setTimeout(() => process.exit(0), SHUTDOWN_DEADLINE_MS).unref();
-      void server.close().then(() => process.exit(0));
+      void close().then(() => process.exit(0));
     });
   }
 }

@@ -54,6 +54,15 @@ export const WORKLOADS: readonly Workload[] = [
     isInQuickRun: true,
   },
   { ...DEFAULTS, name: 'mixed', title: '90 % GET, 10 % PUT, 64 connections', putShare: 0.1 },
+  {
+    ...DEFAULTS,
+    name: 'users-100',
+    title: '90 % GET, 10 % PUT, 100 connections, as the locustfile',
+    putShare: 0.1,
+    connections: 100,
+    peers: ['kvc', 'fastapi'],
+    isInQuickRun: true,
+  },
   { ...DEFAULTS, name: 'zipf', title: 'GET, Zipf-distributed keys (0.99), 64 connections', order: 'zipf' },
   {
     ...DEFAULTS,

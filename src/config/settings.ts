@@ -98,9 +98,10 @@ const SETTINGS = {
   },
   MAX_VALUE_BYTES: {
     fallback: '1mb',
-    allowed: '1 to 64mb',
+    allowed: '1 to 8mb',
     meaning: 'longest value',
-    schema: byteText(1, 64 * 2 ** 20),
+    // Written as JSON it may be six times as long, and several of that are on their way at once.
+    schema: byteText(1, 8 * 2 ** 20),
   },
   GZIP_THRESHOLD_BYTES: {
     fallback: '1024',
@@ -175,9 +176,12 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   const faults: string[] = [];
   for (const name of NAMES) {
     const { schema, fallback, allowed } = SETTINGS[name];
-    const text = env[name]?.trim() || fallback;
+    const given = env[name] || fallback;
+    const text = given.trim();
     const parsed = schema.safeParse(text);
-    if (parsed.success) values[name] = parsed.data;
+    // Nothing but blanks is a mistake, and must not be taken for no token.
+    const isBlank = text === '' && given !== '';
+    if (parsed.success && !isBlank) values[name] = parsed.data;
     else faults.push(`${name}: ${shown(name, text)} is not allowed; allowed: ${allowed}`);
   }
   const settings = values as Settings;

@@ -67,15 +67,25 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
 }
 
 /** Collects the routes registered after it into the OpenAPI document. */
-export async function registerOpenApi(app: FastifyInstance, version: string): Promise<void> {
+export async function registerOpenApi(
+  app: FastifyInstance,
+  { version, hasToken }: { readonly version: string; readonly hasToken: boolean },
+): Promise<void> {
   await app.register(swagger, {
+    exposeHeadRoutes: true,
     openapi: {
       openapi: '3.1.0',
       info: {
         title: 'key-value-cache',
         version,
-        description: 'An in-memory key-value cache. JSON in, JSON out; keys and values are ASCII.',
+        description:
+          'An in-memory key-value cache. JSON in, JSON out; keys and values are ASCII. Any path may also answer ' +
+          '401 (where a token is wanted), 408, 429 (where a rate limit is set), 431 and 503, in the shape of all errors.',
       },
+      ...(hasToken && {
+        components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+        security: [{ token: [] }],
+      }),
     },
     transform: jsonSchemaTransform,
   });

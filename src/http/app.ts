@@ -118,7 +118,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     done();
   });
   await registerAccess(app, options);
-  await registerOpenApi(app, version);
+  await registerOpenApi(app, { version, hasToken: options.authToken !== undefined });
   const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
   await app.register((cache, _options, done) => {
     registerCacheRoutes(cache, {

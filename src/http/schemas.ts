@@ -58,6 +58,60 @@ export type RequestSchemas = ReturnType<typeof requestSchemas>;
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
 
+const count = z.int().nonnegative();
+const counts = {
+  entries: count,
+  liveBytes: count.describe('Keys, values and their headers.'),
+  reservedBytes: count.describe('Blocks, slots and index, as taken from the system.'),
+  hits: count,
+  misses: count,
+  puts: count,
+  deletes: count,
+  evicted: count.describe('Entries displaced at the ceiling or by CAPACITY.'),
+  expired: count,
+  shedOrders: count,
+  shedEntries: count,
+  shedBytes: count,
+};
+const routing = {
+  restarts: count,
+  inFlight: count,
+  busyRejections: count.describe('Requests refused because the queue of the shard was full.'),
+};
+const shardState = z.enum(['starting', 'up', 'restarting', 'stopped']);
+
+const stats = z.object({
+  status: z.literal('OK'),
+  version: z.string(),
+  uptimeSeconds: count,
+  totals: z.object({ ...counts, ...routing }),
+  shards: z
+    .array(
+      z.object({ shard: count, state: shardState, ...routing, ...z.object(counts).partial().shape }),
+    )
+    .describe('Counts begin anew with a shard that restarts, and are absent while it does not answer.'),
+  memory: z.object({
+    limitBytes: count,
+    limitSource: z.enum(['MEMORY_LIMIT', 'cgroup v1', 'cgroup v2', 'machine']),
+    residentBytes: count,
+    usedBytes: count.describe('Resident, or what the control group counts less what the kernel can reclaim.'),
+    usedShare: z.number(),
+    threshold: z.number(),
+    thresholdBytes: count,
+    ceilingBytes: count.describe('What all shards together can never hold more than.'),
+    heldBytes: count,
+    orders: count,
+    lastDecision: z
+      .enum(['shed', 'below threshold', 'nothing held', 'not ours', 'at floor'])
+      .describe(
+        'Why shards are asked to shed or not. "not ours": used memory did not follow the last order down. ' +
+          '"at floor": the cache holds less than half of what it could.',
+      ),
+    lastOrder: z.looseObject({ at: z.iso.datetime() }).nullable(),
+  }),
+  configuration: z.looseObject({}).describe('The settings in force.'),
+});
+
 export const responseSchemas = {
   stored: okWithMessage.describe('Stored.'),
   found: z.object({ status: z.literal('OK'), key: z.string(), value: z.string() }).describe('Found.'),
@@ -65,9 +119,15 @@ export const responseSchemas = {
   cleared: z
     .object({ status: z.literal('OK'), removed: z.int() })
     .describe('Every shard was emptied of this many entries in all.'),
-  health: z.looseObject({ status: z.literal('OK') }).describe('The process serves.'),
+  health: z
+    .object({
+      status: z.literal('OK'),
+      uptimeSeconds: count,
+      shards: z.array(z.object({ shard: count, state: shardState, restarts: count })),
+    })
+    .describe('The process serves.'),
   ready: z.looseObject({ status: z.literal('OK') }).describe('Every shard is up.'),
-  stats: z.looseObject({ status: z.literal('OK') }).describe('Counters, memory and configuration.'),
+  stats: stats.describe('Counters, memory and configuration.'),
 };
 
 /** Response schemas for the statuses that a route may fail with. */

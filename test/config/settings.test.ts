@@ -83,7 +83,7 @@ describe('readSettings', () => {
       SUPERVISOR_INTERVAL_MS: '10',
       CAPACITY: '2147483647',
       MAX_KEY_LENGTH: '4096',
-      MAX_VALUE_BYTES: '64mb',
+      MAX_VALUE_BYTES: '8mb',
       GZIP_THRESHOLD_BYTES: '0',
       REQUEST_DEADLINE_MS: '60000',
       SHARD_QUEUE_LIMIT: '1',
@@ -104,7 +104,7 @@ describe('readSettings', () => {
       SUPERVISOR_INTERVAL_MS: 10,
       CAPACITY: 2 ** 31 - 1,
       MAX_KEY_LENGTH: 4096,
-      MAX_VALUE_BYTES: 64 * 2 ** 20,
+      MAX_VALUE_BYTES: 8 * 2 ** 20,
       GZIP_THRESHOLD_BYTES: 0,
       REQUEST_DEADLINE_MS: 60_000,
       SHARD_QUEUE_LIMIT: 1,
@@ -115,6 +115,11 @@ describe('readSettings', () => {
       RATE_LIMIT: 1000,
       LOG_LEVEL: 'silent',
     });
+  });
+
+  test('a variable of nothing but blanks is a fault: it must not leave a server without its token', () => {
+    expect(readSettings({ AUTH_TOKEN: '  ' }).faults).toHaveLength(1);
+    expect(readSettings({ PORT: ' ' }).faults).toHaveLength(1);
   });
 
   test('an empty variable counts as absent, and blanks around a value do not count', () => {

@@ -35,6 +35,14 @@ function reply(code: number, rest = ''): string {
   return String.fromCharCode(code) + rest;
 }
 
+/** Time goes by with looks at the deadlines, as it does on a thread that does not stand still. */
+function passTime(ms: number): void {
+  for (let passed = 0; passed < ms; passed += DEADLINE_MS / 4) {
+    shard.nowMs += DEADLINE_MS / 4;
+    shard.mailbox.sweepDeadlines();
+  }
+}
+
 async function untilBatches(count: number): Promise<void> {
   await expect.poll(() => shard.batches.length, { interval: 1 }).toBe(count);
 }
@@ -111,14 +119,34 @@ describe('ShardMailbox', () => {
     expect(young.settled).toStrictEqual([{ code: HIT, payload: 'b' }]);
   });
 
+  test('after this thread has stood still, replies that lie in the port are read before anybody is told', async () => {
+    const waiting = send(encodeGet('a', false));
+    await untilBatches(1);
+    shard.reply(reply(HIT, `${encodeU32(1)}a`));
+    shard.nowMs += DEADLINE_MS * 3;
+    shard.mailbox.sweepDeadlines();
+    expect(waiting.settled).toStrictEqual([]);
+    await untilSettled(waiting);
+    expect(waiting.settled).toStrictEqual([{ code: HIT, payload: 'a' }]);
+  });
+
+  test('standing still again does not put the deadline off again', async () => {
+    const waiting = send(encodeGet('a', false));
+    await untilBatches(1);
+    for (let i = 0; i < 2; i++) {
+      shard.nowMs += DEADLINE_MS * 3;
+      shard.mailbox.sweepDeadlines();
+    }
+    expect(waiting.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
+  });
+
   test('a late answer has a deadline too', async () => {
     const recorder = send(encodeGet('a', true));
     await untilBatches(1);
     shard.reply(reply(LATE, encodeU32(5)));
     const barrier = shard.mailbox.control({ kind: 'stats' });
     await expect.poll(() => shard.controls.length, { interval: 1 }).toBe(1);
-    shard.nowMs += DEADLINE_MS;
-    shard.mailbox.sweepDeadlines();
+    passTime(DEADLINE_MS);
     await barrier;
     await untilSettled(recorder);
     shard.reply({ kind: 'late', ticket: 5, code: HIT, payload: 'body' });
@@ -154,8 +182,7 @@ describe('ShardMailbox', () => {
     const stats = shard.mailbox.control({ kind: 'stats' });
     const shed = shard.mailbox.control({ kind: 'shed', shedBytes: 5 });
     await expect.poll(() => shard.controls.length, { interval: 1 }).toBe(2);
-    shard.nowMs += DEADLINE_MS * 100;
-    shard.mailbox.sweepDeadlines();
+    passTime(DEADLINE_MS * 2);
     expect(await stats).toBeUndefined();
     const result = { shedBytes: 5, shedEntries: 1, releasedBytes: 5, longestSliceMs: 1 };
     const id = shard.idOfControl(1);
