@@ -39,36 +39,44 @@ function cutBytes(bytes: Buffer, size: number): string[] {
   return parts;
 }
 
-function channel(encoding: Encoding, area: SharedArrayBuffer): Channel {
-  const shared = Buffer.from(area);
-  switch (encoding) {
-    case 'string':
-      return {
-        pack: (texts) => ({ message: texts.join(''), transfer: [] }),
-        unpack: (message, size) => cut(message as string, size),
-      };
-    case 'bytes':
-      return {
-        pack: (texts) => {
-          const buffer = new ArrayBuffer(texts.length * texts[0].length);
-          const bytes = Buffer.from(buffer);
-          let at = 0;
-          for (const text of texts) at += bytes.write(text, at, 'latin1');
-          return { message: buffer, transfer: [buffer] };
-        },
-        unpack: (message, size) => cutBytes(Buffer.from(message as ArrayBuffer), size),
-      };
-    case 'shared':
-      return {
-        pack: (texts) => {
-          let at = 0;
-          for (const text of texts) at += shared.write(text, at, 'latin1');
-          return { message: at, transfer: [] };
-        },
-        unpack: (message, size) => cutBytes(shared.subarray(0, message as number), size),
-      };
-  }
+function stringChannel(): Channel {
+  return {
+    pack: (texts) => ({ message: texts.join(''), transfer: [] }),
+    unpack: (message, size) => cut(message as string, size),
+  };
 }
+
+function bytesChannel(): Channel {
+  return {
+    pack: (texts) => {
+      const buffer = new ArrayBuffer(texts.length * texts[0].length);
+      writeAll(Buffer.from(buffer), texts);
+      return { message: buffer, transfer: [buffer] };
+    },
+    unpack: (message, size) => cutBytes(Buffer.from(message as ArrayBuffer), size),
+  };
+}
+
+function sharedChannel(area: SharedArrayBuffer): Channel {
+  const shared = Buffer.from(area);
+  return {
+    pack: (texts) => ({ message: writeAll(shared, texts), transfer: [] }),
+    unpack: (message, size) => cutBytes(shared.subarray(0, message as number), size),
+  };
+}
+
+/** @returns how many bytes were written. */
+function writeAll(target: Buffer, texts: readonly string[]): number {
+  let at = 0;
+  for (const text of texts) at += target.write(text, at, 'latin1');
+  return at;
+}
+
+const CHANNELS: Readonly<Record<Encoding, (area: SharedArrayBuffer) => Channel>> = {
+  string: stringChannel,
+  bytes: bytesChannel,
+  shared: sharedChannel,
+};
 
 interface Setup {
   readonly encoding: Encoding;
@@ -77,8 +85,8 @@ interface Setup {
 }
 
 function serve({ encoding, there, back }: Setup): void {
-  const incoming = channel(encoding, there);
-  const outgoing = channel(encoding, back);
+  const incoming = CHANNELS[encoding](there);
+  const outgoing = CHANNELS[encoding](back);
   parentPort!.on('message', (message: unknown) => {
     const requests = incoming.unpack(message, REQUEST.length);
     const { message: reply, transfer } = outgoing.pack(requests.map(() => REPLY));
@@ -88,8 +96,8 @@ function serve({ encoding, there, back }: Setup): void {
 
 /** @returns microseconds of this thread's processor time per request. */
 async function measure(worker: Worker, setup: Setup, batch: number): Promise<number> {
-  const outgoing = channel(setup.encoding, setup.there);
-  const incoming = channel(setup.encoding, setup.back);
+  const outgoing = CHANNELS[setup.encoding](setup.there);
+  const incoming = CHANNELS[setup.encoding](setup.back);
   const requests = Array.from({ length: batch }, () => REQUEST);
   const before = process.threadCpuUsage();
   for (let done = 0; done < REQUESTS / (batch === 1 ? 8 : 1); done += batch) {
@@ -109,7 +117,11 @@ async function main(): Promise<void> {
     const figures = new Map<Encoding, number[]>(ENCODINGS.map((encoding) => [encoding, []]));
     for (let round = 0; round <= ROUNDS; round++) {
       for (const encoding of ENCODINGS) {
-        const setup = { encoding, there: new SharedArrayBuffer(AREA_BYTES), back: new SharedArrayBuffer(AREA_BYTES) };
+        const setup = {
+          encoding,
+          there: new SharedArrayBuffer(AREA_BYTES),
+          back: new SharedArrayBuffer(AREA_BYTES),
+        };
         const worker = new Worker(new URL(import.meta.url), { workerData: setup });
         const micros = await measure(worker, setup, batch);
         await worker.terminate();

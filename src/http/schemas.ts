@@ -86,9 +86,7 @@ const stats = z.object({
   uptimeSeconds: count,
   totals: z.object({ ...counts, ...routing }),
   shards: z
-    .array(
-      z.object({ shard: count, state: shardState, ...routing, ...z.object(counts).partial().shape }),
-    )
+    .array(z.object({ shard: count, state: shardState, ...routing, ...z.object(counts).partial().shape }))
     .describe('Counts begin anew with a shard that restarts, and are absent while it does not answer.'),
   memory: z.object({
     limitBytes: count,

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isFlatJson } from '../../src/http/flat-json.ts';
 import { printedSeed } from '../support/random.ts';
