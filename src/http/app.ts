@@ -168,9 +168,10 @@ function patternOf(url: string): RegExp {
   return new RegExp(`^${pattern}$`);
 }
 
-/** Requests without an answer that may be held at once: at about 8 KiB each, with a reply, they take half of the heap. */
+/** Requests without an answer that may be held at once: at about 8 KiB each, with a reply, they take half of what is free. */
 function mostUnanswered(): number {
-  return Math.min(Math.floor(getHeapStatistics().heap_size_limit / 2 / 8192), 2 ** 16);
+  const { heap_size_limit: most, used_heap_size: used } = getHeapStatistics();
+  return Math.min(Math.floor((most - used) / 2 / 8192), 2 ** 16);
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { ShardRouter } from '../router/shard-router.ts';
+import type { Cleared, ShardRouter } from '../router/shard-router.ts';
 import { GzipNegotiation } from './accept-gzip.ts';
 import { FailureError } from './error-replies.ts';
 import { refuseBody } from './json-body.ts';
@@ -136,8 +136,9 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
       },
     },
     async (request, reply) => {
-      await new Promise<void>((resolve) => inOrder(request, resolve));
-      const cleared = await router.clear();
+      const cleared = await new Promise<Cleared>((resolve) => {
+        inOrder(request, () => resolve(router.clear()));
+      });
       if ('removed' in cleared) return { status: 'OK' as const, removed: cleared.removed };
       reply.hijack();
       writeFailure(reply.raw, cleared.failed);

@@ -29,6 +29,9 @@ export interface ShardRow {
   readonly stats: ShardStats | undefined;
 }
 
+/** How many entries went, or the reply code of a shard that failed. */
+export type Cleared = { readonly removed: number } | { readonly failed: number };
+
 /** Key → shard. Every request ends in exactly one call of its receiver's `settle`. */
 export class ShardRouter {
   readonly shards: readonly Shard[];
@@ -74,7 +77,7 @@ export class ShardRouter {
   }
 
   /** Empties every shard. @returns how many entries there were, or the code of the first that failed. */
-  async clear(): Promise<{ readonly removed: number } | { readonly failed: number }> {
+  async clear(): Promise<Cleared> {
     const settled = await Promise.all(
       this.shards.map(
         (shard) =>
