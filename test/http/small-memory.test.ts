@@ -66,7 +66,10 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     for (const raw of raws) raw.write(`${PUT_HEAD}content-length: 1000000\r\n\r\n{"key"`);
     await client.get('/health');
     await expect
-      .poll(async () => (await client.put('k', 'x'.repeat(10_000))).status, { timeout: 15_000, interval: 50 })
+      .poll(async () => (await client.put('k', 'x'.repeat(500_000))).status, {
+        timeout: 15_000,
+        interval: 50,
+      })
       .toBe(201);
     const told = (): number => raws.filter(({ text }) => text.startsWith('HTTP/1.1 408')).length;
     await expect.poll(told).toBeGreaterThan(0);
