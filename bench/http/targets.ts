@@ -75,7 +75,10 @@ export function judgeTargets(measurements: readonly Measurement[], shed: ShedRes
   ];
 }
 
-/** For latencies, with users who wait between two requests, there is `npm run bench:users`. What the Python design that this service replaces reached under 100 users, on a machine of its own. */
+/**
+ * What the Python design that this service replaces reached under 100 users, on a machine of its own. For latencies,
+ * with users who wait between two requests, there is `npm run bench:users`.
+ */
 function judgeUsers(measurements: readonly Measurement[]): Target[] {
   const rounds = measurements.filter((each) => each.peer === OURS && each.workload === 'users-100');
   const middle = (figure: Figure): number => (rounds.length === 0 ? Number.NaN : median(rounds.map(figure)));
