@@ -15,8 +15,8 @@ const ENCODINGS = ['string', 'bytes', 'shared'] as const;
 type Encoding = (typeof ENCODINGS)[number];
 
 const BATCHES = [1, 8, 64] as const;
-const REQUESTS = 400_000;
-const ROUNDS = 5;
+const REQUESTS = 100_000;
+const ROUNDS = 3;
 const REQUEST = `g${'k'.repeat(20)}`;
 const REPLY = `h{"status":"OK","key":"${'k'.repeat(20)}","value":"${'v'.repeat(100)}"}`;
 const AREA_BYTES = 2 ** 16;
