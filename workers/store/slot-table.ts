@@ -39,6 +39,8 @@ export class SlotTable {
   private readonly fresh: number[] = [];
   /** No chunk below this one has a free slot. */
   private roomFrom = 0;
+  /** In the last chunk no slot from this place on is in use. */
+  private unusedFrom = CHUNK_SLOTS;
   private readonly ledger: Ledger;
   private readonly shard: number;
 
@@ -58,6 +60,7 @@ export class SlotTable {
     else this.firstFree[chunk] = this.chain(slot);
     this.usedIn[chunk]++;
     this.used++;
+    if (chunk === this.chunks.length - 1) this.unusedFrom = CHUNK_SLOTS;
     return slot;
   }
 
@@ -92,8 +95,11 @@ export class SlotTable {
   lastUsedSlot(): number {
     const chunk = this.chunks.length - 1;
     if (this.usedIn[chunk] === 0) return NO_SLOT;
-    while (this.address((chunk << CHUNK_BITS) + this.fresh[chunk] - 1) === NO_ADDRESS) this.fresh[chunk]--;
-    return (chunk << CHUNK_BITS) + this.fresh[chunk] - 1;
+    const start = chunk << CHUNK_BITS;
+    let place = Math.min(this.unusedFrom, this.fresh[chunk]);
+    while (this.address(start + place - 1) === NO_ADDRESS) place--;
+    this.unusedFrom = place;
+    return start + place - 1;
   }
 
   /** Gives back the last chunk, which must be empty. */
@@ -140,6 +146,7 @@ export class SlotTable {
     if (!this.ledger.tryReserve(this.shard, SLOT_CHUNK_BYTES)) return false;
     const isFirst = this.chunks.length === 0;
     this.chunks.push(new Uint32Array(CHUNK_SLOTS * 4));
+    this.unusedFrom = CHUNK_SLOTS;
     this.firstFree.push(NO_SLOT);
     // Slot 0, the list's head, is taken from the start.
     this.usedIn.push(isFirst ? 1 : 0);
@@ -150,6 +157,7 @@ export class SlotTable {
 
   private popChunk(): void {
     const chunk = this.chunks.pop()!;
+    this.unusedFrom = CHUNK_SLOTS;
     this.firstFree.pop();
     this.usedIn.pop();
     this.fresh.pop();
