@@ -21,7 +21,7 @@ export class FailureError extends Error {
   }
 }
 
-const JSON_TYPE = 'application/json; charset=utf-8';
+export const JSON_TYPE = 'application/json; charset=utf-8';
 
 const CODE_OF_FIELD: Readonly<Record<string, ErrorCode>> = {
   key: 'CACHE_ERR_KEY_INVALID',

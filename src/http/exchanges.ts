@@ -12,6 +12,7 @@ import {
   TOO_LARGE,
   UNAVAILABLE,
 } from '../mailbox/protocol.ts';
+import { JSON_TYPE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { Receiver } from '../mailbox/shard-mailbox.ts';
 import type { LargeReplies } from './large-replies.ts';
@@ -20,8 +21,6 @@ import type { LargeReplies } from './large-replies.ts';
  * The answers of the cache routes, written straight to Node's response: a body that a shard has made is not
  * parsed, built or copied again, and a constant one is made once. All of it is ASCII, so characters are bytes.
  */
-const JSON_TYPE = 'application/json; charset=utf-8';
-
 interface Constant {
   readonly status: number;
   readonly headers: string[];
