@@ -176,6 +176,7 @@ function createShard(
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       replyWindow,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
+      checksIntegrity: settings.LOG_LEVEL === 'trace',
     },
     mailbox: {
       queueLimit: settings.SHARD_QUEUE_LIMIT,

@@ -3,10 +3,12 @@ import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 /** Longer bodies are compressed beside the thread, so that they do not hold up the shard's other keys. */
 export const SYNC_CHARACTERS = 2 ** 16;
+/** A megabyte takes tens of milliseconds, and those that run share the time. */
+const MOST_RUNNING = 2;
 const NOT_SMALLER = new Uint8Array(0);
 
-/** Told the gzip form as one character per byte, or undefined where it would not be smaller. */
-type Waiter = (compressed: string | undefined) => void;
+/** Told the gzip form, or undefined where it would not be smaller. */
+type Waiter = (compressed: Buffer | undefined) => void;
 
 interface Job {
   readonly waiters: Waiter[];
@@ -29,16 +31,21 @@ export class Compressor {
     return this.running > 0;
   }
 
-  /** @returns the gzip form as one character per byte, undefined where it would not be smaller. */
-  compressNow(slot: number, body: string): string | undefined {
-    const compressed = gzipSync(Buffer.from(body, 'latin1'));
+  /** @returns the gzip form, undefined where it would not be smaller. */
+  compressNow(slot: number, body: string | Uint8Array): Buffer | undefined {
+    const compressed = gzipSync(toBytes(body));
     const isSmaller = compressed.length < body.length;
     this.store.attachGzip(slot, isSmaller ? compressed : NOT_SMALLER);
-    return isSmaller ? compressed.toString('latin1') : undefined;
+    return isSmaller ? compressed : undefined;
+  }
+
+  /** False when enough is being compressed already, and nothing of this key's. */
+  takes(key: string): boolean {
+    return this.running < MOST_RUNNING || this.jobs.has(key);
   }
 
   /** Compresses on a thread of its own; whoever asks for the same entry meanwhile waits for the same result. */
-  compressLater(key: string, body: string, waiter: Waiter): void {
+  compressLater(key: string, body: string | Uint8Array, waiter: Waiter): void {
     const running = this.jobs.get(key);
     if (running) {
       running.waiters.push(waiter);
@@ -47,7 +54,7 @@ export class Compressor {
     const job: Job = { waiters: [waiter], isStale: false };
     this.jobs.set(key, job);
     this.running++;
-    gzip(Buffer.from(body, 'latin1'), (error, compressed) => {
+    gzip(toBytes(body), (error, compressed) => {
       this.running--;
       if (error) throw error;
       this.finish(key, job, compressed.length < body.length ? compressed : undefined);
@@ -73,7 +80,10 @@ export class Compressor {
       const slot = this.store.peek(key);
       if (slot !== NO_SLOT) this.store.attachGzip(slot, compressed ?? NOT_SMALLER);
     }
-    const payload = compressed?.toString('latin1');
-    for (const waiter of job.waiters) waiter(payload);
+    for (const waiter of job.waiters) waiter(compressed);
   }
+}
+
+function toBytes(body: string | Uint8Array): Uint8Array {
+  return typeof body === 'string' ? Buffer.from(body, 'latin1') : body;
 }

@@ -23,7 +23,7 @@ const MOST_DEFERRED = 4096;
  */
 export class ReplyWindow {
   private readonly options: ReplyWindowOptions;
-  private readonly deferred: (DeferredGet & { readonly sinceMs: number })[] = [];
+  private deferred: (DeferredGet & { readonly sinceMs: number })[] = [];
   private outstanding = 0;
 
   constructor(options: ReplyWindowOptions) {
@@ -55,6 +55,15 @@ export class ReplyWindow {
   next(): DeferredGet | undefined {
     this.dropOverdue();
     return this.hasRoom ? this.deferred.shift() : undefined;
+  }
+
+  /** Takes out the reads of one key, or all: they will not be answered in their turn. */
+  take(key?: string): DeferredGet[] {
+    if (this.deferred.length === 0) return [];
+    const isTaken = (get: DeferredGet): boolean => key === undefined || get.key === key;
+    const taken = this.deferred.filter(isTaken);
+    if (taken.length > 0) this.deferred = this.deferred.filter((get) => !isTaken(get));
+    return taken;
   }
 
   private dropOverdue(): void {

@@ -3,20 +3,24 @@ import {
   BUSY,
   CLEAR,
   CLEARED,
-  type ControlReply,
   type ControlRequest,
   DELETE,
   DELETED,
+  type FromShard,
   GET,
   GET_GZIP,
+  HANDED_OVER_BYTES,
   HIT,
   HIT_GZIP,
   LARGE_PAYLOAD,
+  type LargePut,
   MISS,
   PUT,
   PUT_TTL,
   STORED,
   TOO_LARGE,
+  type ToShard,
+  bytesOf,
   decodeU16,
   decodeU32,
   decodeU48,
@@ -25,15 +29,17 @@ import {
 } from '../src/mailbox/protocol.ts';
 import { Compressor, SYNC_CHARACTERS } from './compressor.ts';
 import { ReplyWindow } from './reply-window.ts';
-import { ShedOrder } from './shed-order.ts';
+import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
 import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
+
+/** Characters of one byte each, or the bytes where they are to be handed over. */
+type Body = string | Buffer<ArrayBuffer>;
 
 interface Hit {
   readonly code: number;
-  readonly payload: string;
+  readonly payload: Body;
 }
 
-const SHED_SLICE_MS = 1.5;
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
 /** In one batch, so much is spent on compressing small bodies; the others go as they are. */
@@ -43,15 +49,15 @@ const POST_CHARACTERS = 2 ** 20;
 
 export interface ActorOptions {
   readonly store: SegmentStore;
-  readonly post: (message: string | ControlReply) => void;
+  readonly post: (message: FromShard, handedOver?: ArrayBuffer[]) => void;
   readonly gzipThresholdBytes: number;
   /** Characters of large replies that may be on their way at once. */
   readonly replyWindow: number;
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: () => number;
-  /** Calls back after the messages that have come in meanwhile. */
-  readonly defer: (task: () => void) => void;
+  /** Calls back when it is time for the next slice of a shed order, after messages have been handled. */
+  readonly deferSlice: (slice: () => void, ageMs: number) => void;
 }
 
 /** One shard: takes one message at a time, and alone touches its segment. */
@@ -60,8 +66,11 @@ export class ShardActor {
   private readonly store: SegmentStore;
   private readonly compressor: Compressor;
   private readonly window: ReplyWindow;
+  /** Requests that came in batches, ever. */
+  requests = 0;
+
   private ticket = 0;
-  private isShedding = false;
+  private order: ShedOrder | undefined;
   /** What is left of the batch's time for compressing. */
   private compressMs = 0;
   private replies = '';
@@ -80,14 +89,20 @@ export class ShardActor {
     });
   }
 
-  /** True while it has work that is not asked for by messages. */
-  get isBusy(): boolean {
-    return this.isShedding || this.compressor.isBusy;
+  /** True while slices of a shed order are to come. */
+  get isShedding(): boolean {
+    return this.order !== undefined;
+  }
+
+  /** True while results of compressing are to come, which need turns of the event loop. */
+  get isCompressing(): boolean {
+    return this.compressor.isBusy;
   }
 
   /** A string is a batch of requests. */
-  handle(message: string | ControlRequest): void {
+  handle(message: ToShard): void {
     if (typeof message === 'string') this.handleBatch(message);
+    else if (message.kind === 'put') this.handleLargePut(message);
     else this.handleControl(message);
   }
 
@@ -96,8 +111,16 @@ export class ShardActor {
     this.compressMs = COMPRESS_BUDGET_MS;
     while (at < batch.length) {
       at = this.handleRequest(batch, at);
+      this.requests++;
       if (this.replies.length >= POST_CHARACTERS) this.postReplies();
     }
+    this.postReplies();
+  }
+
+  handleLargePut({ key, value, ttlMs }: LargePut): void {
+    this.put(key, new Uint8Array(value), ttlMs);
+    // It is this thread's now, and would stay resident until a collection.
+    value.transfer(0);
     this.postReplies();
   }
 
@@ -114,8 +137,8 @@ export class ShardActor {
         break;
       case 'shed':
         this.shedOrders++;
-        this.isShedding = true;
-        this.continueShedding(new ShedOrder(this.store, request.shedBytes), request.id);
+        this.order = new ShedOrder(this.store, request.shedBytes);
+        this.continueShedding(this.order, request.id, this.options.nowMs());
         break;
     }
   }
@@ -127,14 +150,15 @@ export class ShardActor {
     while (this.store.maintain(MAINTENANCE_STEP_BYTES) && nowMs() < stopMs);
   }
 
-  private continueShedding(order: ShedOrder, id: number): void {
-    const result = order.slice(SHED_SLICE_MS, this.options.nowMs);
+  private continueShedding(order: ShedOrder, id: number, startedMs: number): void {
+    const { nowMs, deferSlice } = this.options;
+    const result = order.slice(SHED_SLICE_MS, nowMs);
     if (result) {
-      this.isShedding = false;
+      this.order = undefined;
       this.shedBytes += result.shedBytes;
       this.options.post({ kind: 'shed', id, result });
     } else {
-      this.options.defer(() => this.continueShedding(order, id));
+      deferSlice(() => this.continueShedding(order, id, startedMs), nowMs() - startedMs);
     }
   }
 
@@ -151,6 +175,7 @@ export class ShardActor {
     if (opcode === CLEAR) {
       const removed = this.store.clear();
       this.compressor.forgetAll();
+      this.refuseDeferred();
       this.replies += String.fromCharCode(CLEARED) + encodeU32(removed);
       return at + 1;
     }
@@ -184,9 +209,7 @@ export class ShardActor {
       return;
     }
     if (!window.hasRoom && store.valueBytes(slot) >= LARGE_PAYLOAD) {
-      const ticket = this.nextTicket();
-      const isWaiting = window.defer({ ticket, key, acceptsGzip });
-      this.replies += isWaiting ? encodeLate(ticket) : String.fromCharCode(BUSY);
+      this.defer(key, acceptsGzip);
       return;
     }
     const answer = this.answer(key, slot, acceptsGzip);
@@ -194,8 +217,26 @@ export class ShardActor {
       this.replies += encodeLate(answer);
       return;
     }
-    if (answer.payload.length >= LARGE_PAYLOAD) window.add(answer.payload.length);
-    this.replies += String.fromCharCode(answer.code) + encodeU32(answer.payload.length) + answer.payload;
+    const { code, payload } = answer;
+    // Escaped it may be six times as long.
+    if (!window.hasRoom && payload.length >= LARGE_PAYLOAD) {
+      this.defer(key, acceptsGzip);
+      return;
+    }
+    if (payload.length >= LARGE_PAYLOAD) window.add(payload.length);
+    if (typeof payload === 'string') {
+      this.replies += String.fromCharCode(code) + encodeU32(payload.length) + payload;
+    } else {
+      // Those that were asked for before it are answered before it.
+      this.postReplies();
+      this.options.post({ kind: 'hit', code, body: payload.buffer }, [payload.buffer]);
+    }
+  }
+
+  private defer(key: string, acceptsGzip: boolean): void {
+    const ticket = this.nextTicket();
+    const isWaiting = this.window.defer({ ticket, key, acceptsGzip });
+    this.replies += isWaiting ? encodeLate(ticket) : String.fromCharCode(BUSY);
   }
 
   /** @returns a hit, or the ticket under which it follows when it has been compressed. */
@@ -204,7 +245,7 @@ export class ShardActor {
     const { gzipThresholdBytes } = this.options;
     const isGzipWanted = acceptsGzip && gzipThresholdBytes > 0;
     const gzip = isGzipWanted ? store.gzip(slot) : undefined;
-    if (gzip !== undefined) return { code: HIT_GZIP, payload: gzip };
+    if (gzip !== undefined) return { code: HIT_GZIP, payload: bodyOf(gzip) };
     const body = this.body(key, slot);
     if (!isGzipWanted || body.length <= gzipThresholdBytes || store.isIncompressible(slot)) {
       return { code: HIT, payload: body };
@@ -217,22 +258,25 @@ export class ShardActor {
       this.compressMs -= nowMs() - startedMs;
       return compressed === undefined
         ? { code: HIT, payload: body }
-        : { code: HIT_GZIP, payload: compressed };
+        : { code: HIT_GZIP, payload: bodyOf(compressed) };
     }
+    // One after the other they would all be late; who comes when there are enough gets the body as it is.
+    if (!this.compressor.takes(key)) return { code: HIT, payload: body };
     const ticket = this.nextTicket();
-    this.window.add(body.length);
+    const bodyLength = body.length;
+    this.window.add(bodyLength);
     this.compressor.compressLater(key, body, (compressed) => {
-      const { code, payload } =
-        compressed === undefined ? { code: HIT, payload: body } : { code: HIT_GZIP, payload: compressed };
-      this.answerLate(ticket, code, payload);
-      this.release(body.length);
+      if (compressed === undefined) this.answerLate(ticket, HIT, body);
+      else this.answerLate(ticket, HIT_GZIP, bodyOf(compressed));
+      this.release(bodyLength);
     });
     return ticket;
   }
 
-  private answerLate(ticket: number, code: number, payload: string): void {
+  private answerLate(ticket: number, code: number, payload: Body): void {
     if (payload.length >= LARGE_PAYLOAD) this.window.add(payload.length);
-    this.options.post({ kind: 'late', ticket, code, payload });
+    if (typeof payload === 'string') this.options.post({ kind: 'late', ticket, code, payload });
+    else this.options.post({ kind: 'late', ticket, code, payload: payload.buffer }, [payload.buffer]);
   }
 
   /** Large replies have reached their clients: whoever waited for the room has a turn. */
@@ -248,12 +292,14 @@ export class ShardActor {
       // Once it has waited, a reply that is not compressed yet goes as it is.
       const gzip = acceptsGzip ? this.store.gzip(slot) : undefined;
       if (gzip === undefined) this.answerLate(ticket, HIT, this.body(key, slot));
-      else this.answerLate(ticket, HIT_GZIP, gzip);
+      else this.answerLate(ticket, HIT_GZIP, bodyOf(gzip));
     }
   }
 
-  private body(key: string, slot: number): string {
-    return `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(this.store.value(slot))}}`;
+  private body(key: string, slot: number): Body {
+    const head = `{"status":"OK","key":${JSON.stringify(key)},"value":`;
+    const value = JSON.stringify(this.store.value(slot));
+    return value.length < HANDED_OVER_BYTES ? `${head}${value}}` : bytesOf(head, value, '}');
   }
 
   private nextTicket(): number {
@@ -261,13 +307,24 @@ export class ShardActor {
     return this.ticket;
   }
 
-  private put(key: string, value: string, ttlMs: number): void {
+  /** The entry is about to change: reads of it that wait for room cannot have it any more as it was. */
+  private refuseDeferred(key?: string): void {
+    const taken = this.window.take(key);
+    if (taken.length === 0) return;
+    // Their tickets may be in this very batch.
+    this.postReplies();
+    for (const { ticket } of taken) this.answerLate(ticket, BUSY, '');
+  }
+
+  private put(key: string, value: string | Uint8Array, ttlMs: number): void {
     this.compressor.forget(key);
+    this.refuseDeferred(key);
     this.replies += String.fromCharCode(this.store.put(key, value, ttlMs) ? STORED : TOO_LARGE);
   }
 
   private delete(key: string): void {
     this.compressor.forget(key);
+    this.refuseDeferred(key);
     const wasThere = this.store.delete(key);
     if (wasThere) this.deletes++;
     this.replies += String.fromCharCode(wasThere ? DELETED : MISS);
@@ -291,4 +348,9 @@ export class ShardActor {
       shedBytes: this.shedBytes,
     };
   }
+}
+
+function bodyOf(gzip: string | Buffer): Body {
+  if (gzip.length >= HANDED_OVER_BYTES) return bytesOf(gzip);
+  return typeof gzip === 'string' ? gzip : gzip.toString('latin1');
 }

@@ -1,23 +1,30 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Ledger } from '../src/base/ledger.ts';
 import { Doorbell, WAIT_MS } from '../src/mailbox/doorbell.ts';
-import type { ControlReply, ControlRequest, ShardStart } from '../src/mailbox/protocol.ts';
+import type { ControlReply, FromShard, ShardStart, ToShard } from '../src/mailbox/protocol.ts';
 import { ShardActor } from './shard-actor.ts';
 import { SegmentStore } from './store/segment-store.ts';
 
 const MAINTENANCE_INTERVAL_MS = 100;
-/** And how long of that it looks for it without pause: about twice the time between two requests of one client. */
+const INTEGRITY_INTERVAL_MS = 5000;
+/** How long it looks for the next message without pause: about twice the time between two requests of one client. */
 const POLL_MS = 0.25;
-/** A longer batch is one of many requests: then sleeping between batches costs each of them little. */
-const SMALL_BATCH_CHARACTERS = 512;
-/** Timers and callbacks of this thread have their turn at least this often. */
+/**
+ * It polls when so many batches in a row were of a single request. Where there are more clients than one or two,
+ * sleeping costs each of them little, and polling would keep their batches short: see ADR 8.
+ */
+const LONE_BEFORE_POLLING = 3;
+/** After so long it returns to its event loop, where timers and callbacks have their turn. */
 const TURN_MS = 4;
+/**
+ * While it sheds: so long before each slice it only serves, and for the most part sleeps. Without that it would take
+ * the processor from the threads that its requests come from, a whole time slice at a time.
+ */
+const REST_MS = 1.5;
+/** An order that takes longer than this goes on without rests: the memory is wanted. */
+const RESTING_MS = 400;
 
 const nowMs = (): number => performance.now();
-
-function isSmall(message: string | ControlRequest): boolean {
-  return typeof message === 'string' && message.length <= SMALL_BATCH_CHARACTERS;
-}
 
 /** Piscina's handler: one task per shard, which ends only with its thread. */
 export default function runShard({ port, start }: { port: MessagePort; start: ShardStart }): Promise<never> {
@@ -31,33 +38,86 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
   const doorbell = new Doorbell(start.doorbell);
   const actor = new ShardActor({
     store,
-    post: (message: string | ControlReply) => port.postMessage(message),
+    // A list to look through costs something, even when it is empty.
+    post: (message: FromShard, handedOver) =>
+      handedOver ? port.postMessage(message, handedOver) : port.postMessage(message),
     gzipThresholdBytes: start.gzipThresholdBytes,
     replyWindow: start.replyWindow,
     deadlineMs: start.deadlineMs,
     nowMs,
-    defer: setImmediate,
+    deferSlice: (slice, ageMs) => {
+      dueSlice = slice;
+      deferredMs = nowMs();
+      setImmediate(() => {
+        // Where nobody asks for anything there is nobody to make room for.
+        if (isAsked && ageMs < RESTING_MS) isAsked = serve(receive(port), REST_MS);
+        if (dueSlice === slice) runSlice();
+      });
+    },
   });
-  port.on('message', (first: string | ControlRequest) => {
-    const endMs = nowMs() + TURN_MS;
-    for (let message: string | ControlRequest | undefined = first; message !== undefined;) {
-      actor.handle(message);
-      const pollMs = isSmall(message) ? POLL_MS : 0;
+  let isAsked = true;
+  let loneInRow = 0;
+  let dueSlice: (() => void) | undefined;
+  let deferredMs = 0;
+  let maintainedMs = nowMs();
+
+  function runSlice(): void {
+    const slice = dueSlice;
+    dueSlice = undefined;
+    slice?.();
+  }
+
+  function maintain(): void {
+    maintainedMs = nowMs();
+    actor.maintain();
+  }
+
+  /** The port hands over many messages before it lets timers and callbacks have their turn. */
+  function catchUp(): void {
+    if (dueSlice && nowMs() - deferredMs > 2 * REST_MS) runSlice();
+    if (nowMs() - maintainedMs > 2 * MAINTENANCE_INTERVAL_MS) maintain();
+  }
+
+  /** Handles messages until none comes for a while, or the turn is over. @returns whether there was one. */
+  function serve(first: ToShard | undefined, turnMs: number): boolean {
+    const endMs = nowMs() + turnMs;
+    let message = first;
+    let hasServed = false;
+    do {
+      if (message !== undefined) {
+        const requestsBefore = actor.requests;
+        actor.handle(message);
+        // Others say nothing of how many clients there are.
+        if (typeof message === 'string') {
+          loneInRow = actor.requests - requestsBefore === 1 ? loneInRow + 1 : 0;
+        }
+        hasServed = true;
+      }
+      const pollMs = loneInRow > LONE_BEFORE_POLLING && !actor.isShedding ? POLL_MS : 0;
       const rings = doorbell.rings(start.shard);
-      message = receive(port);
-      if (message === undefined && !actor.isBusy && nowMs() < endMs) {
-        doorbell.wait(start.shard, rings, WAIT_MS, pollMs);
+      const leftMs = endMs - nowMs();
+      message = leftMs > 0 ? receive(port) : undefined;
+      if (message === undefined && leftMs > 0 && !actor.isCompressing) {
+        doorbell.wait(start.shard, rings, Math.min(leftMs, WAIT_MS), pollMs);
         message = receive(port);
       }
-    }
+    } while (message !== undefined);
+    return hasServed;
+  }
+
+  port.on('message', (message: ToShard) => {
+    isAsked = true;
+    serve(message, actor.isShedding ? 0 : TURN_MS);
+    catchUp();
   });
-  setInterval(() => actor.maintain(), MAINTENANCE_INTERVAL_MS);
+  setInterval(maintain, MAINTENANCE_INTERVAL_MS);
+  if (start.checksIntegrity) setInterval(() => store.checkIntegrity(), INTEGRITY_INTERVAL_MS);
   port.postMessage({ kind: 'ready' } satisfies ControlReply);
   return new Promise(() => undefined);
 }
 
-function receive(port: MessagePort): string | ControlRequest | undefined {
+function receive(port: MessagePort): ToShard | undefined {
   // Only the mailbox posts to this port.
-  const received: { message: string | ControlRequest } | undefined = receiveMessageOnPort(port);
+  const received: { message: ToShard } | undefined = receiveMessageOnPort(port);
   return received?.message;
 }

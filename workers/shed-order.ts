@@ -4,6 +4,8 @@ import type { SegmentStore } from './store/segment-store.ts';
 /** Holes that an order leaves and that are not worth moving the rest for, as a share of what is reserved. */
 const WASTE_SLACK_SHARE = 0.005;
 const CLEANING_STEP_BYTES = 2 ** 15;
+/** What a slice works for; requests wait for its end. */
+export const SHED_SLICE_MS = 0.5;
 
 /**
  * One shed order on its way: first the cold end goes, then the holes that it left are squeezed out, so that

@@ -51,6 +51,7 @@ export function deriveTrafficLimits(limitBytes: number, threshold: number, shard
   };
 }
 
+/** From here on memory is not short: what one process takes beside its entries is little of it. */
 const LARGE_LIMIT_BYTES = 2 * 2 ** 30;
 const LEAST_OLD_SPACE_MB = 64;
 
@@ -64,6 +65,18 @@ export function heapFlags(limitBytes: number): string[] {
   const semiSpaceMb = Math.max(1, Math.round(limitMb / 128));
   const oldSpaceMb = Math.max(LEAST_OLD_SPACE_MB, Math.round(limitMb / 4));
   return ['--expose-gc', `--max-semi-space-size=${semiSpaceMb}`, `--max-old-space-size=${oldSpaceMb}`];
+}
+
+const MMAP_THRESHOLD_BYTES = 2 ** 17;
+const LEAST_MMAP_THRESHOLD_BYTES = 2 ** 14;
+
+/**
+ * From how many bytes on the allocator is to map memory on its own: all blocks. Where the limit is low, the buffers
+ * that threads hand to each other, too: freed by a thread that has not made them they would go back to its arena,
+ * and stay resident.
+ */
+export function mmapThresholdBytes(limitBytes: number): number {
+  return limitBytes < LARGE_LIMIT_BYTES ? LEAST_MMAP_THRESHOLD_BYTES : MMAP_THRESHOLD_BYTES;
 }
 
 export interface LimitInputs {

@@ -50,6 +50,8 @@ const TIMEOUT_CHECK_INTERVAL_MS = 2000;
 const LONGEST_ESCAPE = 6;
 const BODY_SLACK_BYTES = 4096;
 const BUDGET_SWEEP_INTERVAL_MS = 50;
+/** Share of the heap in use from which on no more requests are taken from connections. */
+const FULL_HEAP_SHARE = 0.8;
 /** A path of any length that Node lets through: the key's own rule says what is too long. */
 const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
@@ -106,7 +108,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   orderRequests(app);
   bodies.register(app);
-  boundPipelines(app.server, mostUnanswered());
+  boundPipelines(app.server, mostUnanswered(), isHeapFull);
   // A client may close its side when it has asked, and still wants the answer.
   Object.assign(app.server, { httpAllowHalfOpen: true });
   answerUnusualRequests(app.server);
@@ -166,6 +168,11 @@ function patternOf(url: string): RegExp {
     .replaceAll('*', '.*')
     .replaceAll(/:[^/]+/g, '[^/]*');
   return new RegExp(`^${pattern}$`);
+}
+
+function isHeapFull(): boolean {
+  const { heap_size_limit: most, used_heap_size: used } = getHeapStatistics();
+  return used > most * FULL_HEAP_SHARE;
 }
 
 /** Requests without an answer that may be held at once: at about 8 KiB each, with a reply, they take half of what is free. */

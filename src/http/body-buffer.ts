@@ -10,6 +10,8 @@ export class BodyBuffer {
   private readonly declared: number;
   private readonly limit: number;
   private buffer: Buffer | undefined;
+  /** True when the buffer was made here, and holds nothing else. */
+  private isOwn = false;
 
   /**
    * @param declared the body's length where the client has told it, else undefined.
@@ -24,7 +26,7 @@ export class BodyBuffer {
     const start = this.length;
     this.length += chunk.length;
     if (this.length > this.limit) {
-      this.buffer = undefined;
+      this.free();
     } else if (start === 0 && chunk.length >= this.declared) {
       this.buffer = chunk;
     } else {
@@ -38,11 +40,20 @@ export class BodyBuffer {
     return this.buffer?.toString('latin1', 0, this.length) ?? '';
   }
 
+  /** Gives the memory back, which would stay resident until a collection. The text is no more. */
+  free(): void {
+    if (this.isOwn) (this.buffer?.buffer as ArrayBuffer | undefined)?.transfer(0);
+    this.isOwn = false;
+    this.buffer = undefined;
+  }
+
   private reserve(kept: number): void {
     if (this.buffer && this.buffer.length >= this.length) return;
     const capacity = Math.min(Math.max(this.declared, this.length * 2, LEAST_CAPACITY), this.limit);
     const larger = Buffer.allocUnsafeSlow(capacity);
     this.buffer?.copy(larger, 0, 0, kept);
+    this.free();
     this.buffer = larger;
+    this.isOwn = true;
   }
 }

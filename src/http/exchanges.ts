@@ -14,7 +14,7 @@ import {
 } from '../mailbox/protocol.ts';
 import { JSON_TYPE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
-import type { Receiver } from '../mailbox/shard-mailbox.ts';
+import type { Payload, Receiver } from '../mailbox/shard-mailbox.ts';
 import type { LargeReplies } from './large-replies.ts';
 
 /**
@@ -78,7 +78,7 @@ export class GetExchange implements Receiver {
     this.options = options;
   }
 
-  settle(code: number, payload: string, delivered?: () => void): void {
+  settle(code: number, payload: Payload, delivered?: () => void): void {
     if (delivered) {
       this.options.largeReplies.begin(this.response, () => {
         delivered();
@@ -97,7 +97,8 @@ export class GetExchange implements Receiver {
       headers.push('vary', 'accept-encoding');
     }
     this.response.writeHead(200, 'OK', headers);
-    this.response.end(payload, 'latin1');
+    if (typeof payload === 'string') this.response.end(payload, 'latin1');
+    else this.response.end(payload);
   }
 }
 

@@ -169,6 +169,7 @@ export class JsonBodies {
 function parse(body: BodyBuffer, limitBytes: number): Failure | { readonly parsed: unknown } {
   if (body.length > limitBytes) return TOO_LARGE;
   const text = body.text();
+  body.free();
   if (!isFlatJson(text)) return NOT_FLAT;
   try {
     return { parsed: JSON.parse(text) };

@@ -19,9 +19,11 @@ const FAIR_SHARE = 16;
 /**
  * Bounds the memory of pipelined requests. Node reads a connection no further while its answers are not taken,
  * but only after all requests of the piece it has read, which may be thousands, have become objects. When there
- * are more than `most` requests without an answer in all, connections that add to them are closed.
+ * are more than `most` requests without an answer in all, connections that add to them are closed. Requests can be
+ * larger than reckoned, and connections many: past a quarter of `most` the heap itself is looked at, and when it is
+ * nearly full whoever adds to it is closed.
  */
-export function boundPipelines(server: Server, most: number): void {
+export function boundPipelines(server: Server, most: number, isHeapFull: () => boolean): void {
   let total = 0;
   function countAnswer(this: ServerResponse): void {
     const socket: CountedSocket = this.req.socket;
@@ -42,7 +44,9 @@ export function boundPipelines(server: Server, most: number): void {
     socket[UNANSWERED] = own;
     socket[NEWEST] = request;
     response.on('close', countAnswer);
-    if (++total > most && own > FAIR_SHARE) cutOff(socket);
+    total++;
+    const isUnfair = total > most && own > FAIR_SHARE;
+    if (isUnfair || (total > most / 4 && isHeapFull())) cutOff(socket);
   });
 }
 

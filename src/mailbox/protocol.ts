@@ -1,9 +1,11 @@
 /**
- * What crosses a shard's port. Two kinds of message:
+ * What crosses a shard's port. Three kinds of message:
  *
  * - a batch, one string: requests one after the other, in the order they came. The shard answers with one or
  *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of
  *   one-byte characters crosses the port as one copy of its bytes.
+ * - a large PUT or the reply to a large GET, an object with the bytes in a buffer that is handed over: nothing
+ *   is copied, and no string of that length is left to the collector. It has its place among the others.
  * - a control message, an object: rare, and answered under the number it came with.
  *
  *     request  g ‖ key length:2 ‖ key                                    get
@@ -57,6 +59,42 @@ export function encodeClear(): string {
   return String.fromCharCode(CLEAR);
 }
 
+/** Values and replies of this many bytes or more are handed over; a string is quicker for shorter ones. */
+export const HANDED_OVER_BYTES = 2 ** 14;
+
+/** A PUT that is to be handed over, before its value has been made into bytes. */
+export interface UnsentPut {
+  readonly key: string;
+  readonly value: string;
+  /** 0 for none. */
+  readonly ttlMs: number;
+}
+
+/** A PUT whose value is handed over. */
+export interface LargePut extends Omit<UnsentPut, 'value'> {
+  readonly kind: 'put';
+  readonly value: ArrayBuffer;
+}
+
+/** A hit whose body is handed over. */
+export interface LargeHit {
+  readonly kind: 'hit';
+  readonly code: number;
+  readonly body: ArrayBuffer;
+}
+
+/** All parts, bytes or text of one-byte characters, in a buffer of their own that can be handed over. */
+export function bytesOf(...parts: readonly (string | Uint8Array)[]): Buffer<ArrayBuffer> {
+  const bytes = Buffer.allocUnsafeSlow(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    if (typeof part === 'string') bytes.write(part, at, 'latin1');
+    else bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
 /** @param ttlMs 0 for none; whole milliseconds below 2^48. */
 export function encodePut(key: string, value: string, ttlMs: number): string {
   const opcode = ttlMs > 0 ? PUT_TTL : PUT;
@@ -102,6 +140,8 @@ export interface ShardStart {
   /** Characters of large replies that may be on their way to clients at once. */
   readonly replyWindow: number;
   readonly deadlineMs: number;
+  /** Whether the shard checks its whole segment now and then: for who looks for an error, since it takes long. */
+  readonly checksIntegrity: boolean;
 }
 
 export interface ShardStats {
@@ -142,4 +182,12 @@ export type ControlReply =
   | { readonly kind: 'stats'; readonly id: number; readonly stats: ShardStats }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
-  | { readonly kind: 'late'; readonly ticket: number; readonly code: number; readonly payload: string };
+  | {
+      readonly kind: 'late';
+      readonly ticket: number;
+      readonly code: number;
+      readonly payload: string | ArrayBuffer;
+    };
+
+export type ToShard = string | LargePut | ControlRequest;
+export type FromShard = string | LargeHit | ControlReply;

@@ -4,15 +4,21 @@ import { type Doorbell, WAIT_MS } from './doorbell.ts';
 import {
   CLEARED,
   type ControlReply,
-  type ControlRequest,
+  type FromShard,
   HIT,
   HIT_GZIP,
   LARGE_PAYLOAD,
   LATE,
   OVERDUE,
+  type ToShard,
   UNAVAILABLE,
+  type UnsentPut,
+  bytesOf,
   decodeU32,
 } from './protocol.ts';
+
+/** Characters of one byte each, or the bytes. */
+export type Payload = string | Uint8Array;
 
 /** Who waits for one reply. */
 export interface Receiver {
@@ -20,7 +26,7 @@ export interface Receiver {
    * Called exactly once, with a reply code of the protocol.
    * @param delivered to be called when nobody holds the payload any more; given with large ones only.
    */
-  settle(code: number, payload: string, delivered?: () => void): void;
+  settle(code: number, payload: Payload, delivered?: () => void): void;
 }
 
 /** A receiver that has been answered already, because its deadline passed; the shard's reply is dropped. */
@@ -55,8 +61,8 @@ export interface MailboxOptions {
 }
 
 /**
- * The main thread's end of one shard's port. Requests of one turn of the event loop cross as one message;
- * replies come back in the same order, so the receivers wait in a ring:
+ * The main thread's end of one shard's port. Requests of one turn of the event loop cross as one message, large
+ * PUTs each by itself; replies come back in the same order, so the receivers wait in a ring:
  *
  *     oldest ──► [ answered | waiting | waiting | … | waiting ] ◄── newest      at most queueLimit
  */
@@ -88,6 +94,13 @@ export class ShardMailbox {
   /** What the batch held when the last turn ended. */
   private gathered = 0;
   private lastLoneMs = -Infinity;
+  /** Characters of large replies that have reached their clients, of which the shard has not been told. */
+  private delivered = 0;
+  private readonly postDelivered = (): void => {
+    const characters = this.delivered;
+    this.delivered = 0;
+    if (!this.isClosed) this.post({ kind: 'delivered', characters });
+  };
   /** Waking a thread costs more than a request: while requests keep coming in turn after turn, they gather. */
   private readonly endTurn = (): void => {
     const gathered = this.sent - this.posted;
@@ -109,7 +122,7 @@ export class ShardMailbox {
     this.receivers = Array.from({ length: ringSize }, () => ANSWERED);
     this.sentAtMs = new Float64Array(ringSize);
     this.ringMask = ringSize - 1;
-    port.on('message', (message: string | ControlReply) => this.handle(message));
+    port.on('message', (message: FromShard) => this.handle(message));
   }
 
   get inFlight(): number {
@@ -131,17 +144,18 @@ export class ShardMailbox {
     return this.inFlight < this.writeLimit;
   }
 
-  /** Queues one encoded request. The caller has asked whether there is room. */
-  send(request: string, receiver: Receiver): void {
+  /** Queues one encoded request, or sends a large PUT. The caller has asked whether there is room. */
+  send(request: string | UnsentPut, receiver: Receiver): void {
+    if (typeof request !== 'string') {
+      this.handOver(request, receiver);
+      return;
+    }
     if (this.batch === '') {
       this.options.doorbell.turnTo(this.options.shard);
       this.batchOpenedMs = this.options.now();
       if (this.answered === this.posted) setImmediate(this.endTurn);
     }
-    const place = this.sent & this.ringMask;
-    this.receivers[place] = receiver;
-    this.sentAtMs[place] = this.batchOpenedMs;
-    this.sent++;
+    this.enter(receiver, this.batchOpenedMs);
     this.batch += request;
     if (this.batch.length >= FLUSH_CHARACTERS) this.flush();
   }
@@ -217,22 +231,46 @@ export class ShardMailbox {
     this.controls.clear();
   }
 
+  private handOver({ key, value, ttlMs }: UnsentPut, receiver: Receiver): void {
+    const { doorbell, shard, now } = this.options;
+    doorbell.turnTo(shard);
+    this.leave();
+    this.enter(receiver, now());
+    this.posted = this.sent;
+    const bytes = bytesOf(value).buffer;
+    this.post({ kind: 'put', key, value: bytes, ttlMs }, [bytes]);
+  }
+
+  private enter(receiver: Receiver, sentAtMs: number): void {
+    const place = this.sent++ & this.ringMask;
+    this.receivers[place] = receiver;
+    this.sentAtMs[place] = sentAtMs;
+  }
+
   private flush(): void {
     if (this.batch === '' || this.isClosed) return;
-    const { batch } = this;
     const isLone = this.sent - this.posted === 1 && this.sent - this.answered === 1;
-    this.batch = '';
-    this.posted = this.sent;
-    this.gathered = 0;
-    this.post(batch);
+    this.leave();
     if (!isLone || !this.options.polls) return;
     // One request soon after the other, each alone: a client that waits for its answers, and a shard still awake.
     if (this.batchOpenedMs - this.lastLoneMs < WAIT_MS) this.pollForReply();
     this.lastLoneMs = this.batchOpenedMs;
   }
 
-  private post(message: string | ControlRequest): void {
-    this.port.postMessage(message);
+  /** What has gathered leaves for the shard. */
+  private leave(): void {
+    const { batch } = this;
+    if (batch === '') return;
+    this.batch = '';
+    this.posted = this.sent;
+    this.gathered = 0;
+    this.post(batch);
+  }
+
+  private post(message: ToShard, handedOver?: ArrayBuffer[]): void {
+    // A list to look through costs something, even when it is empty.
+    if (handedOver) this.port.postMessage(message, handedOver);
+    else this.port.postMessage(message);
     this.options.doorbell.ring(this.options.shard);
   }
 
@@ -240,17 +278,26 @@ export class ShardMailbox {
     const stopMs = this.options.now() + POLL_MS;
     do {
       // Only the shard posts to this port.
-      const received: { message: string | ControlReply } | undefined = receiveMessageOnPort(this.port);
+      const received: { message: FromShard } | undefined = receiveMessageOnPort(this.port);
       if (received) this.handle(received.message);
     } while (this.inFlight > 0 && this.options.now() < stopMs);
   }
 
-  private handle(message: string | ControlReply): void {
-    if (typeof message === 'string') this.receive(message);
-    else this.receiveControl(message);
+  private handle(message: FromShard): void {
+    this.lastHeardMs = this.options.now();
+    if (typeof message === 'string') {
+      this.receive(message);
+    } else if (message.kind === 'hit') {
+      this.settlePayload(this.take(), message.code, message.body);
+    } else {
+      this.receiveControl(message);
+      return;
+    }
+    if (this.batch !== '' && this.answered === this.posted) setImmediate(this.endTurn);
   }
 
   private take(): Receiver {
+    assert(this.answered < this.sent, 'a shard answers no more than it was asked');
     const place = this.answered++ & this.ringMask;
     const receiver = this.receivers[place];
     this.receivers[place] = ANSWERED;
@@ -258,10 +305,8 @@ export class ShardMailbox {
   }
 
   private receive(replies: string): void {
-    this.lastHeardMs = this.options.now();
     let at = 0;
     while (at < replies.length) {
-      assert(this.answered < this.sent, 'a shard answers no more than it was asked');
       const code = replies.charCodeAt(at++);
       if (code === HIT || code === HIT_GZIP) {
         const end = at + 4 + decodeU32(replies, at);
@@ -278,22 +323,21 @@ export class ShardMailbox {
         this.take().settle(code, '');
       }
     }
-    if (this.batch !== '' && this.answered === this.posted) setImmediate(this.endTurn);
   }
 
-  private settlePayload(receiver: Receiver, code: number, payload: string): void {
+  private settlePayload(receiver: Receiver, code: number, crossed: string | ArrayBuffer): void {
+    const payload = typeof crossed === 'string' ? crossed : Buffer.from(crossed);
     const characters = payload.length;
     if (characters < LARGE_PAYLOAD) receiver.settle(code, payload);
     else receiver.settle(code, payload, () => this.reportDelivered(characters));
   }
 
   private reportDelivered(characters: number): void {
-    if (this.isClosed) return;
-    this.post({ kind: 'delivered', characters });
+    if (this.delivered === 0) setImmediate(this.postDelivered);
+    this.delivered += characters;
   }
 
   private receiveControl(message: ControlReply): void {
-    this.lastHeardMs = this.options.now();
     if (message.kind === 'late') {
       const waiting = this.late.get(message.ticket);
       this.late.delete(message.ticket);

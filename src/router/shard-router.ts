@@ -2,15 +2,17 @@ import { hashKey, shardOfHash } from '../base/key-hash.ts';
 import {
   BUSY,
   CLEARED,
+  HANDED_OVER_BYTES,
   type ShardStats,
   type ShedResult,
   UNAVAILABLE,
+  type UnsentPut,
   encodeClear,
   encodeDelete,
   encodeGet,
   encodePut,
 } from '../mailbox/protocol.ts';
-import type { Receiver } from '../mailbox/shard-mailbox.ts';
+import type { Payload, Receiver } from '../mailbox/shard-mailbox.ts';
 import type { Shard, ShardState } from './shard.ts';
 
 /** Deadlines are looked at so many times before one has passed that none is missed by much. */
@@ -69,7 +71,9 @@ export class ShardRouter {
 
   /** @param ttlMs 0 for an entry that does not expire. */
   put(key: string, value: string, ttlMs: number, receiver: Receiver): void {
-    this.send(key, encodePut(key, value, ttlMs), receiver, 'write');
+    const isLarge = value.length >= HANDED_OVER_BYTES;
+    const request = isLarge ? { key, value, ttlMs } : encodePut(key, value, ttlMs);
+    this.send(key, request, receiver, 'write');
   }
 
   delete(key: string, receiver: Receiver): void {
@@ -81,8 +85,8 @@ export class ShardRouter {
     const settled = await Promise.all(
       this.shards.map(
         (shard) =>
-          new Promise<{ code: number; payload: string }>((resolve) => {
-            const receiver = { settle: (code: number, payload: string) => resolve({ code, payload }) };
+          new Promise<{ code: number; payload: Payload }>((resolve) => {
+            const receiver = { settle: (code: number, payload: Payload) => resolve({ code, payload }) };
             this.sendTo(shard, encodeClear(), receiver, 'write');
           }),
       ),
@@ -128,12 +132,17 @@ export class ShardRouter {
     await Promise.all(this.shards.map((shard) => shard.stop()));
   }
 
-  private send(key: string, request: string, receiver: Receiver, kind: 'read' | 'write'): void {
+  private send(key: string, request: string | UnsentPut, receiver: Receiver, kind: 'read' | 'write'): void {
     const hash = hashKey(key, this.seed[0], this.seed[1]);
     this.sendTo(this.shards[shardOfHash(hash, this.shards.length)], request, receiver, kind);
   }
 
-  private sendTo(shard: Shard, request: string, receiver: Receiver, kind: 'read' | 'write'): void {
+  private sendTo(
+    shard: Shard,
+    request: string | UnsentPut,
+    receiver: Receiver,
+    kind: 'read' | 'write',
+  ): void {
     const { mailbox } = shard;
     if (!mailbox) {
       receiver.settle(UNAVAILABLE, '');

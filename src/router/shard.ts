@@ -25,8 +25,8 @@ const MOST_FIRST_STARTS = 3;
 
 /**
  * One shard as the main thread sees it: a Piscina pool of one thread with one task that never ends, and the
- * mailbox to it. When the task does end the thread is gone; a new *pool* follows, because a pool whose
- * replacement thread dies before it is ready does not respawn again.
+ * mailbox to it. When the task does end the thread is gone; a new *pool* follows, since only so does every start
+ * have its own end: a pool would begin another thread without a word, and none after one that failed early.
  */
 export class Shard {
   readonly number: number;
@@ -84,7 +84,8 @@ export class Shard {
     const { options } = this;
     const pool = new Piscina({
       filename: options.workerUrl.href,
-      minThreads: 1,
+      // Else a pool begins another thread whenever one dies, after it was destroyed, too.
+      minThreads: 0,
       maxThreads: 1,
       idleTimeout: Infinity,
       atomics: 'disabled',
@@ -138,7 +139,7 @@ export class Shard {
     this.mailbox?.close();
     this.mailbox = undefined;
     this.restarts++;
-    // Ends the thread, if it still runs, and any that the pool may have begun in its place.
+    // Ends the thread, if it still runs.
     void pool.destroy().then(() => {
       if (this.state === 'stopped') return;
       this.options.onDeath(this.number, error);

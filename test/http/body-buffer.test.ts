@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { BodyBuffer } from '../../src/http/body-buffer.ts';
 
 const LIMIT = 20_000;
@@ -27,6 +27,26 @@ describe('BodyBuffer', () => {
     for (let i = 0; i < 30; i++) body.add(Buffer.alloc(1000, 'a'));
     expect(body.length).toBe(30_000);
     expect(body.text()).toBe('');
+  });
+
+  test('gives its own memory back, and never that of a chunk', () => {
+    const chunk = Buffer.from('whole');
+    const whole = new BodyBuffer(5, LIMIT);
+    whole.add(chunk);
+    whole.free();
+    expect(chunk.toString()).toBe('whole');
+    const joined = new BodyBuffer(10, LIMIT);
+    joined.add(chunk);
+    joined.add(chunk);
+    expect(joined.text()).toBe('wholewhole');
+    const transfer = vi.spyOn(ArrayBuffer.prototype, 'transfer');
+    onTestFinished(() => transfer.mockRestore());
+    joined.free();
+    expect(transfer).toHaveBeenCalledExactlyOnceWith(0);
+    const [{ value: emptied }] = transfer.mock.results;
+    expect((emptied as ArrayBuffer).byteLength).toBe(0);
+    expect(joined.text()).toBe('');
+    expect(chunk.toString()).toBe('whole');
   });
 
   test('an empty body is an empty text', () => {

@@ -2,11 +2,14 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   CLEARED,
   HIT,
+  HIT_GZIP,
   LATE,
   MISS,
   OVERDUE,
   STORED,
   UNAVAILABLE,
+  type UnsentPut,
+  bytesOf,
   encodeClear,
   encodeDelete,
   encodeGet,
@@ -25,7 +28,7 @@ beforeEach(() => {
 
 afterEach(() => shard.close());
 
-function send(request: string): Recorder {
+function send(request: string | UnsentPut): Recorder {
   const recorder = new Recorder();
   shard.mailbox.send(request, recorder);
   return recorder;
@@ -85,6 +88,62 @@ describe('ShardMailbox', () => {
     shard.reply({ kind: 'late', ticket: 77, code: HIT, payload: 'body' });
     await untilSettled(first);
     expect(first.settled).toStrictEqual([{ code: HIT, payload: 'body' }]);
+    expect(shard.mailbox.inFlight).toBe(0);
+  });
+
+  test('a large PUT is handed over, in its place among the others', async () => {
+    const before = send(encodeGet('a', false));
+    const large = send({ key: 'a', value: 'large', ttlMs: 5 });
+    const after = send(encodeDelete('a'));
+    expect(shard.mailbox.inFlight).toBe(3);
+    await expect.poll(() => shard.requests.length, { interval: 1 }).toBe(3);
+    expect(shard.requests).toStrictEqual([
+      encodeGet('a', false),
+      { kind: 'put', key: 'a', value: bytesOf('large').buffer, ttlMs: 5 },
+      encodeDelete('a'),
+    ]);
+    shard.reply(reply(MISS) + reply(STORED));
+    shard.reply(reply(MISS));
+    await untilSettled(before, large, after);
+    expect([large, after].map(({ settled }) => settled[0].code)).toStrictEqual([STORED, MISS]);
+  });
+
+  test('what comes after a large PUT gathers until that is answered', async () => {
+    send({ key: 'a', value: 'x', ttlMs: 0 });
+    await expect.poll(() => shard.requests.length, { interval: 1 }).toBe(1);
+    const gets = ['b', 'c'].map((key) => send(encodeGet(key, false)));
+    shard.reply(reply(STORED));
+    await untilBatches(1);
+    expect(shard.batches).toStrictEqual([encodeGet('b', false) + encodeGet('c', false)]);
+    shard.reply(reply(MISS) + reply(MISS));
+    await untilSettled(...gets);
+  });
+
+  test('a large PUT is answered by its deadline, and when its shard is no more', () => {
+    const overdue = send({ key: 'a', value: 'x', ttlMs: 0 });
+    passTime(DEADLINE_MS);
+    expect(overdue.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
+    const lost = send({ key: 'a', value: 'x', ttlMs: 0 });
+    shard.mailbox.close();
+    expect(lost.settled).toStrictEqual([{ code: UNAVAILABLE, payload: '' }]);
+    expect(overdue.settled).toHaveLength(1);
+  });
+
+  test('bytes that are handed over reach their receivers, among short replies and late', async () => {
+    const recorders = [1, 2, 3].map(() => send(encodeGet('a', false)));
+    await untilBatches(1);
+    shard.reply(reply(MISS));
+    const body = bytesOf('first').buffer;
+    shard.reply({ kind: 'hit', code: HIT, body }, [body]);
+    shard.reply(reply(LATE, encodeU32(3)));
+    const payload = bytesOf('second').buffer;
+    shard.reply({ kind: 'late', ticket: 3, code: HIT_GZIP, payload }, [payload]);
+    await untilSettled(...recorders);
+    expect(recorders.map(({ settled }) => settled)).toStrictEqual([
+      [{ code: MISS, payload: '' }],
+      [{ code: HIT, payload: Buffer.from('first') }],
+      [{ code: HIT_GZIP, payload: Buffer.from('second') }],
+    ]);
     expect(shard.mailbox.inFlight).toBe(0);
   });
 

@@ -1,3 +1,4 @@
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type Fault, faultValue } from '../support/faults.ts';
 import { type FaultyServer, startFaultyServer } from '../support/faulty-server.ts';
@@ -175,6 +176,21 @@ describe('a shard that dies under load', () => {
     expect((await server.client.get(cachePath(keys[0][0]))).status).toBe(200);
     expect((await server.client.put(keys[2][0], 'again')).status).toBe(201);
   });
+});
+
+/** Threads are numbered as they are begun. */
+async function nextThreadId(): Promise<number> {
+  const worker = new Worker('', { eval: true });
+  const { threadId } = worker;
+  await worker.terminate();
+  return threadId;
+}
+
+test.each(FAULTS)('%s: one thread is begun in place of the one that died, and no other', async (fault) => {
+  await start();
+  const id = await nextThreadId();
+  await die(1, fault);
+  expect((await nextThreadId()) - id).toBe(2);
 });
 
 describe(`after ${DEATHS} deaths`, () => {

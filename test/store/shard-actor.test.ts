@@ -1,6 +1,7 @@
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import {
+  BUSY,
   CLEARED,
   type ControlReply,
   DELETED,
@@ -10,6 +11,7 @@ import {
   MISS,
   STORED,
   TOO_LARGE,
+  bytesOf,
   decodeU32,
   encodeClear,
   encodeDelete,
@@ -19,7 +21,12 @@ import {
 import { ShardActor } from '../../workers/shard-actor.ts';
 import { MIB, createSegment } from '../support/segments.ts';
 
-type Late = Extract<ControlReply, { kind: 'late' }>;
+/** An answer that followed, its payload as text. */
+interface Late {
+  readonly ticket: number;
+  readonly code: number;
+  readonly payload: string;
+}
 
 interface Reply {
   readonly code: number;
@@ -29,9 +36,11 @@ interface Reply {
 
 const LONG = 'compressible '.repeat(10_000);
 
-function createActor() {
+function createActor(replyWindow = 64 * MIB) {
   const subject = createSegment();
-  const batches: string[] = [];
+  const replies: Reply[] = [];
+  /** What was posted, in its order. */
+  const events: string[] = [];
   const controls: ControlReply[] = [];
   const deferred: (() => void)[] = [];
   const lateWaiters: ((late: Late) => void)[] = [];
@@ -39,31 +48,39 @@ function createActor() {
   const actor = new ShardActor({
     store: subject.store,
     post: (message) => {
-      if (typeof message === 'string') batches.push(message);
-      else if (message.kind === 'late') lateWaiters.shift()!(message);
+      events.push(typeof message === 'string' ? 'replies' : message.kind);
+      if (typeof message === 'string') replies.push(...parse(message));
+      else if (message.kind === 'hit') replies.push({ code: message.code, body: textOf(message.body) });
+      else if (message.kind === 'late')
+        lateWaiters.shift()!({ ...message, payload: textOf(message.payload) });
       else controls.push(message);
     },
     gzipThresholdBytes: 1024,
-    replyWindow: 64 * MIB,
+    replyWindow,
     deadlineMs: 1000,
     nowMs: () => ms++,
-    defer: (task) => void deferred.push(task),
+    deferSlice: (task) => void deferred.push(task),
   });
   return {
     ...subject,
     actor,
     controls,
+    events,
     deferred,
     /** Sends one batch. @returns all replies to it. */
     ask: (...requests: readonly string[]): Reply[] => {
       actor.handleBatch(requests.join(''));
-      return parse(batches.splice(0).join(''));
+      return replies.splice(0);
     },
     nextLate: (): Promise<Late> =>
       new Promise((resolve) => {
         lateWaiters.push(resolve);
       }),
   };
+}
+
+function textOf(payload: string | ArrayBuffer): string {
+  return typeof payload === 'string' ? payload : Buffer.from(payload).toString('latin1');
 }
 
 function parse(text: string): Reply[] {
@@ -132,6 +149,85 @@ describe('a batch', () => {
   });
 });
 
+describe('what is large is handed over', () => {
+  const value = `"${LONG}\n`;
+
+  test('a PUT leaves nothing of its buffer behind', () => {
+    const { actor, ask, store } = createActor();
+    const bytes = bytesOf(value).buffer;
+    actor.handle({ kind: 'put', key: 'a', value: bytes, ttlMs: 0 });
+    expect(bytes.detached).toBe(true);
+    expect(store.get('a') === value).toBe(true);
+    const [stored, hit] = ask(encodeGet('a', false));
+    expect(stored.code).toBe(STORED);
+    expect(valueIn(hit.body as string) === value).toBe(true);
+  });
+
+  test('a GET keeps its place among short ones', () => {
+    const { ask } = createActor();
+    ask(encodePut('large', value, 0), encodePut('short', 's', 0));
+    const gets = ['short', 'large', 'none', 'large', 'short'].map((key) => encodeGet(key, false));
+    const replies = ask(...gets);
+    expect(replies.map(({ code }) => code)).toEqual([HIT, HIT, MISS, HIT, HIT]);
+    expect(
+      [0, 1, 3, 4]
+        .map((i) => valueIn(replies[i].body as string))
+        .every((got, i) => (i === 0 || i === 3 ? got === 's' : got === value)),
+    ).toBe(true);
+  });
+});
+
+describe('a read that finds the reply window full', () => {
+  const value = 'x'.repeat(20_000);
+
+  function fill() {
+    const subject = createActor(10_000);
+    subject.ask(encodePut('a', value, 0), encodePut('b', value, 0));
+    const [first, second, small] = subject.ask(
+      encodeGet('a', false),
+      encodeGet('b', false),
+      encodeGet('none', false),
+    );
+    expect([first.code, second.code, small.code]).toEqual([HIT, LATE, MISS]);
+    return { ...subject, ticket: second.body, characters: (first.body as string).length };
+  }
+
+  test('waits for those before it, and counts itself then', async () => {
+    const { actor, ask, nextLate, ticket, characters } = fill();
+    const late = nextLate();
+    actor.handleControl({ kind: 'delivered', characters });
+    const { payload, ...rest } = await late;
+    expect(rest).toMatchObject({ ticket, code: HIT });
+    expect(valueIn(payload)).toBe(value);
+    expect(ask(encodeGet('a', false))[0].code).toBe(LATE);
+    const again = nextLate();
+    actor.handleControl({ kind: 'delivered', characters: payload.length });
+    expect((await again).code).toBe(HIT);
+  });
+
+  test.each([
+    ['put', encodePut('b', 'anew', 0)],
+    ['deleted', encodeDelete('b')],
+    ['cleared', encodeClear()],
+  ])('is refused when its entry is %s before its turn, and is told nothing newer', async (_what, request) => {
+    const { actor, ask, controls, nextLate, ticket, characters } = fill();
+    const late = nextLate();
+    ask(request);
+    expect(await late).toMatchObject({ ticket, code: BUSY });
+    actor.handleControl({ kind: 'delivered', characters });
+    expect(controls).toEqual([]);
+  });
+
+  test('is told its ticket before it is refused, in one batch, too', async () => {
+    const { ask, nextLate, events } = fill();
+    events.length = 0;
+    const lates = [nextLate(), nextLate()];
+    ask(encodeGet('b', false), encodeDelete('b'));
+    await Promise.all(lates);
+    expect(events).toEqual(['replies', 'late', 'late', 'replies']);
+  });
+});
+
 describe('compression', () => {
   test('of a short body is done at once, kept, charged, and gone with the entry', () => {
     const { ask, store } = createActor();
@@ -172,6 +268,18 @@ describe('compression', () => {
     for (const late of lates) expect(valueIn(gunzip(late.payload)) === LONG).toBe(true);
     expect(ask(encodeGet('a', true))[0]).toEqual({ code: HIT_GZIP, body: lates[0].payload });
     store.checkIntegrity();
+  });
+
+  test('of long bodies is done for two at once; whoever asks for another meanwhile gets it as it is', async () => {
+    const { ask, nextLate } = createActor();
+    for (const key of ['a', 'b', 'c']) ask(encodePut(key, key + LONG, 0));
+    const answers = [nextLate(), nextLate(), nextLate()];
+    const gets = ['a', 'b', 'c', 'a'].map((key) => encodeGet(key, true));
+    expect(ask(...gets).map(({ code }) => code)).toEqual([LATE, LATE, HIT, LATE]);
+    await Promise.all(answers);
+    const last = nextLate();
+    expect(ask(encodeGet('c', true))[0].code).toBe(LATE);
+    expect(valueIn(gunzip((await last).payload)) === `c${LONG}`).toBe(true);
   });
 
   test.each([

@@ -1,13 +1,15 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Doorbell } from '../../src/mailbox/doorbell.ts';
-import type { ControlReply, ControlRequest } from '../../src/mailbox/protocol.ts';
-import { type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
+import type { ControlRequest, FromShard, LargePut, ToShard } from '../../src/mailbox/protocol.ts';
+import { type Payload, type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
 
 /** A mailbox with a clock that stands still, and the far end of its port in the hands of a test. */
 export class FakeShard {
   readonly mailbox: ShardMailbox;
   readonly batches: string[] = [];
   readonly controls: ControlRequest[] = [];
+  /** Batches and large PUTs, in the order they came. */
+  readonly requests: (string | LargePut)[] = [];
   readonly doorbell = Doorbell.create(1);
   nowMs = 1000;
   /** Called whenever the mailbox looks at the clock. */
@@ -31,14 +33,15 @@ export class FakeShard {
       shard: 0,
       doorbell: this.doorbell,
     });
-    port2.on('message', (message: string | ControlRequest) => {
+    port2.on('message', (message: ToShard) => {
       if (typeof message === 'string') this.batches.push(message);
+      if (typeof message === 'string' || message.kind === 'put') this.requests.push(message);
       else this.controls.push(message);
     });
   }
 
-  reply(message: string | ControlReply): void {
-    this.port.postMessage(message);
+  reply(message: FromShard, handedOver: ArrayBuffer[] = []): void {
+    this.port.postMessage(message, handedOver);
   }
 
   /** The number under which a control message wants its answer. */
@@ -56,9 +59,9 @@ export class FakeShard {
 
 /** A receiver that keeps what it was told, to see that it is told once. */
 export class Recorder implements Receiver {
-  readonly settled: { readonly code: number; readonly payload: string }[] = [];
+  readonly settled: { readonly code: number; readonly payload: Payload }[] = [];
 
-  settle(code: number, payload: string): void {
+  settle(code: number, payload: Payload): void {
     this.settled.push({ code, payload });
   }
 }

@@ -188,10 +188,11 @@ export class SegmentStore {
 
   /**
    * Stores an entry as the most recently used, displacing least recently used ones if there is no room.
+   * @param value text of one-byte characters, or the bytes.
    * @param ttlMs 0 for an entry that does not expire.
    * @returns false, and nothing changed, when an entry of this size is never stored.
    */
-  put(key: string, value: string, ttlMs: number): boolean {
+  put(key: string, value: string | Uint8Array, ttlMs: number): boolean {
     const expires = ttlMs > 0;
     const bytes = entryBytes(key.length, value.length, expires, -1);
     if (guaranteeFor(bytes) > this.options.ledger.guarantee) return false;
@@ -526,7 +527,7 @@ export class SegmentStore {
     slot: number,
     key: string,
     hash: number,
-    value: string,
+    value: string | Uint8Array,
     expiryMs: number,
   ): void {
     const flags = expiryMs === Infinity ? 0 : EXPIRES;
@@ -534,7 +535,8 @@ export class SegmentStore {
     const bytes = this.blocks.bytes[blockOf(address)];
     const start = wordOf(address) * 4 + keyOffset(flags);
     bytes.write(key, start, key.length, 'latin1');
-    bytes.write(value, start + key.length, value.length, 'latin1');
+    if (typeof value === 'string') bytes.write(value, start + key.length, value.length, 'latin1');
+    else bytes.set(value, start + key.length);
   }
 
   private writeHeader(
