@@ -16,24 +16,26 @@ import {
 } from './measurement.ts';
 import { keyValueCache } from './peers/node-peers.ts';
 import type { LoadedPeer } from './peers/peer.ts';
-import type { Plan } from './plan.ts';
+import { dataSetsOf, type Plan } from './plan.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { runRounds } from './run.ts';
 import { pairedRatios } from './summary.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 import { WORKLOADS } from './workloads.ts';
 
+const DEFAULT_WORKLOADS = 'get-hits,put,pipelined,connections-1';
+
 const HELP = `Compares the working tree with another commit.
 
-  node bench/http/compare.ts <git ref> [--rounds N] [--seconds S] [--shards N]
+  node bench/http/compare.ts <git ref> [--rounds N] [--seconds S] [--shards N] [--only NAME,…]
 
   --rounds   measurements of each, in turns (default 7)
   --seconds  how long each takes (default 2)
   --shards   SHARDS of both servers (default 1)
+  --only     workloads (default ${DEFAULT_WORKLOADS})
 `;
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const COMPARED = new Set(['get-hits', 'put', 'pipelined', 'connections-1']);
 const OURS = 'working-tree';
 const THEIRS = 'commit';
 
@@ -67,7 +69,16 @@ function git(...args: string[]): string {
   }).trim();
 }
 
-async function compare(ref: string, rounds: number, seconds: number, shards: number): Promise<void> {
+interface CompareOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly shards: number;
+  readonly workloads: readonly string[];
+}
+
+async function compare(ref: string, { rounds, seconds, shards, workloads }: CompareOptions): Promise<void> {
+  const unknown = workloads.find((name) => !WORKLOADS.some((workload) => workload.name === name));
+  if (unknown !== undefined) throw new Error(`--only: there is no workload ${unknown}`);
   const peers = [
     keyValueCache({ name: OURS, label: 'working tree', shards, root: ROOT }),
     keyValueCache({ name: THEIRS, label: ref, shards, root: checkOut(ref) }),
@@ -75,7 +86,7 @@ async function compare(ref: string, rounds: number, seconds: number, shards: num
   const plan: Plan = {
     peers,
     workloads: WORKLOADS.flatMap((workload) =>
-      COMPARED.has(workload.name) ? [{ ...workload, peers: [OURS, THEIRS] }] : [],
+      workloads.includes(workload.name) ? [{ ...workload, peers: [OURS, THEIRS] }] : [],
     ),
     keyCount: 100_000,
     rounds,
@@ -88,7 +99,7 @@ async function compare(ref: string, rounds: number, seconds: number, shards: num
   const prepared: Prepared[] = [];
   try {
     for (const peer of peers) {
-      const one = await prepare(peer, ['small'], plan.keyCount, generator);
+      const one = await prepare(peer, dataSetsOf(plan, peer), plan.keyCount, generator);
       prepared.push(one);
       if (one.fault !== undefined) throw new Error(`${peer.label}: ${one.fault}`);
     }
@@ -129,6 +140,7 @@ async function main(): Promise<void> {
       rounds: { type: 'string', default: '7' },
       seconds: { type: 'string', default: '2' },
       shards: { type: 'string', default: '1' },
+      only: { type: 'string', default: DEFAULT_WORKLOADS },
       help: { type: 'boolean', default: false },
     },
   });
@@ -137,7 +149,12 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  await compare(ref, Number(values.rounds), Number(values.seconds), Number(values.shards));
+  await compare(ref, {
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    shards: Number(values.shards),
+    workloads: values.only.split(','),
+  });
 }
 
 try {

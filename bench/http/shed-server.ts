@@ -17,7 +17,8 @@ const memorySchema = z.object({
   }),
 });
 
-export type Memory = z.infer<typeof memorySchema>['memory'];
+type Memory = z.infer<typeof memorySchema>['memory'];
+export type Order = NonNullable<Memory['lastOrder']>;
 
 /** What our server says of its memory and of the last order carried out. */
 export async function readMemory(port: number): Promise<Memory> {

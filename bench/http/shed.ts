@@ -1,15 +1,14 @@
-import { median, quantile } from '../lib/statistics.ts';
+import { quantile } from '../lib/statistics.ts';
 import type { LineChart } from '../lib/chart.ts';
-import { valueOf } from './data.ts';
 import type { LoadGenerator } from './load-generator.ts';
 import { errorCount, type Timeline } from './measurement.ts';
 import { keyValueCache } from './peers/node-peers.ts';
-import { type Memory, put, readMemory } from './shed-server.ts';
+import { type Order, put, readMemory } from './shed-server.ts';
 
 /** What GETs felt of shed orders that each took a tenth of 1 GiB. */
 export interface ShedResult {
   readonly orders: readonly OrderEffect[];
-  /** Median over the orders of p99 during ÷ p99 just before. */
+  /** p99 of all answers during all orders ÷ p99 of all answers just before them. */
   readonly p99Ratio: number;
   readonly note: string;
   readonly chart: LineChart;
@@ -19,7 +18,6 @@ export interface OrderEffect {
   readonly beforeP99Micros: number;
   readonly duringP99Micros: number;
   readonly answersDuring: number;
-  readonly errors: number;
   readonly tookMs: number;
   readonly longestSliceMs: number;
   readonly shedBytes: number;
@@ -27,20 +25,25 @@ export interface OrderEffect {
 }
 
 const MIB = 2 ** 20;
-const ORDERS = 3;
 /** The keys that are read: few, so that they stay the most recently used and are never shed. */
 const READ_KEYS = 20_000;
 /** Above 1 GiB of values: their keys and records, the process itself, and room for the heap to vary in. */
 const THRESHOLD_BYTES = 1024 * MIB * 1.06 + 300 * MIB;
-/** How far below the threshold the measurement begins: some seconds of the trickle that crosses it. */
-const MARGIN_BYTES = 12 * MIB;
-const MEASURED_SECONDS = 15;
+/**
+ * Long enough for several orders: one alone is answered by so few GETs that a single pause of the machine decides
+ * its p99.
+ */
+const MEASURED_SECONDS = 90;
+/** 12 MiB a second in few requests: an order takes ten seconds to come, and PUTs little of the processor. */
+const TRICKLE = { puts: 3, everyMs: 15 };
+/** Nothing in it is to be escaped: it costs both sides little. */
+const VALUE = 'v'.repeat(64 * 1024);
 const BEFORE_MS = 3_000;
 const SLICE_MS = 100;
 
 /**
- * Fills our server with 1 GiB, and while it serves GETs lets a trickle of PUTs cross the threshold, which leads to
- * one order each time. The trickle also runs before the order, so that the two windows differ by the order alone.
+ * Fills our server with 1 GiB, and while it serves GETs lets a trickle of PUTs cross the threshold again and again,
+ * which leads to one order each time. The trickle never stops, so that before and during differ by the order alone.
  */
 export async function measureShedding(
   generator: LoadGenerator,
@@ -60,41 +63,23 @@ export async function measureShedding(
       // A few do not matter: what is missing is put afterwards.
       if (refused > loaded.requests / 100) throw new Error('too many PUTs failed');
     }
-    const measure = (seconds: number): ReturnType<LoadGenerator['run']> =>
-      generator.run({
-        kind: 'measure',
-        workload: 'get-hits',
-        seconds,
-        settleSeconds: 0.5,
-        pids: server.pids,
-        withTimeline: true,
-        ...target,
-      });
-    await measure(4);
-    const effects: OrderEffect[] = [];
-    let chart: LineChart | undefined;
-    for (let order = 1; order <= ORDERS; order++) {
-      await fillUpTo(server.port, THRESHOLD_BYTES - MARGIN_BYTES);
-      const measuring = measure(MEASURED_SECONDS);
-      const memory = await trickleUntilOrder(server.port);
-      const { timeline, errors } = await measuring;
-      if (memory === undefined || timeline === undefined) {
-        report(`shed: no order came in ${MEASURED_SECONDS} s of crossing the threshold`);
-        continue;
-      }
-      const effect = effectOf(memory, timeline, errorCount({ errors }));
-      effects.push(effect);
-      chart ??= chartOf(memory, timeline);
-      report(`shed: order ${order} of ${ORDERS}: ${inWords(effect)}`);
-    }
-    if (chart === undefined) return undefined;
-    const ratios = effects.map((effect) => effect.duringP99Micros / effect.beforeP99Micros);
-    return {
-      orders: effects,
-      p99Ratio: median(ratios),
-      note: effects.map((effect) => `- ${inWords(effect)}`).join('\n'),
-      chart,
-    };
+    await untilOrder(server.port);
+    report(`shed: ${MEASURED_SECONDS} s of GETs, with an order about every ten`);
+    const measuring = generator.run({
+      kind: 'measure',
+      workload: 'get-hits',
+      seconds: MEASURED_SECONDS,
+      settleSeconds: 0.5,
+      pids: server.pids,
+      withTimeline: true,
+      ...target,
+    });
+    const orders = await trickle(server.port, MEASURED_SECONDS * 1_000);
+    const { timeline, errors } = await measuring;
+    if (timeline === undefined || orders.length === 0) throw new Error('no order came');
+    const failed = errorCount({ errors });
+    if (failed > 0) report(`shed: ${failed} GETs failed: ${JSON.stringify(errors)}`);
+    return resultOf(orders, timeline, failed);
   } catch (error) {
     report(`shed: not measured: ${String(error)}`);
     return undefined;
@@ -103,60 +88,74 @@ export async function measureShedding(
   }
 }
 
-/** PUTs until about that much memory is used. */
-async function fillUpTo(port: number, wantedBytes: number): Promise<void> {
-  const value = valueOf('large', 0).slice(0, 64 * 1024);
+/** PUTs until the first order has been carried out: by then the server has compiled what it takes. */
+async function untilOrder(port: number): Promise<void> {
   for (let index = 0; ; index++) {
-    if (index % 16 === 0 && (await readMemory(port)).usedBytes >= wantedBytes) return;
-    await put(port, `fill-${index}-${Date.now()}`, value);
+    if (index % 16 === 0 && (await readMemory(port)).lastOrder !== null) return;
+    await put(port, `fill-${index}`, VALUE);
   }
 }
 
-/** PUTs about 2 MiB a second, and more when that does not do, until an order was carried out and a second has gone by. */
-async function trickleUntilOrder(port: number): Promise<Memory | undefined> {
-  const before = await readMemory(port);
-  const value = valueOf('medium', 0);
-  const untilMs = Date.now() + (MEASURED_SECONDS - 1) * 1_000;
-  let done: Memory | undefined;
+/** PUTs at a steady rate. @returns the orders that were carried out meanwhile. */
+async function trickle(port: number, forMs: number): Promise<Order[]> {
+  const orders = new Map<string, Order>();
+  const first = (await readMemory(port)).lastOrder?.at;
+  const untilMs = Date.now() + forMs;
   for (let index = 0; Date.now() < untilMs; index++) {
-    for (let burst = 0; burst < 10; burst++)
-      await put(port, `trickle-${index}-${burst}-${Date.now()}`, value);
+    for (let i = 0; i < TRICKLE.puts; i++) await put(port, `trickle-${index}-${i}`, VALUE);
     await new Promise((resolve) => {
-      setTimeout(resolve, 45);
+      setTimeout(resolve, TRICKLE.everyMs);
     });
-    if (index % 5 !== 0) continue;
-    const memory = await readMemory(port);
-    // The count goes up when an order begins, `lastOrder` changes when it has ended.
-    if (memory.orders === before.orders || memory.lastOrder?.at === before.lastOrder?.at) continue;
-    done = memory;
-    if (Date.now() - startOf(memory) - memory.lastOrder!.tookMs > 1_000) break;
+    if (index % 10 !== 0) continue;
+    const { lastOrder } = await readMemory(port);
+    if (lastOrder && lastOrder.at !== first) orders.set(lastOrder.at, lastOrder);
   }
-  return done;
+  return [...orders.values()];
 }
 
-function startOf(memory: Memory): number {
-  return Date.parse(memory.lastOrder!.at);
-}
-
-/** Pure: the answers that came during the order against those of the seconds before it. */
-function effectOf(memory: Memory, { atMs, latencyMicros }: Timeline, errors: number): OrderEffect {
-  const { tookMs, longestSliceMs, shedBytes, shedEntries } = memory.lastOrder!;
-  const startMs = startOf(memory);
-  const during = between(atMs, latencyMicros, startMs, startMs + tookMs);
+/** Pure: all answers that came during orders against all that came in the seconds before them. */
+function resultOf(orders: readonly Order[], timeline: Timeline, errors: number): ShedResult {
+  const beforeAll: number[] = [];
+  const duringAll: number[] = [];
+  const effects = orders.map((order): OrderEffect => {
+    const startMs = Date.parse(order.at);
+    const before = between(timeline, startMs - BEFORE_MS, startMs);
+    const during = between(timeline, startMs, startMs + order.tookMs);
+    for (const micros of before) beforeAll.push(micros);
+    for (const micros of during) duringAll.push(micros);
+    const { at: _at, ...figures } = order;
+    return {
+      beforeP99Micros: quantile(before, 0.99),
+      duringP99Micros: quantile(during, 0.99),
+      answersDuring: during.length,
+      ...figures,
+    };
+  });
+  const [beforeP99, duringP99] = [beforeAll, duringAll].map((micros) => quantile(micros, 0.99));
   return {
-    beforeP99Micros: quantile(between(atMs, latencyMicros, startMs - BEFORE_MS, startMs), 0.99),
-    duringP99Micros: quantile(during, 0.99),
-    answersDuring: during.length,
-    errors,
-    tookMs,
-    longestSliceMs,
-    shedBytes,
-    shedEntries,
+    orders: effects,
+    p99Ratio: duringP99 / beforeP99,
+    note:
+      `All orders together: GET p99 ${millis(beforeP99)} ms before, ${millis(duringP99)} ms during; ` +
+      `${errors} GETs failed.\n\n${effects.map((effect) => `- ${inWords(effect)}`).join('\n')}`,
+    chart: chartOf(orders[orders.length - 1], timeline),
   };
 }
 
-function between(atMs: Float64Array, values: Float64Array, fromMs: number, toMs: number): number[] {
-  return Array.from(values).filter((_, index) => atMs[index] >= fromMs && atMs[index] < toMs);
+/** The latencies of the answers that came in this time, µs. */
+function between({ atMs, latencyMicros }: Timeline, fromMs: number, toMs: number): number[] {
+  return Array.from(latencyMicros.subarray(firstAt(atMs, fromMs), firstAt(atMs, toMs)));
+}
+
+/** The place of the first answer that came at this time or later. */
+function firstAt(atMs: Float64Array, wantedMs: number): number {
+  let [low, high] = [0, atMs.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (atMs[middle] < wantedMs) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function millis(micros: number): string {
@@ -168,21 +167,21 @@ function inWords(effect: OrderEffect): string {
     `${Math.round(effect.shedBytes / MIB)} MiB in ${effect.shedEntries.toLocaleString('en-US')} entries shed in ` +
     `${Math.round(effect.tookMs)} ms (longest slice ${effect.longestSliceMs.toFixed(1)} ms); GET p99 ` +
     `${millis(effect.beforeP99Micros)} ms before, ${millis(effect.duringP99Micros)} ms during ` +
-    `(${effect.answersDuring} answers${effect.errors > 0 ? `, ${effect.errors} errors` : ''})`
+    `(${effect.answersDuring} answers)`
   );
 }
 
-function chartOf(memory: Memory, { atMs, latencyMicros }: Timeline): LineChart {
-  const startMs = startOf(memory);
+function chartOf(order: Order, timeline: Timeline): LineChart {
+  const startMs = Date.parse(order.at);
   const slices = Array.from({ length: 60 }, (_, index) => startMs - 3_000 + index * SLICE_MS);
   const line = (q: number): [number, number][] =>
     slices.flatMap((fromMs): [number, number][] => {
-      const values = between(atMs, latencyMicros, fromMs, fromMs + SLICE_MS);
+      const values = between(timeline, fromMs, fromMs + SLICE_MS);
       return values.length === 0 ? [] : [[(fromMs - startMs) / 1_000, quantile(values, q) / 1_000]];
     });
   return {
     title: 'GET latency around a shed order of a tenth of 1 GiB',
-    xLabel: `seconds from the order, which took ${Math.round(memory.lastOrder!.tookMs)} ms`,
+    xLabel: `seconds from the order, which took ${Math.round(order.tookMs)} ms`,
     yLabel: `ms, by slices of ${SLICE_MS} ms`,
     series: [
       { label: 'p99', points: line(0.99) },

@@ -70,7 +70,7 @@ export function judgeTargets(measurements: readonly Measurement[], shed: ShedRes
       'GET p99 during a shed order of 10 % of 1 GiB ÷ just before',
       1.5,
       shed?.p99Ratio ?? Number.NaN,
-      shed === undefined ? '' : `median of ${shed.orders.length} orders`,
+      shed === undefined ? '' : `${shed.orders.length} orders together`,
     ),
   ];
 }

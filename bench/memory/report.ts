@@ -215,7 +215,7 @@ ${replacementTable(report)}
 
 ${scale.heldBytes / MIB} MiB held. *In order of age*, the oldest entries lie together; *scattered by reads*, every
 block holds some, and the room they leave must be squeezed out before a byte goes back. "Without waiting" leaves out
-what the thread waited for a processor, on a machine that others use too. Slices are asked to end after 1.5 ms.
+what the thread waited for a processor, on a machine that others use too. Slices are asked to end after 0.5 ms.
 
 ${shedTable(report)}
 ## Targets

@@ -3,7 +3,7 @@ import { Measurement } from '../store/child.ts';
 import { OurStore } from '../store/our-store.ts';
 import { ProcessorWait } from '../store/processor-wait.ts';
 import { keyOf, randomIndex, valueOf } from '../store/workload.ts';
-import { ShedOrder } from '../../workers/shed-order.ts';
+import { SHED_SLICE_MS, ShedOrder } from '../../workers/shed-order.ts';
 import { settledRssBytes, stretchHeap } from './footprint-child.ts';
 import { type Sizes, valueBytesOf } from './value-sizes.ts';
 
@@ -42,8 +42,6 @@ export interface ShedResult {
 
 const processorWait = new ProcessorWait();
 const SHED_FRACTION = 0.1;
-/** As the shard does it. */
-const SLICE_MS = 1.5;
 const SLOW_SLICE_MS = 3;
 const SAMPLE_STRIDE = 11;
 const SECOND_MS = 1_000;
@@ -83,7 +81,7 @@ async function runOrder(
   for (;;) {
     const waitedMs = processorWait.totalMs();
     const from = performance.now();
-    const done = order.slice(SLICE_MS, () => performance.now());
+    const done = order.slice(SHED_SLICE_MS, () => performance.now());
     const ms = performance.now() - from;
     const ownMs = Math.max(0, ms - (processorWait.totalMs() - waitedMs));
     slices.push({ ms, ownMs });

@@ -15,8 +15,8 @@ import { keyOf, randomIndex, valueOf } from './workload.ts';
  */
 export interface LatencyJob {
   readonly entries: number;
-  /** What displaces entries: their number, or the bytes they take. */
-  readonly limit: 'capacity' | 'ceiling';
+  /** What displaces entries: their number, or the bytes they take. The control has none: see `measureControl`. */
+  readonly limit: 'capacity' | 'ceiling' | 'control';
 }
 
 export interface LatencyPhase {
@@ -184,6 +184,43 @@ async function measureCeiling(entries: number): Promise<LatencyResult> {
   return run.finish(2 * entries);
 }
 
+const CONTROL_BLOCK_BYTES = 2 ** 20;
+const PAGE_BYTES = 4096;
+const SMALL_WORDS = 4096;
+/** Steps of arithmetic that take about as long as a PUT. */
+const CONTROL_STEPS = 400;
+
+/**
+ * What the machine alone does to operations of this length: arithmetic in a little memory that is in use, and
+ * the same while fresh pages are touched as often as a fill of the store touches them.
+ */
+async function measureControl(entries: number): Promise<LatencyResult> {
+  const words = new Uint32Array(SMALL_WORDS);
+  const work = (step: number): void => {
+    for (let i = 0; i < CONTROL_STEPS; i++) words[(step + i) % SMALL_WORDS] += i;
+  };
+  let current = 0;
+  const next = (step: number): void => {
+    current = step;
+  };
+  const blocks: Uint8Array[] = [];
+  let reservedBytes = 0;
+  const touch = (): void => {
+    work(current);
+    const at = current * BYTES_PER_ENTRY;
+    if (at >= reservedBytes) {
+      blocks.push(new Uint8Array(CONTROL_BLOCK_BYTES));
+      reservedBytes += CONTROL_BLOCK_BYTES;
+    }
+    if (at % PAGE_BYTES < BYTES_PER_ENTRY) blocks[blocks.length - 1][at % CONTROL_BLOCK_BYTES] = 1;
+  };
+  const phases = [
+    await timePhase('arithmetic', entries, next, () => work(current)),
+    await timePhase('arithmetic, fresh pages', entries, next, touch),
+  ];
+  return { phases, faults: [] };
+}
+
 /** A server has compiled this code long before it holds millions of entries. */
 function warmUp(): void {
   const store = new OurStore({ ceilingBytes: WARM_UP_CEILING_BYTES });
@@ -195,6 +232,7 @@ function warmUp(): void {
 }
 
 function measure({ entries, limit }: LatencyJob): Promise<LatencyResult> {
+  if (limit === 'control') return measureControl(entries);
   warmUp();
   return limit === 'capacity' ? measureCapacity(entries) : measureCeiling(entries);
 }

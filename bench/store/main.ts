@@ -52,11 +52,13 @@ async function runOperations(): Promise<Record<string, OperationsResult[]>> {
   return results;
 }
 
-async function runLatency(limit: LatencyJob['limit']): Promise<LatencyResult[]> {
-  const results: LatencyResult[] = [];
+async function runLatency(): Promise<Record<LatencyJob['limit'], LatencyResult[]>> {
+  const results: Record<LatencyJob['limit'], LatencyResult[]> = { control: [], capacity: [], ceiling: [] };
   for (let round = 1; round <= scale.latencyRounds; round++) {
-    progress(`single operations at ${scale.latencyEntries} entries, ${limit}, round ${round}`);
-    results.push(await latency.run({ entries: scale.latencyEntries, limit }, 'fixed threshold'));
+    for (const limit of ['control', 'capacity', 'ceiling'] as const) {
+      progress(`single operations at ${scale.latencyEntries} entries, ${limit}, round ${round}`);
+      results[limit].push(await latency.run({ entries: scale.latencyEntries, limit }, 'fixed threshold'));
+    }
   }
   return results;
 }
@@ -70,8 +72,7 @@ const report: StoreReport = {
   machine: machineFacts(),
   scale,
   operations: await runOperations(),
-  capacity: await runLatency('capacity'),
-  ceiling: await runLatency('ceiling'),
+  ...(await runLatency()),
   crafted: await runCrafted(),
 };
 const markdown = storeMarkdown(report);
