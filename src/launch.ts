@@ -1,15 +1,19 @@
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire, flushCompileCache, getCompileCacheDir } from 'node:module';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseByteSize } from './base/byte-size.ts';
 import { heapFlags, mmapThresholdBytes } from './config/limits.ts';
-import { findMemoryLimit } from './supervisor/memory-probe.ts';
+import { findMemoryLimit, readTextFile } from './supervisor/memory-probe.ts';
 
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /**
- * Where Node keeps what it has compiled, types stripped and all, for the next start: a quarter less time to the
- * first answer. Beside the packages, where only who installed them may write; Node goes without where it may not.
+ * Where Node keeps what it has compiled, types stripped and all, for the next start. Beside the packages, where only
+ * who installed them may write; Node goes without where it may not.
  */
-const COMPILE_CACHE_ENVIRONMENT = {
-  NODE_COMPILE_CACHE: fileURLToPath(new URL('../node_modules/.cache/key-value-cache', import.meta.url)),
-};
+const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/key-value-cache');
+/** Written into the cache when all that the server loads has been compiled. */
+const STAMP = 'complete';
 /** Tells the process that it has begun anew. */
 const MARK = 'KEY_VALUE_CACHE_LAUNCHED';
 
@@ -23,19 +27,51 @@ const MARK = 'KEY_VALUE_CACHE_LAUNCHED';
  * but glibc reads it only when a process begins. musl, and so Alpine, always behaves that way.
  */
 export function setUpMemory(): void {
-  if (process.env[MARK] === String(process.pid) || process.execve === undefined) return;
+  if (process.env[MARK] === String(process.pid)) return;
   const setting = parseByteSize(process.env['MEMORY_LIMIT'] ?? '');
   const { limitBytes } = findMemoryLimit(setting);
-  const flags = heapFlags(limitBytes);
   // Flags that were given by hand come last, and so win.
-  process.execve(
-    process.execPath,
-    [process.execPath, ...flags, ...process.execArgv, ...process.argv.slice(1)],
-    {
-      MALLOC_MMAP_THRESHOLD_: String(mmapThresholdBytes(limitBytes)),
-      ...COMPILE_CACHE_ENVIRONMENT,
-      ...process.env,
-      [MARK]: String(process.pid),
-    },
+  beginAnew([...heapFlags(limitBytes), ...process.execArgv], {
+    MALLOC_MMAP_THRESHOLD_: String(mmapThresholdBytes(limitBytes)),
+    NODE_COMPILE_CACHE: COMPILE_CACHE,
+    ...process.env,
+    [MARK]: String(process.pid),
+  });
+}
+
+/**
+ * Where the sources have changed since they were compiled, or never were: compiles all that the server is going to
+ * load, and begins the process anew. What strips types, once in each thread, would leave 24 MiB resident for good.
+ */
+export async function compileFirst(): Promise<void> {
+  const directory = getCompileCacheDir();
+  if (directory === undefined || process.execve === undefined) return;
+  const stamp = join(directory, STAMP);
+  const newest = String(newestSourceMs());
+  if (readTextFile(stamp) === newest) return;
+  await Promise.all([import('./run.ts'), import('./http/app.ts')]);
+  // As Piscina loads it: to the cache a module that is imported is another one.
+  createRequire(import.meta.url)('../workers/shard-worker.ts');
+  flushCompileCache();
+  try {
+    writeFileSync(stamp, newest);
+  } catch {
+    // Not ours to write: the next process would have to compile as well.
+    return;
+  }
+  beginAnew(process.execArgv, process.env);
+}
+
+/** When the last of the sources changed, by the clock of the file system, in milliseconds. */
+function newestSourceMs(): number {
+  const files = ['src', 'workers'].flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
+      join(ROOT, folder, name),
+    ),
   );
+  return Math.max(...files.map((file) => statSync(file).mtimeMs));
+}
+
+function beginAnew(flags: readonly string[], environment: NodeJS.ProcessEnv): void {
+  process.execve?.(process.execPath, [process.execPath, ...flags, ...process.argv.slice(1)], environment);
 }

@@ -1,5 +1,6 @@
-import { setUpMemory } from './launch.ts';
+import { compileFirst, setUpMemory } from './launch.ts';
 
 setUpMemory();
+await compileFirst();
 const { run } = await import('./run.ts');
 await run(process.argv.slice(2));

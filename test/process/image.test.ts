@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,12 +26,18 @@ test('what the image installs and copies is enough to serve', async () => {
   expect(copied).toEqual(expect.arrayContaining(['package.json', 'package-lock.json', 'src', 'workers']));
   for (const path of new Set(copied)) await cp(join(ROOT, path), join(folder, path), { recursive: true });
 
-  const [install, ...others] = await instructions('RUN');
+  const [install, makeCache, compile, ...others] = await instructions('RUN');
   expect(others).toStrictEqual([]);
   expect(install).toMatch(/^npm ci .*--omit=dev/);
   const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], NODE_ENV: 'production' };
   await run('sh', ['-c', `${install} --prefer-offline`], { cwd: folder, env });
   await expect(readFile(join(folder, 'node_modules/vitest/package.json'))).rejects.toThrow('ENOENT');
+
+  const cache = /^install -d -o node (\S+)$/.exec(makeCache)![1];
+  await run('sh', ['-c', compile], { cwd: folder, env: { PATH: process.env['PATH'] } });
+  const [version] = await readdir(join(folder, cache));
+  const compiled = await readdir(join(folder, cache, version));
+  expect(compiled).toContain('complete');
 
   expect(await instructions('CMD')).toStrictEqual(['["node", "src/main.ts"]']);
   const { port } = await ChildServer.listening({ root: folder, env: { NODE_ENV: 'production' } });
