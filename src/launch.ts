@@ -1,5 +1,5 @@
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
-import { createRequire, flushCompileCache, getCompileCacheDir } from 'node:module';
+import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseByteSize } from './base/byte-size.ts';
@@ -42,16 +42,15 @@ export function setUpMemory(): void {
 /**
  * Where the sources have changed since they were compiled, or never were: compiles all that the server is going to
  * load, and begins the process anew. What strips types, once in each thread, would leave 24 MiB resident for good.
+ * @param loadAll loads it.
  */
-export async function compileFirst(): Promise<void> {
+export async function compileFirst(loadAll: () => Promise<void>): Promise<void> {
   const directory = getCompileCacheDir();
   if (directory === undefined || process.execve === undefined) return;
   const stamp = join(directory, STAMP);
   const newest = String(newestSourceMs());
   if (readTextFile(stamp) === newest) return;
-  await Promise.all([import('./run.ts'), import('./http/app.ts')]);
-  // As Piscina loads it: to the cache a module that is imported is another one.
-  createRequire(import.meta.url)('../workers/shard-worker.ts');
+  await loadAll();
   flushCompileCache();
   try {
     writeFileSync(stamp, newest);

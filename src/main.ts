@@ -1,6 +1,7 @@
 import { compileFirst, setUpMemory } from './launch.ts';
 
 setUpMemory();
-await compileFirst();
 const { run } = await import('./run.ts');
+const { loadAll } = await import('./server.ts');
+await compileFirst(loadAll);
 await run(process.argv.slice(2));

@@ -1,5 +1,7 @@
 import { randomInt } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
@@ -42,6 +44,13 @@ export interface RunningServer {
   readonly limits: Limits;
   /** Stops accepting, answers what is in flight, then stops the shards. */
   readonly close: () => Promise<void>;
+}
+
+/** Loads whatever a server and its shards are going to load. */
+export async function loadAll(): Promise<void> {
+  await import('./http/app.ts');
+  // As Piscina does: where compiled code is kept, a module that is imported is another one.
+  createRequire(import.meta.url)(fileURLToPath(WORKER_URL));
 }
 
 /**

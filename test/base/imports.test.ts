@@ -69,6 +69,7 @@ describe('imports', () => {
     expect(FILES.find(({ path }) => path === 'src/main.ts')!.imports).toStrictEqual([
       'src/launch.ts',
       'src/run.ts',
+      'src/server.ts',
     ]);
   });
 

@@ -15,7 +15,7 @@ const MOST_DRIFT = 0.02;
 /** Memory goes up and down with each shed order: what is compared are means over so many samples. */
 const SAMPLES_COMPARED = 60;
 
-const PRELOAD = fileURLToPath(new URL('../support/report-resources.ts', import.meta.url));
+const PRELOAD = fileURLToPath(new URL('../support/report-resources.mjs', import.meta.url));
 
 function residentBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
