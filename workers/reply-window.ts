@@ -1,7 +1,7 @@
+import { ReadQueue, type WaitingRead } from './read-queue.ts';
+
 /** A read whose reply waits until earlier large replies have been delivered. */
-export interface DeferredGet {
-  readonly ticket: number;
-  readonly key: string;
+export interface DeferredGet extends WaitingRead {
   readonly acceptsGzip: boolean;
 }
 
@@ -23,7 +23,7 @@ const MOST_DEFERRED = 4096;
  */
 export class ReplyWindow {
   private readonly options: ReplyWindowOptions;
-  private deferred: (DeferredGet & { readonly sinceMs: number })[] = [];
+  private readonly deferred = new ReadQueue<DeferredGet & { readonly sinceMs: number }>();
   private outstanding = 0;
 
   constructor(options: ReplyWindowOptions) {
@@ -59,15 +59,11 @@ export class ReplyWindow {
 
   /** Takes out the reads of one key, or all: they will not be answered in their turn. */
   take(key?: string): DeferredGet[] {
-    if (this.deferred.length === 0) return [];
-    const isTaken = (get: DeferredGet): boolean => key === undefined || get.key === key;
-    const taken = this.deferred.filter(isTaken);
-    if (taken.length > 0) this.deferred = this.deferred.filter((get) => !isTaken(get));
-    return taken;
+    return this.deferred.take(key);
   }
 
   private dropOverdue(): void {
     const overdueBefore = this.options.nowMs() - this.options.deadlineMs;
-    while (this.deferred.length > 0 && this.deferred[0].sinceMs < overdueBefore) this.deferred.shift();
+    while ((this.deferred.first?.sinceMs ?? Infinity) < overdueBefore) this.deferred.shift();
   }
 }

@@ -28,12 +28,16 @@ import {
   encodeU32,
 } from '../src/mailbox/protocol.ts';
 import { Compressor, SYNC_CHARACTERS } from './compressor.ts';
+import { type Body, entryBody } from './entry-body.ts';
+import { ReadQueue, type WaitingRead } from './read-queue.ts';
 import { ReplyWindow } from './reply-window.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
 import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
-/** Characters of one byte each, or the bytes where they are to be handed over. */
-type Body = string | Buffer<ArrayBuffer>;
+/** A read that waits for its body to be compressed. */
+interface UncompressedRead extends WaitingRead {
+  readonly characters: number;
+}
 
 interface Hit {
   readonly code: number;
@@ -42,10 +46,12 @@ interface Hit {
 
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
-/** In one batch, so much is spent on compressing small bodies; the others go as they are. */
-const COMPRESS_BUDGET_MS = 4;
+/** So much is spent at once on compressing bodies up to `SYNC_CHARACTERS`; the others wait for another turn. */
+const COMPRESS_BUDGET_MS = 2;
+/** Bodies that wait to be compressed: about a tenth of a second's work. Whoever comes after them gets its own plain. */
+const COMPRESS_QUEUE_CHARACTERS = 2 ** 22;
 /** Replies of one batch that have grown to this size do not wait for the rest. */
-const POST_CHARACTERS = 2 ** 20;
+const POST_CHARACTERS = 2 ** 16;
 
 export interface ActorOptions {
   readonly store: SegmentStore;
@@ -56,6 +62,8 @@ export interface ActorOptions {
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: () => number;
+  /** Calls back after messages that have come meanwhile. */
+  readonly defer: (task: () => void) => void;
   /** Calls back when it is time for the next slice of a shed order, after messages have been handled. */
   readonly deferSlice: (slice: () => void, ageMs: number) => void;
 }
@@ -71,8 +79,10 @@ export class ShardActor {
 
   private ticket = 0;
   private order: ShedOrder | undefined;
-  /** What is left of the batch's time for compressing. */
+  /** What is left of this turn's time for compressing. */
   private compressMs = 0;
+  private readonly uncompressed = new ReadQueue<UncompressedRead>();
+  private uncompressedCharacters = 0;
   private replies = '';
   private shedOrders = 0;
   private shedBytes = 0;
@@ -94,9 +104,9 @@ export class ShardActor {
     return this.order !== undefined;
   }
 
-  /** True while results of compressing are to come, which need turns of the event loop. */
+  /** True while something is being compressed, or waits to be, which needs turns of the event loop. */
   get isCompressing(): boolean {
-    return this.compressor.isBusy;
+    return this.compressor.isBusy || this.uncompressed.length > 0;
   }
 
   /** A string is a batch of requests. */
@@ -173,9 +183,9 @@ export class ShardActor {
   private handleRequest(batch: string, at: number): number {
     const opcode = batch.charCodeAt(at);
     if (opcode === CLEAR) {
-      const removed = this.store.clear();
+      this.settleReads();
       this.compressor.forgetAll();
-      this.refuseDeferred();
+      const removed = this.store.clear();
       this.replies += String.fromCharCode(CLEARED) + encodeU32(removed);
       return at + 1;
     }
@@ -229,7 +239,7 @@ export class ShardActor {
     } else {
       // Those that were asked for before it are answered before it.
       this.postReplies();
-      this.options.post({ kind: 'hit', code, body: payload.buffer }, [payload.buffer]);
+      this.options.post({ kind: 'hit', code, body: payload }, [payload.buffer]);
     }
   }
 
@@ -246,12 +256,12 @@ export class ShardActor {
     const isGzipWanted = acceptsGzip && gzipThresholdBytes > 0;
     const gzip = isGzipWanted ? store.gzip(slot) : undefined;
     if (gzip !== undefined) return { code: HIT_GZIP, payload: bodyOf(gzip) };
-    const body = this.body(key, slot);
+    const body = entryBody(this.store, key, slot);
     if (!isGzipWanted || body.length <= gzipThresholdBytes || store.isIncompressible(slot)) {
       return { code: HIT, payload: body };
     }
     if (body.length <= SYNC_CHARACTERS) {
-      if (this.compressMs <= 0) return { code: HIT, payload: body };
+      if (this.compressMs <= 0) return this.queueUncompressed(key, body);
       const { nowMs } = this.options;
       const startedMs = nowMs();
       const compressed = this.compressor.compressNow(slot, body);
@@ -273,10 +283,35 @@ export class ShardActor {
     return ticket;
   }
 
+  private queueUncompressed(key: string, body: Body): Hit | number {
+    const characters = body.length;
+    if (this.uncompressedCharacters + characters > COMPRESS_QUEUE_CHARACTERS) {
+      return { code: HIT, payload: body };
+    }
+    const ticket = this.nextTicket();
+    if (this.uncompressed.length === 0) this.options.defer(() => this.compressQueued());
+    this.uncompressed.push({ ticket, key, characters });
+    this.uncompressedCharacters += characters;
+    return ticket;
+  }
+
+  private compressQueued(): void {
+    this.compressMs = COMPRESS_BUDGET_MS;
+    while (this.compressMs > 0 && this.uncompressed.length > 0) {
+      const { ticket, key, characters } = this.uncompressed.shift()!;
+      this.uncompressedCharacters -= characters;
+      const slot = this.store.peek(key);
+      const answer = slot === NO_SLOT ? { code: MISS, payload: '' } : this.answer(key, slot, true);
+      assert(typeof answer !== 'number', 'within its budget a short body is compressed at once');
+      this.answerLate(ticket, answer.code, answer.payload);
+    }
+    if (this.uncompressed.length > 0) this.options.defer(() => this.compressQueued());
+  }
+
   private answerLate(ticket: number, code: number, payload: Body): void {
     if (payload.length >= LARGE_PAYLOAD) this.window.add(payload.length);
     if (typeof payload === 'string') this.options.post({ kind: 'late', ticket, code, payload });
-    else this.options.post({ kind: 'late', ticket, code, payload: payload.buffer }, [payload.buffer]);
+    else this.options.post({ kind: 'late', ticket, code, payload }, [payload.buffer]);
   }
 
   /** Large replies have reached their clients: whoever waited for the room has a turn. */
@@ -291,15 +326,9 @@ export class ShardActor {
       }
       // Once it has waited, a reply that is not compressed yet goes as it is.
       const gzip = acceptsGzip ? this.store.gzip(slot) : undefined;
-      if (gzip === undefined) this.answerLate(ticket, HIT, this.body(key, slot));
+      if (gzip === undefined) this.answerLate(ticket, HIT, entryBody(this.store, key, slot));
       else this.answerLate(ticket, HIT_GZIP, bodyOf(gzip));
     }
-  }
-
-  private body(key: string, slot: number): Body {
-    const head = `{"status":"OK","key":${JSON.stringify(key)},"value":`;
-    const value = JSON.stringify(this.store.value(slot));
-    return value.length < HANDED_OVER_BYTES ? `${head}${value}}` : bytesOf(head, value, '}');
   }
 
   private nextTicket(): number {
@@ -307,24 +336,33 @@ export class ShardActor {
     return this.ticket;
   }
 
-  /** The entry is about to change: reads of it that wait for room cannot have it any more as it was. */
-  private refuseDeferred(key?: string): void {
-    const taken = this.window.take(key);
-    if (taken.length === 0) return;
+  /**
+   * The entry is about to change, or all of them: reads of it that wait may not be told what comes after them. Those
+   * whose body was to be compressed get it plain; those that wait for room cannot have it any more.
+   */
+  private settleReads(key?: string): void {
+    const uncompressed = this.uncompressed.take(key);
+    const refused = this.window.take(key);
     // Their tickets may be in this very batch.
-    this.postReplies();
-    for (const { ticket } of taken) this.answerLate(ticket, BUSY, '');
+    if (uncompressed.length + refused.length > 0) this.postReplies();
+    for (const read of uncompressed) {
+      this.uncompressedCharacters -= read.characters;
+      const slot = this.store.peek(read.key);
+      if (slot === NO_SLOT) this.answerLate(read.ticket, MISS, '');
+      else this.answerLate(read.ticket, HIT, entryBody(this.store, read.key, slot));
+    }
+    for (const { ticket } of refused) this.answerLate(ticket, BUSY, '');
   }
 
   private put(key: string, value: string | Uint8Array, ttlMs: number): void {
     this.compressor.forget(key);
-    this.refuseDeferred(key);
+    this.settleReads(key);
     this.replies += String.fromCharCode(this.store.put(key, value, ttlMs) ? STORED : TOO_LARGE);
   }
 
   private delete(key: string): void {
     this.compressor.forget(key);
-    this.refuseDeferred(key);
+    this.settleReads(key);
     const wasThere = this.store.delete(key);
     if (wasThere) this.deletes++;
     this.replies += String.fromCharCode(wasThere ? DELETED : MISS);

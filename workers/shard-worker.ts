@@ -45,6 +45,7 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     replyWindow: start.replyWindow,
     deadlineMs: start.deadlineMs,
     nowMs,
+    defer: setImmediate,
     deferSlice: (slice, ageMs) => {
       dueSlice = slice;
       deferredMs = nowMs();

@@ -80,7 +80,7 @@ export interface LargePut extends Omit<UnsentPut, 'value'> {
 export interface LargeHit {
   readonly kind: 'hit';
   readonly code: number;
-  readonly body: ArrayBuffer;
+  readonly body: Uint8Array<ArrayBuffer>;
 }
 
 /** All parts, bytes or text of one-byte characters, in a buffer of their own that can be handed over. */
@@ -186,7 +186,7 @@ export type ControlReply =
       readonly kind: 'late';
       readonly ticket: number;
       readonly code: number;
-      readonly payload: string | ArrayBuffer;
+      readonly payload: string | Uint8Array<ArrayBuffer>;
     };
 
 export type ToShard = string | LargePut | ControlRequest;

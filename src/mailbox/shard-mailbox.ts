@@ -18,7 +18,7 @@ import {
 } from './protocol.ts';
 
 /** Characters of one byte each, or the bytes. */
-export type Payload = string | Uint8Array;
+export type Payload = string | Uint8Array<ArrayBuffer>;
 
 /** Who waits for one reply. */
 export interface Receiver {
@@ -325,8 +325,7 @@ export class ShardMailbox {
     }
   }
 
-  private settlePayload(receiver: Receiver, code: number, crossed: string | ArrayBuffer): void {
-    const payload = typeof crossed === 'string' ? crossed : Buffer.from(crossed);
+  private settlePayload(receiver: Receiver, code: number, payload: Payload): void {
     const characters = payload.length;
     if (characters < LARGE_PAYLOAD) receiver.settle(code, payload);
     else receiver.settle(code, payload, () => this.reportDelivered(characters));

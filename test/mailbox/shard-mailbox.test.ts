@@ -133,16 +133,16 @@ describe('ShardMailbox', () => {
     const recorders = [1, 2, 3].map(() => send(encodeGet('a', false)));
     await untilBatches(1);
     shard.reply(reply(MISS));
-    const body = bytesOf('first').buffer;
-    shard.reply({ kind: 'hit', code: HIT, body }, [body]);
+    const body = bytesOf('first');
+    shard.reply({ kind: 'hit', code: HIT, body }, [body.buffer]);
     shard.reply(reply(LATE, encodeU32(3)));
-    const payload = bytesOf('second').buffer;
-    shard.reply({ kind: 'late', ticket: 3, code: HIT_GZIP, payload }, [payload]);
+    const payload = bytesOf('second');
+    shard.reply({ kind: 'late', ticket: 3, code: HIT_GZIP, payload }, [payload.buffer]);
     await untilSettled(...recorders);
     expect(recorders.map(({ settled }) => settled)).toStrictEqual([
       [{ code: MISS, payload: '' }],
-      [{ code: HIT, payload: Buffer.from('first') }],
-      [{ code: HIT_GZIP, payload: Buffer.from('second') }],
+      [{ code: HIT, payload: new Uint8Array(Buffer.from('first')) }],
+      [{ code: HIT_GZIP, payload: new Uint8Array(Buffer.from('second')) }],
     ]);
     expect(shard.mailbox.inFlight).toBe(0);
   });

@@ -59,6 +59,7 @@ function createActor(replyWindow = 64 * MIB) {
     replyWindow,
     deadlineMs: 1000,
     nowMs: () => ms++,
+    defer: (task) => void deferred.push(task),
     deferSlice: (task) => void deferred.push(task),
   });
   return {
@@ -79,7 +80,7 @@ function createActor(replyWindow = 64 * MIB) {
   };
 }
 
-function textOf(payload: string | ArrayBuffer): string {
+function textOf(payload: string | Uint8Array<ArrayBuffer>): string {
   return typeof payload === 'string' ? payload : Buffer.from(payload).toString('latin1');
 }
 
@@ -228,6 +229,28 @@ describe('a read that finds the reply window full', () => {
   });
 });
 
+describe('the body of a hit', () => {
+  const escapes = 'say "x"\n';
+  test.each([
+    ['short', 'x'.repeat(100)],
+    ['short, with escapes', escapes],
+    ['long', 'x'.repeat(100_000)],
+    ['long, with escapes at its end only', 'x'.repeat(100_000) + escapes.repeat(20_000)],
+    ['long, all escapes', '\u0000'.repeat(50_000)],
+  ])('is the same each time: %s', (_what, value) => {
+    const { ask, store } = createActor();
+    ask(encodePut('a"', value, 0));
+    for (let i = 0; i < 3; i++) {
+      const body = expectBody(ask(encodeGet('a"', false))[0]);
+      expect(body === JSON.stringify({ status: 'OK', key: 'a"', value })).toBe(true);
+    }
+    const other = `${escapes}${value.slice(0, -escapes.length)}`;
+    ask(encodePut('a"', other, 0));
+    expect(valueIn(expectBody(ask(encodeGet('a"', false))[0])) === other).toBe(true);
+    store.checkIntegrity();
+  });
+});
+
 describe('compression', () => {
   test('of a short body is done at once, kept, charged, and gone with the entry', () => {
     const { ask, store } = createActor();
@@ -255,6 +278,58 @@ describe('compression', () => {
     expect(ask(encodeGet('short', true))[0].code).toBe(HIT);
     expect(valueIn(expectBody(ask(encodeGet('long', true))[0]))).toBe(noise);
     store.checkIntegrity();
+  });
+
+  /** By the test's clock one compression takes 1 ms, and a turn has time for two. */
+  const SHORT = LONG.slice(0, 5000);
+  function askForMany(count: number) {
+    const subject = createActor();
+    const keys = Array.from({ length: count }, (_, i) => `key-${i}`);
+    for (const key of keys) subject.ask(encodePut(key, SHORT, 0));
+    const lates = keys.slice(2).map(() => subject.nextLate());
+    const replies = subject.ask(...keys.map((key) => encodeGet(key, true)));
+    return { ...subject, lates, replies };
+  }
+
+  test('of more short bodies than a turn has time for follows late, in later turns', async () => {
+    const { ask, actor, store, deferred, lates, replies } = askForMany(7);
+    expect(replies.map(({ code }) => code)).toEqual([HIT_GZIP, HIT_GZIP, LATE, LATE, LATE, LATE, LATE]);
+    let turns = 0;
+    for (let task = deferred.shift(); task; task = deferred.shift()) {
+      expect(actor.isCompressing).toBe(true);
+      task();
+      turns++;
+    }
+    expect(turns).toBe(3);
+    expect(actor.isCompressing).toBe(false);
+    for (const [i, late] of (await Promise.all(lates)).entries()) {
+      expect(late).toMatchObject({ code: HIT_GZIP, ticket: replies[i + 2].body });
+      expect(valueIn(gunzip(late.payload))).toBe(SHORT);
+    }
+    expect(ask(encodeGet('key-6', true))[0].code).toBe(HIT_GZIP);
+    store.checkIntegrity();
+  });
+
+  test.each([
+    ['cleared', encodeClear()],
+    ['deleted', encodeDelete('key-2')],
+    ['replaced', encodePut('key-2', 'anew', 0)],
+  ])('that still waits when the entry is %s is not done: the body goes as it was', async (_what, request) => {
+    const { ask, deferred, lates, replies } = askForMany(3);
+    ask(request);
+    const late = await lates[0];
+    expect(late).toMatchObject({ code: HIT, ticket: replies[2].body });
+    expect(valueIn(late.payload)).toBe(SHORT);
+    deferred.shift()!();
+    expect(deferred).toEqual([]);
+  });
+
+  test('is not waited for where too much waits already', () => {
+    const { replies } = askForMany(1000);
+    const codes = replies.map(({ code }) => code);
+    const waiting = codes.filter((code) => code === LATE).length;
+    expect(waiting).toBe(Math.floor(2 ** 22 / (replies.at(-1)!.body as string).length));
+    expect(codes.slice(waiting + 2).every((code) => code === HIT)).toBe(true);
   });
 
   test('of a long body follows late, to all who asked, and is kept', async () => {

@@ -23,6 +23,8 @@ export const EXPIRES = 2;
 export const GZIP = 4;
 /** Compression was tried and saved nothing. */
 export const INCOMPRESSIBLE = 8;
+/** The value was seen to stand in JSON as it is, with nothing to escape. */
+export const PLAIN = 16;
 
 /** Bytes an entry takes in its block, padding included. `gzipBytes` is -1 where there is no gzip form. */
 export function entryBytes(

@@ -14,6 +14,7 @@ import {
   EXPIRES,
   GZIP,
   INCOMPRESSIBLE,
+  PLAIN,
   entryBytes,
   entryBytesAt,
   expiresAtMs,
@@ -164,6 +165,16 @@ export class SegmentStore {
     return this.blocks.bytes[blockOf(address)].toString('latin1', start, start + words[at + 2]);
   }
 
+  /** The value's bytes where they lie, not a copy: to be read before the next call that changes the segment. */
+  valueView(slot: number): Buffer {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const word1 = words[at + 1];
+    const start = at * 4 + keyOffset(flagsOf(word1)) + keyBytesOf(word1);
+    return this.blocks.bytes[blockOf(address)].subarray(start, start + words[at + 2]);
+  }
+
   /** The gzip form kept beside the value, as one character per byte. */
   gzip(slot: number): string | undefined {
     const address = this.slots.address(slot);
@@ -182,8 +193,17 @@ export class SegmentStore {
 
   /** True when compression was tried for this entry and saved nothing. */
   isIncompressible(slot: number): boolean {
-    const address = this.slots.address(slot);
-    return (flagsOf(this.blocks.words[blockOf(address)][wordOf(address) + 1]) & INCOMPRESSIBLE) !== 0;
+    return (this.flags(slot) & INCOMPRESSIBLE) !== 0;
+  }
+
+  /** True when `markPlain` was called for this entry. */
+  isPlain(slot: number): boolean {
+    return (this.flags(slot) & PLAIN) !== 0;
+  }
+
+  /** Remembers that the value stands in JSON as it is, so that nobody looks for what to escape again. */
+  markPlain(slot: number): void {
+    this.addFlag(slot, PLAIN);
   }
 
   /**
@@ -246,7 +266,7 @@ export class SegmentStore {
     const word1 = source[at + 1];
     const flags = flagsOf(word1);
     if (gzip.length === 0) {
-      source[at + 1] |= INCOMPRESSIBLE << 16;
+      this.addFlag(slot, INCOMPRESSIBLE);
       return;
     }
     const keyBytes = keyBytesOf(word1);
@@ -258,7 +278,15 @@ export class SegmentStore {
     const target = blocks.words[blockOf(to)];
     const toWord = wordOf(to);
     const expiryMs = expiresAtMs(source, at);
-    this.writeHeader(to, slot, keyBytes, (flags & EXPIRES) | GZIP, tagOf(word1), valueBytes, expiryMs);
+    this.writeHeader(
+      to,
+      slot,
+      keyBytes,
+      (flags & (EXPIRES | PLAIN)) | GZIP,
+      tagOf(word1),
+      valueBytes,
+      expiryMs,
+    );
     target[toWord + 3 + ((flags & EXPIRES) !== 0 ? 2 : 0)] = gzip.length;
     const from = at * 4 + keyOffset(flags);
     const start = toWord * 4 + keyOffset(flags | GZIP);
@@ -377,6 +405,16 @@ export class SegmentStore {
     }
     assert(liveBytes === blocks.liveBytes, 'live bytes add up');
     assert(reservedBytes === blocks.reservedBytes, 'reserved bytes add up');
+  }
+
+  private flags(slot: number): number {
+    const address = this.slots.address(slot);
+    return flagsOf(this.blocks.words[blockOf(address)][wordOf(address) + 1]);
+  }
+
+  private addFlag(slot: number, flag: number): void {
+    const address = this.slots.address(slot);
+    this.blocks.words[blockOf(address)][wordOf(address) + 1] |= flag << 16;
   }
 
   private hash(key: string): number {

@@ -1,0 +1,25 @@
+/** Text of one-byte characters, piece by piece, in a buffer of its own that can be handed over. */
+export class GrowingBuffer {
+  private buffer: Buffer<ArrayBuffer>;
+  private length = 0;
+
+  /** @param capacity how long it will probably be, in bytes. */
+  constructor(capacity: number) {
+    this.buffer = Buffer.allocUnsafeSlow(Math.ceil(capacity));
+  }
+
+  add(text: string): void {
+    const end = this.length + text.length;
+    if (end > this.buffer.length) {
+      const capacity = Math.ceil(end + this.buffer.length / 2);
+      this.buffer = Buffer.from(this.buffer.buffer.transfer(capacity));
+    }
+    this.buffer.write(text, this.length, 'latin1');
+    this.length = end;
+  }
+
+  /** All of it, at the beginning of its buffer. Nothing is to be added any more. */
+  take(): Buffer<ArrayBuffer> {
+    return this.buffer.subarray(0, this.length);
+  }
+}
