@@ -3,10 +3,12 @@ import {
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
+  type FastifySchemaCompiler,
   fastify,
 } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import { METHODS } from 'node:http';
+import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
 import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
 import type { ShardRouter } from '../router/shard-router.ts';
@@ -17,9 +19,10 @@ import { registerCacheRoutes } from './cache-routes.ts';
 import { answerUnusualRequests, failureOf, handleClientError, sendFailure } from './error-replies.ts';
 import { JsonBodies } from './json-body.ts';
 import { LargeReplies } from './large-replies.ts';
-import { boundPipelines } from './pipelines.ts';
+import { Connections } from './connections.ts';
+import { hasHeader } from './has-header.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
-import { type SchemaLimits, requestSchemas } from './schemas.ts';
+import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly router: ShardRouter;
@@ -38,8 +41,8 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
 }
 
 /**
- * How long a client may take, in ms: to send its headers; to send a whole request; to let a connection rest
- * in the middle of a request or a response; between two requests. Node looks at the first two now and then.
+ * How long a client may take, in ms: to send its headers; to send a whole request; to take nothing of an answer;
+ * between two requests. All but the last are looked at now and then.
  */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -80,6 +83,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
     // Asked for in a hook, where the answer has the shape of all errors.
     requireHostHeader: false,
+    // A request without a body needs no stream for one.
+    optimizeEmptyRequests: true,
   };
   const serverOptions = options.tls
     ? { https: { ...timeouts, handshakeTimeout: HEADERS_TIMEOUT_MS, ...options.tls } }
@@ -89,7 +94,6 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     logger: false,
     bodyLimit,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionTimeout: STALLED_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     ...serverOptions,
     // What was accepted is answered, and its connection then closed.
@@ -98,7 +102,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     frameworkErrors: (error, _request, reply) => void handleError(error, reply),
     routerOptions: { maxParamLength: MAX_PATH_KEY_LENGTH },
   });
-  app.setValidatorCompiler(validatorCompiler);
+  const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
+  app.setValidatorCompiler(compileValidator(schemas));
   app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler((error: FastifyError, request, reply) => {
     giveUpPlace(request);
@@ -108,7 +113,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   orderRequests(app);
   bodies.register(app);
-  boundPipelines(app.server, mostUnanswered(), isHeapFull);
+  const connections = new Connections(app.server, {
+    stalledTimeoutMs: STALLED_TIMEOUT_MS,
+    most: mostUnanswered(),
+    isHeapFull,
+  });
+  app.decorate('connections', connections);
   // A client may close its side when it has asked, and still wants the answer.
   Object.assign(app.server, { httpAllowHalfOpen: true });
   answerUnusualRequests(app.server);
@@ -121,7 +131,6 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await registerAccess(app, options);
   await registerOpenApi(app, { version, hasToken: options.authToken !== undefined });
-  const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
   await app.register((cache, _options, done) => {
     registerCacheRoutes(cache, {
       router,
@@ -137,8 +146,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     bodies.sweep();
     if (router.hasLate) largeReplies.cutOffSlow();
   }, BUDGET_SWEEP_INTERVAL_MS);
-  sweepTimer.unref();
-  app.addHook('onClose', () => clearInterval(sweepTimer));
+  const stallTimer = setInterval(() => connections.timeStalled(), TIMEOUT_CHECK_INTERVAL_MS);
+  for (const timer of [sweepTimer, stallTimer]) {
+    timer.unref();
+    app.addHook('onClose', () => clearInterval(timer));
+  }
   await registerAdminRoutes(app, {
     router,
     version,
@@ -149,6 +161,16 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   answerUnknownRoutes(app, methodsOf);
   await app.ready();
   return app;
+}
+
+/** Validates by the schema, unless a request is obviously right. */
+function compileValidator({ obvious }: RequestSchemas): FastifySchemaCompiler<ZodType> {
+  return (route) => {
+    const validate = validatorCompiler(route);
+    const isObvious = obvious.get(route.schema);
+    if (isObvious === undefined) return validate;
+    return (data: unknown) => isObvious(data) || validate(data);
+  };
 }
 
 /** The methods of each path that is registered from now on. */
@@ -202,7 +224,7 @@ function answerUnknownRoutes(
     return sendFailure(reply, { code: 'CACHE_ERR_ROUTE_NOT_FOUND', message: 'There is no such path.' });
   };
   app.addHook('onRequest', (request, reply, done) => {
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+    if (!hasHeader(request.raw, 'host') && request.raw.httpVersion === '1.1') {
       sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The Host header is missing.' });
     } else if (request.url.includes('#')) {
       sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: '# must be written as %23.' });

@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Cleared, ShardRouter } from '../router/shard-router.ts';
 import { GzipNegotiation } from './accept-gzip.ts';
 import { FailureError } from './error-replies.ts';
+import { hasHeader } from './has-header.ts';
 import { refuseBody } from './json-body.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
 import { inOrder } from './request-order.ts';
@@ -47,7 +48,9 @@ export function registerCacheRoutes(instance: FastifyInstance, options: CacheRou
   const negotiation = new GzipNegotiation();
 
   function get(key: string, request: FastifyRequest, reply: FastifyReply): void {
-    const acceptsGzip = negotiation.accepts(request.headers['accept-encoding']);
+    const { raw } = request;
+    const acceptsGzip =
+      hasHeader(raw, 'accept-encoding') && negotiation.accepts(raw.headers['accept-encoding']);
     const exchange = new GetExchange(reply, options);
     inOrder(request, () => router.get(key, acceptsGzip, exchange));
   }

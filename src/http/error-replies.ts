@@ -2,7 +2,7 @@ import type { FastifyError, FastifyReply } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import { type IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { whenAnswered } from './pipelines.ts';
+import { whenAnswered } from './connections.ts';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
 
 export interface Failure {

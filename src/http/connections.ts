@@ -1,0 +1,129 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    connections: Connections;
+  }
+}
+
+/** What is known of a connection from its first request on. */
+interface Connection {
+  readonly owner: Connections;
+  /** Requests without an answer. */
+  unanswered: number;
+  /** The newest of them. */
+  newest: IncomingMessage | undefined;
+  /** To be called after each answer. */
+  after: (() => void) | undefined;
+}
+
+const CONNECTION: unique symbol = Symbol('connection');
+
+interface KnownSocket extends Socket {
+  [CONNECTION]?: Connection;
+  readonly parser?: { onIncoming: () => number } | null;
+}
+
+const STOP_PARSING = 2;
+/** A connection with no more than this many is not at fault when there are too many in all. */
+const FAIR_SHARE = 16;
+
+export interface ConnectionLimits {
+  /** A client that takes nothing of its answer for so long is cut off. */
+  readonly stalledTimeoutMs: number;
+  /** Requests without an answer, in all. */
+  readonly most: number;
+  readonly isHeapFull: () => boolean;
+}
+
+/**
+ * Bounds the memory of pipelined requests. Node reads a connection no further while its answers are not taken,
+ * but only after all requests of the piece it has read, which may be thousands, have become objects. When there
+ * are more than `most` requests without an answer in all, connections that add to them are closed. Requests can be
+ * larger than reckoned, and connections many: past a quarter of `most` the heap itself is looked at, and when it is
+ * nearly full whoever adds to it is closed.
+ */
+export class Connections {
+  limits: ConnectionLimits;
+  private readonly sockets = new Set<KnownSocket>();
+  private total = 0;
+
+  constructor(server: Server, limits: ConnectionLimits) {
+    this.limits = limits;
+    server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+      response.on('close', countAnswer);
+      this.countRequest(request);
+    });
+  }
+
+  /** Begins to time the connections on which an answer waits to be taken; taking any of it begins anew. */
+  timeStalled(): void {
+    const { stalledTimeoutMs } = this.limits;
+    for (const socket of this.sockets) {
+      // Node clears it with the next request.
+      const isStalled = socket.writableLength > 0 && socket[CONNECTION]!.unanswered > 0;
+      if (isStalled && socket.timeout !== stalledTimeoutMs) socket.setTimeout(stalledTimeoutMs);
+    }
+  }
+
+  private countRequest(request: IncomingMessage): void {
+    const socket: KnownSocket = request.socket;
+    const { most, isHeapFull } = this.limits;
+    const connection = socket[CONNECTION] ?? this.begin(socket);
+    connection.unanswered++;
+    connection.newest = request;
+    this.total++;
+    const isUnfair = this.total > most && connection.unanswered > FAIR_SHARE;
+    if (isUnfair || (this.total > most / 4 && isHeapFull())) cutOff(socket);
+  }
+
+  private begin(socket: KnownSocket): Connection {
+    const connection: Connection = { owner: this, unanswered: 0, newest: undefined, after: undefined };
+    socket[CONNECTION] = connection;
+    this.sockets.add(socket);
+    socket.once('close', () => {
+      this.sockets.delete(socket);
+      this.total -= connection.unanswered;
+      connection.unanswered = 0;
+    });
+    return connection;
+  }
+
+  countAnswer(connection: Connection): void {
+    if (connection.unanswered === 0) return;
+    this.total--;
+    if (--connection.unanswered === 0) connection.newest = undefined;
+    connection.after?.();
+  }
+}
+
+function countAnswer(this: ServerResponse): void {
+  const socket: KnownSocket = this.req.socket;
+  const connection = socket[CONNECTION]!;
+  connection.owner.countAnswer(connection);
+}
+
+function cutOff(socket: KnownSocket): void {
+  // Node would still make requests of the rest of the piece it has read. With this answer to the next one its parser
+  // stops, as it does before an upgrade. Not documented: should it be gone, a test of the bound on memory tells.
+  if (socket.parser) socket.parser.onIncoming = () => STOP_PARSING;
+  socket.destroy();
+}
+
+/** Calls back when all whole requests that a connection has brought have been answered; at once if they have. */
+export function whenAnswered(socket: Socket, callback: () => void): void {
+  const connection = (socket as KnownSocket)[CONNECTION];
+  if (!connection) {
+    callback();
+    return;
+  }
+  // A request whose end never came is what is at fault: it will have no answer of its own.
+  const broken = connection.newest?.complete === false ? 1 : 0;
+  connection.after = () => {
+    if (connection.unanswered > broken) return;
+    connection.after = undefined;
+    callback();
+  };
+  connection.after();
+}
