@@ -87,6 +87,37 @@ describe('block pool', () => {
     expect(pool.allocate(size)).toBe(addresses[15]);
   });
 
+  test('keeps the memory of one released block for the next, within what is charged, and frees the others', () => {
+    const ledger = createLedger();
+    const pool = new BlockPool(ledger, 0);
+    const size = OWN_BLOCK_BYTES - 8;
+    const addresses = Array.from({ length: 24 }, () => pool.allocate(size));
+    const buffers = [0, 1, 2].map((block) => pool.words[block].buffer);
+    for (const address of addresses) if (blockOf(address) < 2) pool.free(address, size);
+    expect(buffers.map(({ detached }) => detached)).toEqual([false, true, false]);
+    expect(pool.isSpareCharged).toBe(true);
+    expect(ledger.totalHeld()).toBe(2 * BLOCK_CHARGE_BYTES);
+    let next = pool.allocate(size);
+    while (blockOf(next) === 2) next = pool.allocate(size);
+    expect(pool.words[blockOf(next)].buffer).toBe(buffers[0]);
+  });
+
+  test('frees the spare memory when an entry with a block of its own takes the room it is charged for', () => {
+    const ledger = createLedger(4 * BLOCK_CHARGE_BYTES);
+    const pool = new BlockPool(ledger, 0);
+    const size = OWN_BLOCK_BYTES - 8;
+    const addresses: number[] = [];
+    for (let at = pool.allocate(size); at !== NO_ADDRESS; at = pool.allocate(size)) addresses.push(at);
+    const spare = pool.words[0].buffer;
+    for (const address of addresses) if (blockOf(address) === 0) pool.free(address, size);
+    expect(pool.allocate(BLOCK_CHARGE_BYTES - 4096)).not.toBe(NO_ADDRESS);
+    expect(spare.detached).toBe(false);
+    expect(pool.allocateForCleaning(BLOCK_CHARGE_BYTES - 4096)).not.toBe(NO_ADDRESS);
+    expect(spare.detached).toBe(true);
+    expect(pool.isSpareCharged).toBe(true);
+    expect(ledger.totalHeld()).toBe(ledger.ceiling);
+  });
+
   test('gives a large entry a block of its own, released with it', () => {
     const pool = new BlockPool(createLedger(), 0);
     const address = pool.allocate(OWN_BLOCK_BYTES);

@@ -61,6 +61,11 @@ export class BlockPool {
   private readonly shard: number;
   /** True while the block that cleaning may take beyond the ceiling is there to be taken. */
   private cleaningReserve = false;
+  /**
+   * The memory of that block, once a block has been released: the next one is made of it. Where entries displace
+   * each other, few pages are then touched for the first time, which costs more than all else in a PUT.
+   */
+  private spare: ArrayBuffer | undefined;
 
   constructor(ledger: Ledger, shard: number) {
     this.ledger = ledger;
@@ -72,6 +77,11 @@ export class BlockPool {
   /** What the ledger holds for this pool. */
   get chargedBytes(): number {
     return this.reservedBytes + (this.cleaningReserve ? BLOCK_CHARGE_BYTES : 0);
+  }
+
+  /** True while no memory is kept that the ledger does not count. */
+  get isSpareCharged(): boolean {
+    return this.cleaningReserve || this.spare === undefined;
   }
 
   /** Bytes of the blocks that no entry uses: holes, and the rest of the open block. */
@@ -113,6 +123,8 @@ export class BlockPool {
     const retried = this.allocate(bytes);
     // Another shard may have been quicker: then the reserve is taken back when a block is released.
     if (retried === NO_ADDRESS) this.refillCleaningReserve();
+    // An entry with a block of its own has not taken it.
+    if (!this.cleaningReserve) this.dropSpare();
     return retried;
   }
 
@@ -166,7 +178,7 @@ export class BlockPool {
   private addBlock(capacityBytes: number, chargeBytes: number): number {
     if (this.freeIds.length === 0 && this.blocks === MAX_BLOCKS) return -1;
     if (!this.ledger.tryReserve(this.shard, chargeBytes)) return -1;
-    const buffer = new ArrayBuffer(capacityBytes);
+    const buffer = this.takeSpare(capacityBytes) ?? new ArrayBuffer(capacityBytes);
     const block = this.freeIds.pop() ?? this.blocks;
     this.words[block] = new Uint32Array(buffer);
     this.bytes[block] = Buffer.from(buffer);
@@ -190,11 +202,26 @@ export class BlockPool {
     this.earliestExpiryMs[block] = Infinity;
     this.freeIds.push(block);
     this.reservedBytes -= chargeBytes;
-    // Dropping the reference would leave the memory resident until a collection, and often after it.
-    buffer.transfer(0);
     this.ledger.release(this.shard, chargeBytes);
     this.refillCleaningReserve();
+    if (this.cleaningReserve && this.spare === undefined && buffer.byteLength === BLOCK_BYTES) {
+      this.spare = buffer;
+    } else {
+      free(buffer);
+    }
     this.isTight = this.ledger.isTight(this.shard);
+  }
+
+  private takeSpare(capacityBytes: number): ArrayBuffer | undefined {
+    if (capacityBytes !== BLOCK_BYTES) return undefined;
+    const { spare } = this;
+    this.spare = undefined;
+    return spare;
+  }
+
+  private dropSpare(): void {
+    if (this.spare) free(this.spare);
+    this.spare = undefined;
   }
 
   private refillCleaningReserve(): void {
@@ -202,4 +229,9 @@ export class BlockPool {
       this.cleaningReserve = this.ledger.tryReserve(this.shard, BLOCK_CHARGE_BYTES);
     }
   }
+}
+
+/** Dropping the reference would leave the memory resident until a collection, and often after it. */
+function free(buffer: ArrayBuffer): void {
+  buffer.transfer(0);
 }

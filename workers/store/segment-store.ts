@@ -405,6 +405,7 @@ export class SegmentStore {
     }
     assert(liveBytes === blocks.liveBytes, 'live bytes add up');
     assert(reservedBytes === blocks.reservedBytes, 'reserved bytes add up');
+    assert(blocks.isSpareCharged, 'spare memory is charged');
   }
 
   private flags(slot: number): number {
