@@ -17,7 +17,7 @@ import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { answerUnusualRequests, failureOf, handleClientError, sendFailure } from './error-replies.ts';
-import { JsonBodies } from './json-body.ts';
+import { JsonBodies, hasBody } from './json-body.ts';
 import { LargeReplies } from './large-replies.ts';
 import { Connections } from './connections.ts';
 import { hasHeader } from './has-header.ts';
@@ -108,7 +108,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     giveUpPlace(request);
     // Fastify would close the connection of any body that it could not parse; one that has come whole is no harm.
-    if (request.raw.complete) void reply.removeHeader('connection');
+    const { raw } = request;
+    if (raw.complete || !hasBody(raw.headers)) void reply.removeHeader('connection');
     return handleError(error, reply);
   });
   orderRequests(app);

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import { BodyBuffer } from './body-buffer.ts';
 import type { ByteBudget } from './byte-budget.ts';
@@ -143,6 +143,11 @@ export class JsonBodies {
     const { limitBytes } = this.options;
     const { upload, headers } = request;
     const declared = headers['content-length'];
+    // Node has ended the stream of a request without a body before anybody could listen to it.
+    if (!hasBody(headers)) {
+      done(new FailureError(NOT_JSON));
+      return;
+    }
     const body = new BodyBuffer(declared === undefined ? undefined : Number(declared), limitBytes);
     payload.on('data', (chunk: Buffer) => {
       body.add(chunk);
@@ -178,13 +183,21 @@ function parse(body: BodyBuffer, limitBytes: number): Failure | { readonly parse
   }
 }
 
+/** Whether the head of a request tells of anything to follow. */
+export function hasBody(headers: IncomingHttpHeaders): boolean {
+  return (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined;
+}
+
 /** For routes without a body. Clients that set a content type on every request mean nothing by it. */
 export function refuseBody(
   { headers }: FastifyRequest,
   _reply: FastifyReply,
   done: (error?: Error) => void,
 ): void {
-  const isEmpty = (headers['content-length'] ?? '0') === '0' && headers['transfer-encoding'] === undefined;
-  if (isEmpty) delete headers['content-type'];
-  done(isEmpty ? undefined : new FailureError(NO_BODY));
+  if (hasBody(headers)) {
+    done(new FailureError(NO_BODY));
+    return;
+  }
+  delete headers['content-type'];
+  done();
 }

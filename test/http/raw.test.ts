@@ -55,6 +55,13 @@ test('pipelined requests are answered in their order', async () => {
   expect(raw.text).toMatch(/value of a[^]*value of b/);
 });
 
+test('a PUT that has no body is answered, and so is what follows it', async () => {
+  const raw = await RawSocket.open(server.port);
+  raw.write('PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\r\n');
+  raw.write('GET /health HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n');
+  expect(await raw.ended()).toMatch(/^HTTP\/1\.1 400 [^]*CACHE_ERR_BODY_INVALID[^]*HTTP\/1\.1 200 /);
+});
+
 test('a client that goes away in the middle of a request harms nobody', async () => {
   for (let i = 0; i < 20; i++) {
     const raw = await RawSocket.open(server.port);
