@@ -100,7 +100,7 @@ export class JsonBodies {
     keepPlace(request);
     const declared = request.headers['content-length'];
     // A chunked body does not say how long it is; it is taken for as long as it may be.
-    const bytes = declared === undefined ? limitBytes : Number(declared);
+    const bytes = hasBody(request.headers) ? Number(declared ?? limitBytes) : 0;
     if (bytes < LEAST_COUNTED_BYTES) {
       done();
       return;
