@@ -102,6 +102,17 @@ describe('block pool', () => {
     expect(pool.words[blockOf(next)].buffer).toBe(buffers[0]);
   });
 
+  test('gives the spare memory back on demand', () => {
+    const pool = new BlockPool(createLedger(), 0);
+    const size = OWN_BLOCK_BYTES - 8;
+    const addresses = Array.from({ length: 16 }, () => pool.allocate(size));
+    const { buffer } = pool.words[0];
+    for (const address of addresses) if (blockOf(address) === 0) pool.free(address, size);
+    expect(buffer.detached).toBe(false);
+    pool.dropSpare();
+    expect(buffer.detached).toBe(true);
+  });
+
   test('frees the spare memory when an entry with a block of its own takes the room it is charged for', () => {
     const ledger = createLedger(4 * BLOCK_CHARGE_BYTES);
     const pool = new BlockPool(ledger, 0);

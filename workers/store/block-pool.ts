@@ -153,6 +153,12 @@ export class BlockPool {
     this.liveBytes = 0;
   }
 
+  /** Gives back the memory that is kept for the next block. */
+  dropSpare(): void {
+    if (this.spare) free(this.spare);
+    this.spare = undefined;
+  }
+
   isInUse(block: number): boolean {
     return this.words[block] !== NO_WORDS;
   }
@@ -217,11 +223,6 @@ export class BlockPool {
     const { spare } = this;
     this.spare = undefined;
     return spare;
-  }
-
-  private dropSpare(): void {
-    if (this.spare) free(this.spare);
-    this.spare = undefined;
   }
 
   private refillCleaningReserve(): void {

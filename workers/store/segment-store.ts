@@ -328,6 +328,11 @@ export class SegmentStore {
     return this.blocks.wasteBytes;
   }
 
+  /** Gives back the memory of a released block that is kept for the next one. */
+  releaseSpare(): void {
+    this.blocks.dropSpare();
+  }
+
   /** Moves up to about `budgetBytes` of entries together. @returns false when there is nothing to gain. */
   clean(budgetBytes: number): boolean {
     return this.cleaner.step(budgetBytes);
