@@ -26,6 +26,7 @@ import {
   decodeU48,
   encodeLate,
   encodeU32,
+  encodeWaiting,
 } from '../src/mailbox/protocol.ts';
 import { Compressor, SYNC_CHARACTERS } from './compressor.ts';
 import { type Body, entryBody } from './entry-body.ts';
@@ -83,6 +84,8 @@ export class ShardActor {
   private compressMs = 0;
   private readonly uncompressed = new ReadQueue<UncompressedRead>();
   private uncompressedCharacters = 0;
+  /** True while a turn for them has been asked for. */
+  private isCompressDue = false;
   private replies = '';
   private shedOrders = 0;
   private shedBytes = 0;
@@ -246,7 +249,7 @@ export class ShardActor {
   private defer(key: string, acceptsGzip: boolean): void {
     const ticket = this.nextTicket();
     const isWaiting = this.window.defer({ ticket, key, acceptsGzip });
-    this.replies += isWaiting ? encodeLate(ticket) : String.fromCharCode(BUSY);
+    this.replies += isWaiting ? encodeWaiting(ticket) : String.fromCharCode(BUSY);
   }
 
   /** @returns a hit, or the ticket under which it follows when it has been compressed. */
@@ -285,17 +288,26 @@ export class ShardActor {
 
   private queueUncompressed(key: string, body: Body): Hit | number {
     const characters = body.length;
-    if (this.uncompressedCharacters + characters > COMPRESS_QUEUE_CHARACTERS) {
+    const most = Math.min(COMPRESS_QUEUE_CHARACTERS, this.options.replyWindow);
+    if (this.uncompressedCharacters + characters > most) {
       return { code: HIT, payload: body };
     }
     const ticket = this.nextTicket();
-    if (this.uncompressed.length === 0) this.options.defer(() => this.compressQueued());
     this.uncompressed.push({ ticket, key, characters });
     this.uncompressedCharacters += characters;
+    this.window.add(characters);
+    this.askForCompressing();
     return ticket;
   }
 
+  private askForCompressing(): void {
+    if (this.isCompressDue || this.uncompressed.length === 0) return;
+    this.isCompressDue = true;
+    this.options.defer(() => this.compressQueued());
+  }
+
   private compressQueued(): void {
+    this.isCompressDue = false;
     this.compressMs = COMPRESS_BUDGET_MS;
     while (this.compressMs > 0 && this.uncompressed.length > 0) {
       const { ticket, key, characters } = this.uncompressed.shift()!;
@@ -304,8 +316,9 @@ export class ShardActor {
       const answer = slot === NO_SLOT ? { code: MISS, payload: '' } : this.answer(key, slot, true);
       assert(typeof answer !== 'number', 'within its budget a short body is compressed at once');
       this.answerLate(ticket, answer.code, answer.payload);
+      this.release(characters);
     }
-    if (this.uncompressed.length > 0) this.options.defer(() => this.compressQueued());
+    this.askForCompressing();
   }
 
   private answerLate(ticket: number, code: number, payload: Body): void {
@@ -347,6 +360,7 @@ export class ShardActor {
     if (uncompressed.length + refused.length > 0) this.postReplies();
     for (const read of uncompressed) {
       this.uncompressedCharacters -= read.characters;
+      this.window.remove(read.characters);
       const slot = this.store.peek(read.key);
       if (slot === NO_SLOT) this.answerLate(read.ticket, MISS, '');
       else this.answerLate(read.ticket, HIT, entryBody(this.store, read.key, slot));

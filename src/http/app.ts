@@ -145,7 +145,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   const sweepTimer = setInterval(() => {
     bodies.sweep();
-    if (router.hasLate) largeReplies.cutOffSlow();
+    if (router.lacksRoom) largeReplies.cutOffSlow();
   }, BUDGET_SWEEP_INTERVAL_MS);
   const stallTimer = setInterval(() => connections.timeStalled(), TIMEOUT_CHECK_INTERVAL_MS);
   for (const timer of [sweepTimer, stallTimer]) {

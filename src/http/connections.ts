@@ -51,10 +51,13 @@ export class Connections {
 
   constructor(server: Server, limits: ConnectionLimits) {
     this.limits = limits;
-    server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+    const count = (request: IncomingMessage, response: ServerResponse): void => {
       response.on('close', countAnswer);
       this.countRequest(request);
-    });
+    };
+    server.prependListener('request', count);
+    // Such a request is no `request` to Node.
+    server.prependListener('checkExpectation', count);
   }
 
   /** Begins to time the connections on which an answer waits to be taken; taking any of it begins anew. */

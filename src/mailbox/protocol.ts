@@ -22,6 +22,7 @@
  *              d                              deleted
  *              n ‖ removed:4                  cleared
  *              l ‖ ticket:4                   the answer follows in a `late` message
+ *              w ‖ ticket:4                   the same, when other large replies have made room for it
  *
  * Numbers are big-endian digits of one byte, one character each.
  */
@@ -40,6 +41,7 @@ export const TOO_LARGE = 0x74;
 export const DELETED = 0x64;
 export const CLEARED = 0x6e;
 export const LATE = 0x6c;
+export const WAITING = 0x77;
 
 /** Reply codes that the main thread itself gives, when the shard could not be asked or gave none in time. */
 export const UNAVAILABLE = 1;
@@ -113,6 +115,10 @@ function encodeU48(number: number): string {
 
 export function encodeLate(ticket: number): string {
   return String.fromCharCode(LATE) + encodeU32(ticket);
+}
+
+export function encodeWaiting(ticket: number): string {
+  return String.fromCharCode(WAITING) + encodeU32(ticket);
 }
 
 export function decodeU16(text: string, at: number): number {

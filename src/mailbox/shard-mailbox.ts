@@ -13,6 +13,7 @@ import {
   type ToShard,
   UNAVAILABLE,
   type UnsentPut,
+  WAITING,
   bytesOf,
   decodeU32,
 } from './protocol.ts';
@@ -31,6 +32,14 @@ export interface Receiver {
 
 /** A receiver that has been answered already, because its deadline passed; the shard's reply is dropped. */
 const ANSWERED: Receiver = { settle: (_code, _payload, delivered) => delivered?.() };
+
+/** A reply that follows under its ticket. */
+interface LateReply {
+  readonly receiver: Receiver;
+  readonly sentAtMs: number;
+  /** Or else it is being made. */
+  readonly waitsForRoom: boolean;
+}
 
 interface PendingControl {
   readonly resolve: (reply: ControlReply | undefined) => void;
@@ -82,7 +91,7 @@ export class ShardMailbox {
   private batchOpenedMs = 0;
   /** Count of requests that have left in batches. While they are not all answered the next batch gathers. */
   private posted = 0;
-  private readonly late = new Map<number, { receiver: Receiver; sentAtMs: number }>();
+  private readonly late = new Map<number, LateReply>();
   private readonly controls = new Map<number, PendingControl>();
   private nextControlId = 1;
   private isClosed = false;
@@ -129,9 +138,10 @@ export class ShardMailbox {
     return this.sent - this.answered + this.late.size;
   }
 
-  /** True while replies are to follow that had no room to be sent, or are being compressed. */
-  get hasLate(): boolean {
-    return this.late.size > 0;
+  /** True while replies are to follow that had no room to be sent. */
+  get lacksRoom(): boolean {
+    for (const { waitsForRoom } of this.late.values()) if (waitsForRoom) return true;
+    return false;
   }
 
   /** False when as many requests are in flight as may be. */
@@ -315,9 +325,10 @@ export class ShardMailbox {
       } else if (code === CLEARED) {
         this.take().settle(code, String(decodeU32(replies, at)));
         at += 4;
-      } else if (code === LATE) {
+      } else if (code === LATE || code === WAITING) {
         const sentAtMs = this.sentAtMs[this.answered & this.ringMask];
-        this.late.set(decodeU32(replies, at), { receiver: this.take(), sentAtMs });
+        const reply = { receiver: this.take(), sentAtMs, waitsForRoom: code === WAITING };
+        this.late.set(decodeU32(replies, at), reply);
         at += 4;
       } else {
         this.take().settle(code, '');

@@ -61,8 +61,8 @@ export class ShardRouter {
   }
 
   /** True while large replies wait for room. */
-  get hasLate(): boolean {
-    return this.shards.some(({ mailbox }) => mailbox?.hasLate);
+  get lacksRoom(): boolean {
+    return this.shards.some(({ mailbox }) => mailbox?.lacksRoom);
   }
 
   get(key: string, acceptsGzip: boolean, receiver: Receiver): void {

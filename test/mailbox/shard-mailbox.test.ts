@@ -8,6 +8,7 @@ import {
   OVERDUE,
   STORED,
   UNAVAILABLE,
+  WAITING,
   type UnsentPut,
   bytesOf,
   encodeClear,
@@ -127,6 +128,21 @@ describe('ShardMailbox', () => {
     shard.mailbox.close();
     expect(lost.settled).toStrictEqual([{ code: UNAVAILABLE, payload: '' }]);
     expect(overdue.settled).toHaveLength(1);
+  });
+
+  test('only replies that wait for room are a reason to make some', async () => {
+    const recorders = [1, 2].map(() => send(encodeGet('a', false)));
+    await untilBatches(1);
+    shard.reply(reply(LATE, encodeU32(1)) + reply(MISS));
+    await untilSettled(recorders[1]);
+    expect(shard.mailbox.lacksRoom).toBe(false);
+    const waiting = send(encodeGet('b', false));
+    await untilBatches(2);
+    shard.reply(reply(WAITING, encodeU32(2)));
+    await expect.poll(() => shard.mailbox.lacksRoom).toBe(true);
+    shard.reply({ kind: 'late', ticket: 2, code: MISS, payload: '' });
+    await untilSettled(waiting);
+    expect(shard.mailbox.lacksRoom).toBe(false);
   });
 
   test('bytes that are handed over reach their receivers, among short replies and late', async () => {

@@ -11,6 +11,7 @@ import {
   MISS,
   STORED,
   TOO_LARGE,
+  WAITING,
   bytesOf,
   decodeU32,
   encodeClear,
@@ -52,7 +53,7 @@ function createActor(replyWindow = 64 * MIB) {
       if (typeof message === 'string') replies.push(...parse(message));
       else if (message.kind === 'hit') replies.push({ code: message.code, body: textOf(message.body) });
       else if (message.kind === 'late')
-        lateWaiters.shift()!({ ...message, payload: textOf(message.payload) });
+        lateWaiters.shift()?.({ ...message, payload: textOf(message.payload) });
       else controls.push(message);
     },
     gzipThresholdBytes: 1024,
@@ -92,7 +93,7 @@ function parse(text: string): Reply[] {
       const end = at + 4 + decodeU32(text, at);
       replies.push({ code, body: text.slice(at + 4, end) });
       at = end;
-    } else if (code === CLEARED || code === LATE) {
+    } else if (code === CLEARED || code === LATE || code === WAITING) {
       replies.push({ code, body: decodeU32(text, at) });
       at += 4;
     } else {
@@ -189,7 +190,7 @@ describe('a read that finds the reply window full', () => {
       encodeGet('b', false),
       encodeGet('none', false),
     );
-    expect([first.code, second.code, small.code]).toEqual([HIT, LATE, MISS]);
+    expect([first.code, second.code, small.code]).toEqual([HIT, WAITING, MISS]);
     return { ...subject, ticket: second.body, characters: (first.body as string).length };
   }
 
@@ -200,7 +201,7 @@ describe('a read that finds the reply window full', () => {
     const { payload, ...rest } = await late;
     expect(rest).toMatchObject({ ticket, code: HIT });
     expect(valueIn(payload)).toBe(value);
-    expect(ask(encodeGet('a', false))[0].code).toBe(LATE);
+    expect(ask(encodeGet('a', false))[0].code).toBe(WAITING);
     const again = nextLate();
     actor.handleControl({ kind: 'delivered', characters: payload.length });
     expect((await again).code).toBe(HIT);
@@ -322,6 +323,30 @@ describe('compression', () => {
     expect(valueIn(late.payload)).toBe(SHORT);
     deferred.shift()!();
     expect(deferred).toEqual([]);
+  });
+
+  test('that waits has one turn at a time, however often its queue empties', () => {
+    const { ask, deferred } = askForMany(3);
+    // Each of these empties the queue and fills it again.
+    for (let i = 0; i < 5; i++) {
+      ask(
+        encodeGet('key-0', false),
+        ...['x', 'y', 'z'].flatMap((key) => [encodePut(key, SHORT, 0), encodeGet(key, true)]),
+        encodePut('z', SHORT, 0),
+      );
+      expect(deferred.length).toBeLessThanOrEqual(1);
+    }
+  });
+
+  test('that waits counts against the window, whether it is done or not', () => {
+    const { actor, ask } = createActor(20_000);
+    const keys = Array.from({ length: 12 }, (_, i) => `key-${i}`);
+    for (const key of keys) ask(encodePut(key, SHORT, 0));
+    const codes = ask(...keys.map((key) => encodeGet(key, true))).map(({ code }) => code);
+    expect(codes.filter((code) => code === LATE).length).toBeLessThanOrEqual(4);
+    expect(codes.slice(0, 2)).toEqual([HIT_GZIP, HIT_GZIP]);
+    expect(codes.at(-1)).toBe(WAITING);
+    expect(actor.isCompressing).toBe(true);
   });
 
   test('is not waited for where too much waits already', () => {

@@ -1,0 +1,28 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, test } from 'vitest';
+import { Connections } from '../../src/http/connections.ts';
+import { RawSocket } from '../support/raw-socket.ts';
+
+const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
+
+test.each([
+  ['requests', GET],
+  ['requests that expect something', GET.replace('\r\n\r\n', '\r\nexpect: wonders\r\n\r\n')],
+])(
+  '%s without an answer are counted, and their connection closed when there are too many',
+  async (_what, text) => {
+    let taken = 0;
+    const neverAnswer = (): void => void taken++;
+    const server = createServer(neverAnswer).on('checkExpectation', neverAnswer);
+    const limits = { stalledTimeoutMs: 1000, most: 1, isHeapFull: () => false };
+    void new Connections(server, limits);
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const raw = await RawSocket.open((server.address() as AddressInfo).port);
+    raw.write(text.repeat(40));
+    await raw.ended();
+    expect(taken).toBe(17);
+    server.close();
+  },
+);
