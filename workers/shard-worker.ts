@@ -51,7 +51,7 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
       deferredMs = nowMs();
       setImmediate(() => {
         // Where nobody asks for anything there is nobody to make room for.
-        if (isAsked && ageMs < RESTING_MS) isAsked = serve(receive(port), REST_MS);
+        if (isAsked && ageMs < RESTING_MS) isAsked = serve(receive(port), REST_MS) || actor.isCompressing;
         if (dueSlice === slice) runSlice();
       });
     },

@@ -112,7 +112,11 @@ export function answerUnusualRequests(server: Server): void {
     response.end(body);
   });
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
-    endWith(socket, { code: 'CACHE_ERR_METHOD_NOT_ALLOWED', message: 'CONNECT is not allowed here.' });
+    const failure: Failure = {
+      code: 'CACHE_ERR_METHOD_NOT_ALLOWED',
+      message: 'CONNECT is not allowed here.',
+    };
+    whenAnswered(socket, () => endWith(socket, failure));
   });
 }
 

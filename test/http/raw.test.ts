@@ -55,6 +55,15 @@ test('pipelined requests are answered in their order', async () => {
   expect(raw.text).toMatch(/value of a[^]*value of b/);
 });
 
+test('CONNECT is refused, behind the answers of the requests before it', async () => {
+  await server.client.put('a', 'v');
+  const raw = await RawSocket.open(server.port);
+  const get = 'GET /cache/a HTTP/1.1\r\nhost: test\r\n\r\n';
+  raw.write(`${get}${get}CONNECT x:1 HTTP/1.1\r\nhost: x:1\r\n\r\n`);
+  const statuses = [...(await raw.ended()).matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+  expect(statuses).toStrictEqual(['200', '200', '405']);
+});
+
 test('a PUT that has no body is answered, and so is what follows it', async () => {
   const raw = await RawSocket.open(server.port);
   raw.write('PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\r\n');

@@ -10,7 +10,7 @@ import type { Clock } from '../support/segments.ts';
 
 export type Operation =
   | { readonly kind: 'put'; readonly key: number; readonly bytes: number; readonly ttlMs: number }
-  | { readonly kind: 'get' | 'delete'; readonly key: number }
+  | { readonly kind: 'get' | 'delete' | 'plain'; readonly key: number }
   | { readonly kind: 'gzip'; readonly key: number; readonly bytes: number }
   | { readonly kind: 'clear' }
   | { readonly kind: 'advance'; readonly ms: number }
@@ -38,6 +38,7 @@ export const operation: Arbitrary<Operation> = oneof(
     arbitrary: record({ kind: constant('put'), key, bytes: valueBytes, ttlMs } as const),
   },
   { weight: 20, arbitrary: record({ kind: constantFrom('get', 'delete'), key } as const) },
+  { weight: 4, arbitrary: record({ kind: constant('plain'), key } as const) },
   { weight: 8, arbitrary: record({ kind: constant('gzip'), key, bytes: valueBytes } as const) },
   {
     weight: 5,
@@ -69,6 +70,7 @@ export class SegmentModel {
   private readonly capacity: number;
   private readonly reference: ReferenceLru;
   private readonly gzips = new Map<string, string>();
+  private readonly plains = new Set<string>();
   private puts = 0;
 
   constructor(subject: { store: SegmentStore; clock: Clock; ledger: Ledger }, capacity: number) {
@@ -124,6 +126,13 @@ export class SegmentModel {
       case 'gzip':
         this.attachGzip(`key-${op.key}`, op.bytes);
         break;
+      case 'plain': {
+        const slot = store.peek(`key-${op.key}`);
+        if (slot === 0) break;
+        store.markPlain(slot);
+        this.plains.add(`key-${op.key}`);
+        break;
+      }
       case 'clear':
         assert(store.clear() >= reference.clear(), 'all were cleared');
         assert(store.entries === 0, 'none is left');
@@ -158,6 +167,7 @@ export class SegmentModel {
     assert(store.put(name, value, ttl), 'a value in the guarantee is stored');
     reference.put(name, value, ttl);
     this.gzips.delete(name);
+    this.plains.delete(name);
     const gone = this.forgetDisplaced();
     assert(store.counters.evicted - evictedBefore === gone, 'what was displaced is counted');
     assert(gone === 0 || !hadRoom, 'nothing is displaced while there is room');
@@ -189,6 +199,7 @@ export class SegmentModel {
     const gzip = FILLER.slice(start, start + bytes);
     store.attachGzip(slot, Buffer.from(gzip, 'latin1'));
     assert(this.forgetDisplaced() === 0, 'a gzip form displaces nothing');
+    assert(store.isPlain(store.peek(name)) === this.plains.has(name), `${name} is as plain as before`);
     const kept = store.gzip(store.peek(name));
     assert(kept === undefined || kept === gzip || kept === this.gzips.get(name), 'the gzip form is its own');
     if (kept === undefined) this.gzips.delete(name);
@@ -211,5 +222,6 @@ export class SegmentModel {
     assert(slot !== 0, `${name} is there`);
     assert(this.store.value(slot) === this.reference.peek(name), `${name} has its value`);
     assert(this.store.gzip(slot) === this.gzips.get(name), `${name} has its gzip form`);
+    assert(this.store.isPlain(slot) === this.plains.has(name), `${name} is plain if it was marked so`);
   }
 }

@@ -325,6 +325,50 @@ describe('compression', () => {
     expect(deferred).toEqual([]);
   });
 
+  test.each([
+    ['expired', (subject: ReturnType<typeof createActor>) => void (subject.clock.ms += 60_000)],
+    ['shed', ({ store }: ReturnType<typeof createActor>) => void store.removeColdest(2 ** 20, 'shed')],
+  ])(
+    'that still waits when the entry has %s is a miss, in its turn or when it is put again',
+    async (_what, lose) => {
+      for (const isPutAgain of [false, true]) {
+        const subject = createActor();
+        const { ask, deferred, nextLate } = subject;
+        for (const key of ['a', 'b', 'c']) ask(encodePut(key, SHORT, 50_000));
+        const late = nextLate();
+        expect(ask(...['a', 'b', 'c'].map((key) => encodeGet(key, true))).at(-1)?.code).toBe(LATE);
+        lose(subject);
+        if (isPutAgain) ask(encodePut('c', 'anew', 0));
+        else deferred.shift()!();
+        expect((await late).code).toBe(MISS);
+      }
+    },
+  );
+
+  test('that waits makes room for others when it is settled', () => {
+    const { actor, ask } = createActor(20_000);
+    const keys = Array.from({ length: 5 }, (_, i) => `key-${i}`);
+    for (let round = 0; round < 3; round++) {
+      for (const key of keys) ask(encodePut(key, SHORT, 0));
+      const codes = ask(...keys.map((key) => encodeGet(key, true))).map(({ code }) => code);
+      expect(codes).toEqual([HIT_GZIP, HIT_GZIP, LATE, LATE, LATE]);
+      const plainCharacters = 4 * (ask(encodeGet('key-0', false))[0].body as string).length;
+      ask(encodeClear());
+      // What went out plain has reached its clients.
+      actor.handleControl({ kind: 'delivered', characters: plainCharacters });
+    }
+  });
+
+  test('of a value with escapes leaves it as it is for those who want it plain', () => {
+    const { ask } = createActor();
+    const value = 'say "x"\n'.repeat(1000);
+    ask(encodePut('a', value, 0));
+    for (let i = 0; i < 2; i++) {
+      expect(ask(encodeGet('a', true))[0].code).toBe(HIT_GZIP);
+      expect(valueIn(expectBody(ask(encodeGet('a', false))[0]))).toBe(value);
+    }
+  });
+
   test('that waits has one turn at a time, however often its queue empties', () => {
     const { ask, deferred } = askForMany(3);
     // Each of these empties the queue and fills it again.

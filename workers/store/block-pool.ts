@@ -149,6 +149,7 @@ export class BlockPool {
     for (let block = 0; block < this.blocks; block++) {
       if (this.words[block] !== NO_WORDS) this.releaseBlock(block);
     }
+    this.dropSpare();
     this.openBlock = -1;
     this.liveBytes = 0;
   }
