@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { gatherWrites } from './gather-writes.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -10,10 +11,9 @@ declare module 'fastify' {
 /** What is known of a connection from its first request on. */
 interface Connection {
   readonly owner: Connections;
-  /** Requests without an answer. */
-  unanswered: number;
-  /** The newest of them. */
-  newest: IncomingMessage | undefined;
+  /** Of requests that have not been answered, oldest first. */
+  readonly responses: ServerResponse[];
+  isPipelined: boolean;
   /** To be called after each answer. */
   after: (() => void) | undefined;
 }
@@ -51,9 +51,9 @@ export class Connections {
 
   constructor(server: Server, limits: ConnectionLimits) {
     this.limits = limits;
-    const count = (request: IncomingMessage, response: ServerResponse): void => {
+    const count = (_request: IncomingMessage, response: ServerResponse): void => {
       response.on('close', countAnswer);
-      this.countRequest(request);
+      this.countRequest(response);
     };
     server.prependListener('request', count);
     // Such a request is no `request` to Node.
@@ -65,46 +65,51 @@ export class Connections {
     const { stalledTimeoutMs } = this.limits;
     for (const socket of this.sockets) {
       // Node clears it with the next request.
-      const isStalled = socket.writableLength > 0 && socket[CONNECTION]!.unanswered > 0;
+      const isStalled = socket.writableLength > 0 && socket[CONNECTION]!.responses.length > 0;
       if (isStalled && socket.timeout !== stalledTimeoutMs) socket.setTimeout(stalledTimeoutMs);
     }
   }
 
-  private countRequest(request: IncomingMessage): void {
-    const socket: KnownSocket = request.socket;
+  private countRequest(response: ServerResponse): void {
+    const socket: KnownSocket = response.req.socket;
     const { most, isHeapFull } = this.limits;
     const connection = socket[CONNECTION] ?? this.begin(socket);
-    connection.unanswered++;
-    connection.newest = request;
+    const { responses } = connection;
+    responses.push(response);
     this.total++;
-    const isUnfair = this.total > most && connection.unanswered > FAIR_SHARE;
+    if (responses.length > 1 && !connection.isPipelined) {
+      connection.isPipelined = true;
+      gatherWrites(socket, responses);
+    }
+    const isUnfair = this.total > most && responses.length > FAIR_SHARE;
     if (isUnfair || (this.total > most / 4 && isHeapFull())) cutOff(socket);
   }
 
   private begin(socket: KnownSocket): Connection {
-    const connection: Connection = { owner: this, unanswered: 0, newest: undefined, after: undefined };
+    const connection: Connection = { owner: this, responses: [], isPipelined: false, after: undefined };
     socket[CONNECTION] = connection;
     this.sockets.add(socket);
     socket.once('close', () => {
       this.sockets.delete(socket);
-      this.total -= connection.unanswered;
-      connection.unanswered = 0;
+      this.total -= connection.responses.length;
+      connection.responses.length = 0;
     });
     return connection;
   }
 
-  countAnswer(connection: Connection): void {
-    if (connection.unanswered === 0) return;
+  countAnswer({ responses, after }: Connection, response: ServerResponse): void {
+    // Answers are closed in their order, unless the connection breaks off: then all of them are.
+    if (responses[0] !== response) return;
+    responses.shift();
     this.total--;
-    if (--connection.unanswered === 0) connection.newest = undefined;
-    connection.after?.();
+    after?.();
   }
 }
 
 function countAnswer(this: ServerResponse): void {
   const socket: KnownSocket = this.req.socket;
   const connection = socket[CONNECTION]!;
-  connection.owner.countAnswer(connection);
+  connection.owner.countAnswer(connection, this);
 }
 
 function cutOff(socket: KnownSocket): void {
@@ -122,9 +127,9 @@ export function whenAnswered(socket: Socket, callback: () => void): void {
     return;
   }
   // A request whose end never came is what is at fault: it will have no answer of its own.
-  const broken = connection.newest?.complete === false ? 1 : 0;
+  const broken = connection.responses.at(-1)?.req.complete === false ? 1 : 0;
   connection.after = () => {
-    if (connection.unanswered > broken) return;
+    if (connection.responses.length > broken) return;
     connection.after = undefined;
     callback();
   };
