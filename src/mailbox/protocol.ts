@@ -104,6 +104,20 @@ export function encodePut(key: string, value: string, ttlMs: number): string {
   return ttlMs > 0 ? head + encodeU48(ttlMs) + key + value : head + key + value;
 }
 
+/** Where the key begins of the request with this opcode, not CLEAR, that begins at `at`. */
+export function keyStart(opcode: number, at: number): number {
+  if (opcode === PUT) return at + 7;
+  return opcode === PUT_TTL ? at + 13 : at + 3;
+}
+
+/** Where the request that begins at `at` ends. */
+export function requestEnd(batch: string, at: number): number {
+  const opcode = batch.charCodeAt(at);
+  if (opcode === CLEAR) return at + 1;
+  const keyEnd = keyStart(opcode, at) + decodeU16(batch, at + 1);
+  return opcode === PUT || opcode === PUT_TTL ? keyEnd + decodeU32(batch, at + 3) : keyEnd;
+}
+
 export function encodeU32(number: number): string {
   return String.fromCharCode(number >>> 24, (number >>> 16) & 0xff, (number >>> 8) & 0xff, number & 0xff);
 }

@@ -26,6 +26,7 @@ import {
   tagOf,
 } from './entry-layout.ts';
 import { ExpirySweep } from './expiry-sweep.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
 import { NO_SLOT, SlotTable } from './slot-table.ts';
@@ -97,6 +98,7 @@ export class SegmentStore {
   private readonly index: HashIndex;
   private readonly cleaner: Cleaner;
   private readonly sweep: ExpirySweep;
+  private readonly ahead: ReadAhead;
   private readonly coldSlots = new Uint32Array(COLD_BATCH);
   private readonly coldHashes = new Uint32Array(COLD_BATCH);
   protected lastRead = 0;
@@ -111,6 +113,7 @@ export class SegmentStore {
     this.list = new LruList(this.slots);
     this.index = new HashIndex(this.slots, (slot) => this.hashOfSlot(slot), ledger, shard);
     this.cleaner = new Cleaner(this.blocks, this.slots);
+    this.ahead = new ReadAhead(this.blocks, this.slots, this.index);
     this.sweep = new ExpirySweep(this.blocks, (slot) => this.remove(slot, 'expired'));
   }
 
@@ -131,6 +134,16 @@ export class SegmentStore {
   get(key: string): string | undefined {
     const slot = this.find(key);
     return slot === NO_SLOT ? undefined : this.value(slot);
+  }
+
+  /** Announces a key that is about to be looked up, one of `AHEAD_KEYS` at the most. */
+  announce(key: string): void {
+    this.ahead.add(this.hash(key));
+  }
+
+  /** Reads ahead for the keys that were announced. */
+  readAnnounced(): void {
+    this.ahead.run();
   }
 
   /** Looks a key up, counts the hit or miss, and makes a hit the most recently used. NO_SLOT is a miss. */
