@@ -51,7 +51,7 @@ const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
 /** So much is spent at once on compressing bodies up to `SYNC_CHARACTERS`; the others wait for another turn. */
 const COMPRESS_BUDGET_MS = 2;
-/** Bodies that wait to be compressed: about a tenth of a second's work. Whoever comes after them gets its own plain. */
+/** Bodies that wait to be compressed: a sixth of a second's work. Whoever comes after them gets its own plain. */
 const COMPRESS_QUEUE_CHARACTERS = 2 ** 22;
 /** Replies of one batch that have grown to this size do not wait for the rest. */
 const POST_CHARACTERS = 2 ** 16;
