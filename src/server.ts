@@ -29,6 +29,8 @@ const CAN_POLL = availableParallelism() > 1;
 const IDLE_CHECK_INTERVAL_MS = 20;
 /** A client that is between two requests when the server begins to close may send one more in this time. */
 const LAST_REQUEST_MS = 500;
+/** How long those that rest are kept for the sake of clients that have not taken their answers. */
+const LAST_ANSWER_MS = 3000;
 
 const OPEN_ACCESS: AccessFiles = { authToken: undefined, tls: undefined };
 
@@ -156,9 +158,12 @@ async function closeHttp(app: FastifyInstance): Promise<void> {
   const { server } = app;
   const closeIdle = server.closeIdleConnections.bind(server);
   server.closeIdleConnections = () => undefined;
-  const restUntilMs = performance.now() + LAST_REQUEST_MS;
+  const beganMs = performance.now();
   const timer = setInterval(() => {
-    if (performance.now() >= restUntilMs) closeIdle();
+    const passedMs = performance.now() - beganMs;
+    // To Node a connection rests when its answers are complete, though its client has not taken them yet.
+    const isDue = app.connections.unanswered === 0 || passedMs >= LAST_ANSWER_MS;
+    if (passedMs >= LAST_REQUEST_MS && isDue) closeIdle();
   }, IDLE_CHECK_INTERVAL_MS);
   await app.close();
   clearInterval(timer);

@@ -34,8 +34,7 @@ import { type Body, entryBody } from './entry-body.ts';
 import { ReadQueue, type WaitingRead } from './read-queue.ts';
 import { ReplyWindow } from './reply-window.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
-import { AHEAD_KEYS } from './store/read-ahead.ts';
-import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
+import { AHEAD_KEYS, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 /** A read that waits for its body to be compressed. */
 interface UncompressedRead extends WaitingRead {

@@ -8,6 +8,7 @@ import {
 } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import { METHODS } from 'node:http';
+import type { Socket } from 'node:net';
 import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
 import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
@@ -87,7 +88,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     optimizeEmptyRequests: true,
   };
   const serverOptions = options.tls
-    ? { https: { ...timeouts, handshakeTimeout: HEADERS_TIMEOUT_MS, ...options.tls } }
+    ? { https: { ...timeouts, handshakeTimeout: HEADERS_TIMEOUT_MS, allowHalfOpen: true, ...options.tls } }
     : { http: timeouts };
   const app: FastifyInstance = fastify({
     // Given a logger, Fastify makes a child of it and two listeners for every request.
@@ -122,6 +123,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.decorate('connections', connections);
   // A client may close its side when it has asked, and still wants the answer.
   Object.assign(app.server, { httpAllowHalfOpen: true });
+  // Else Node's parser is fed past the stream, and loses what TLS has decrypted when the stream is paused.
+  app.server.on('secureConnection', (socket: Socket) => socket.on('data', () => undefined));
   answerUnusualRequests(app.server);
   const methodsOf = collectRoutes(app);
 

@@ -60,6 +60,11 @@ export class Connections {
     server.prependListener('checkExpectation', count);
   }
 
+  /** Requests without an answer, of all connections. */
+  get unanswered(): number {
+    return this.total;
+  }
+
   /** Begins to time the connections on which an answer waits to be taken; taking any of it begins anew. */
   timeStalled(): void {
     const { stalledTimeoutMs } = this.limits;
@@ -98,9 +103,11 @@ export class Connections {
   }
 
   countAnswer({ responses, after }: Connection, response: ServerResponse): void {
-    // Answers are closed in their order, unless the connection breaks off: then all of them are.
-    if (responses[0] !== response) return;
-    responses.shift();
+    const place = responses.indexOf(response);
+    if (place < 0) return;
+    // Answers are closed in their order, but for one that is destroyed before its turn.
+    if (place === 0) responses.shift();
+    else responses.splice(place, 1);
     this.total--;
     after?.();
   }

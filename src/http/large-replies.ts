@@ -31,7 +31,8 @@ export class LargeReplies {
     const overdueBefore = this.nowMs() - this.patienceMs;
     for (const [response, begunMs] of this.begun) {
       if (begunMs > overdueBefore) break;
-      response.destroy();
+      // A response that waits for those before it has no socket, and would be sent all the same.
+      response.req.socket.destroy();
     }
   }
 }

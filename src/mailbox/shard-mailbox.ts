@@ -50,6 +50,8 @@ interface PendingControl {
 
 /** How long this thread looks for the reply to a lone request: a shard that is awake answers sooner. */
 const POLL_MS = 0.15;
+/** How often it looks, within a turn, for replies that make room. */
+const LOOK_INTERVAL_MS = 1;
 /** A batch of fewer requests does not wait for a turn that brings none. */
 const FEW = 4;
 /** A batch that has grown to this size does not wait for the end of the turn. */
@@ -103,6 +105,7 @@ export class ShardMailbox {
   /** What the batch held when the last turn ended. */
   private gathered = 0;
   private lastLoneMs = -Infinity;
+  private lastLookMs = -Infinity;
   /** Characters of large replies that have reached their clients, of which the shard has not been told. */
   private delivered = 0;
   private readonly postDelivered = (): void => {
@@ -145,12 +148,14 @@ export class ShardMailbox {
   }
 
   /** False when as many requests are in flight as may be. */
-  get hasRoom(): boolean {
+  hasRoom(): boolean {
+    if (this.inFlight >= this.options.queueLimit) this.catchUp();
     return this.inFlight < this.options.queueLimit;
   }
 
   /** False a little earlier: the last places are for reads, so that they are served while writes are refused. */
-  get hasRoomToWrite(): boolean {
+  hasRoomToWrite(): boolean {
+    if (this.inFlight >= this.writeLimit) this.catchUp();
     return this.inFlight < this.writeLimit;
   }
 
@@ -251,6 +256,23 @@ export class ShardMailbox {
     this.post({ kind: 'put', key, value: bytes, ttlMs }, [bytes]);
   }
 
+  /** Where clients bring more than can be taken, turns of the event loop are long, and replies may lie in the port. */
+  private catchUp(): void {
+    const nowMs = this.options.now();
+    if (nowMs - this.lastLookMs < LOOK_INTERVAL_MS) return;
+    this.lastLookMs = nowMs;
+    while (this.takeReply());
+    if (this.answered === this.posted) this.flush();
+  }
+
+  /** @returns whether there was a message. */
+  private takeReply(): boolean {
+    // Only the shard posts to this port.
+    const received: { message: FromShard } | undefined = receiveMessageOnPort(this.port);
+    if (received) this.handle(received.message);
+    return received !== undefined;
+  }
+
   private enter(receiver: Receiver, sentAtMs: number): void {
     const place = this.sent++ & this.ringMask;
     this.receivers[place] = receiver;
@@ -287,9 +309,7 @@ export class ShardMailbox {
   private pollForReply(): void {
     const stopMs = this.options.now() + POLL_MS;
     do {
-      // Only the shard posts to this port.
-      const received: { message: FromShard } | undefined = receiveMessageOnPort(this.port);
-      if (received) this.handle(received.message);
+      this.takeReply();
     } while (this.inFlight > 0 && this.options.now() < stopMs);
   }
 

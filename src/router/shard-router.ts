@@ -146,7 +146,7 @@ export class ShardRouter {
     const { mailbox } = shard;
     if (!mailbox) {
       receiver.settle(UNAVAILABLE, '');
-    } else if (!(kind === 'read' ? mailbox.hasRoom : mailbox.hasRoomToWrite)) {
+    } else if (!(kind === 'read' ? mailbox.hasRoom() : mailbox.hasRoomToWrite())) {
       this.busyRejections[shard.number]++;
       receiver.settle(BUSY, '');
     } else {

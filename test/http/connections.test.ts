@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { Connections } from '../../src/http/connections.ts';
@@ -26,3 +26,19 @@ test.each([
     server.close();
   },
 );
+
+test('an answer that is given up before its turn is counted, and so are those after it', async () => {
+  const responses: ServerResponse[] = [];
+  const server = createServer((_request, response) => responses.push(response));
+  const connections = new Connections(server, { stalledTimeoutMs: 1000, most: 100, isHeapFull: () => false });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const raw = await RawSocket.open((server.address() as AddressInfo).port);
+  raw.write(GET.repeat(3));
+  await expect.poll(() => responses.length, { interval: 5 }).toBe(3);
+  responses[1].destroy();
+  await expect.poll(() => connections.unanswered, { interval: 5 }).toBe(2);
+  for (const response of responses) response.end('there');
+  await expect.poll(() => connections.unanswered, { interval: 5 }).toBe(0);
+  raw.close();
+  server.close();
+});

@@ -71,8 +71,16 @@ async function startServer(): Promise<{ child: ChildServer; port: number; client
   return { child, port, client: new HttpClient(port) };
 }
 
+/**
+ * Connections that the server has accepted: Node takes one per turn of its event loop, and under such a load a turn
+ * takes a fifth of a second, with bare Fastify too.
+ */
 async function openPipes(port: number, count: number): Promise<HttpPipe[]> {
-  return Promise.all(Array.from({ length: count }, () => HttpPipe.open(port)));
+  const pipes = await Promise.all(Array.from({ length: count }, () => HttpPipe.open(port)));
+  for (const { status } of await Promise.all(pipes.map((pipe) => pipe.get('/health')))) {
+    expect(status).toBe(200);
+  }
+  return pipes;
 }
 
 async function stop({ child, client }: { child: ChildServer; client: HttpClient }): Promise<void> {

@@ -165,14 +165,37 @@ describe('ShardMailbox', () => {
 
   test('has room for as many requests as its limit, and again when they are answered', async () => {
     const recorders = [1, 2, 3, 4].map(() => {
-      expect(shard.mailbox.hasRoom).toBe(true);
+      expect(shard.mailbox.hasRoom()).toBe(true);
       return send(encodeGet('a', false));
     });
-    expect(shard.mailbox.hasRoom).toBe(false);
+    expect(shard.mailbox.hasRoom()).toBe(false);
     await untilBatches(1);
     shard.reply(reply(MISS));
     await untilSettled(recorders[0]);
-    expect(shard.mailbox.hasRoom).toBe(true);
+    expect(shard.mailbox.hasRoom()).toBe(true);
+  });
+
+  test('where there is no room, replies that have come make some within the turn, looked for once a millisecond', async () => {
+    const recorders = [1, 2, 3, 4].map(() => send(encodeGet('a', false)));
+    await untilBatches(1);
+    shard.reply(reply(MISS).repeat(4));
+    expect(shard.mailbox.hasRoomToWrite()).toBe(true);
+    for (const { settled } of recorders) expect(settled).toStrictEqual([{ code: MISS, payload: '' }]);
+    for (const request of ['b', 'c', 'd', 'e']) send(encodeGet(request, false));
+    await untilBatches(2);
+    shard.reply(reply(MISS).repeat(2));
+    expect(shard.mailbox.hasRoom()).toBe(false);
+    shard.nowMs++;
+    expect(shard.mailbox.hasRoom()).toBe(true);
+  });
+
+  test('where there is no room, what has gathered leaves when the batch before it is answered', async () => {
+    send(encodeGet('a', false));
+    await untilBatches(1);
+    for (const request of ['b', 'c', 'd']) send(encodeGet(request, false));
+    shard.reply(reply(MISS));
+    expect(shard.mailbox.hasRoom()).toBe(true);
+    expect(shard.received()).toBe(2);
   });
 
   test('what has waited for the deadline is told so, and what the shard says then is dropped', async () => {

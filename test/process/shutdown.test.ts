@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { ChildServer } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
@@ -59,6 +60,26 @@ describe('closing under load', () => {
     expect(load.answered).toBe(load.sent);
     expect([...load.statuses].toSorted()).toStrictEqual(['200', '201']);
     for (const { rest } of connections) expect(rest).toBe('');
+  });
+});
+
+describe('closing while a client is slow to read', () => {
+  test('all its answers reach it', async () => {
+    const server = await startTestServer();
+    await server.client.put('large', 'x'.repeat(100_000));
+    const raw = await RawSocket.open(server.port);
+    raw.socket.pause();
+    let accepted = 0;
+    server.app.server.on('request', () => accepted++);
+    const asked = 200;
+    raw.write('GET /cache/large HTTP/1.1\r\nhost: test\r\n\r\n'.repeat(asked));
+    await expect.poll(() => accepted, { interval: 5 }).toBe(asked);
+    const closed = server[Symbol.asyncDispose]();
+    // Longer than those that rest are given, shorter than those that are slow.
+    await delay(1000);
+    raw.socket.resume();
+    expect((await raw.ended()).split('"status":"OK"')).toHaveLength(asked + 1);
+    await closed;
   });
 });
 

@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Doorbell } from '../../src/mailbox/doorbell.ts';
 import type { ControlRequest, FromShard, LargePut, ToShard } from '../../src/mailbox/protocol.ts';
 import { type Payload, type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
@@ -33,15 +33,20 @@ export class FakeShard {
       shard: 0,
       doorbell: this.doorbell,
     });
-    port2.on('message', (message: ToShard) => {
-      if (typeof message === 'string') this.batches.push(message);
-      if (typeof message === 'string' || message.kind === 'put') this.requests.push(message);
-      else this.controls.push(message);
-    });
+    port2.on('message', (message: ToShard) => this.take(message));
   }
 
   reply(message: FromShard, handedOver: ArrayBuffer[] = []): void {
     this.port.postMessage(message, handedOver);
+  }
+
+  /** How many messages have been posted to it, those that its event loop has not brought yet included. */
+  received(): number {
+    for (;;) {
+      const next: { message: ToShard } | undefined = receiveMessageOnPort(this.port);
+      if (!next) return this.requests.length + this.controls.length;
+      this.take(next.message);
+    }
   }
 
   /** The number under which a control message wants its answer. */
@@ -54,6 +59,12 @@ export class FakeShard {
   close(): void {
     this.mailbox.close();
     this.port.close();
+  }
+
+  private take(message: ToShard): void {
+    if (typeof message === 'string') this.batches.push(message);
+    if (typeof message === 'string' || message.kind === 'put') this.requests.push(message);
+    else this.controls.push(message);
   }
 }
 

@@ -1,8 +1,9 @@
 import { type Socket, connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { once } from 'node:events';
 import { expect } from 'vitest';
 
-/** A TCP connection on which a test writes HTTP by hand. */
+/** A TCP or TLS connection on which a test writes HTTP by hand. */
 export class RawSocket {
   text = '';
   isEnded = false;
@@ -16,10 +17,17 @@ export class RawSocket {
     socket.on('close', () => (this.isEnded = true));
   }
 
-  /** @param isStubborn it does not close its side when the server has closed its own. */
-  static async open(port: number, { isStubborn = false } = {}): Promise<RawSocket> {
-    const raw = new RawSocket(connect({ port, host: '127.0.0.1', allowHalfOpen: isStubborn }));
-    await once(raw.socket, 'connect');
+  /**
+   * @param isStubborn it does not close its side when the server has closed its own.
+   * @param ca the server's authority, as PEM: it speaks TLS.
+   */
+  static async open(
+    port: number,
+    { isStubborn = false, ca }: { isStubborn?: boolean; ca?: string } = {},
+  ): Promise<RawSocket> {
+    const options = { port, host: '127.0.0.1', allowHalfOpen: isStubborn };
+    const raw = new RawSocket(ca === undefined ? connect(options) : connectTls({ ...options, ca }));
+    await once(raw.socket, ca === undefined ? 'connect' : 'secureConnect');
     return raw;
   }
 

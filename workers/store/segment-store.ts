@@ -26,12 +26,12 @@ import {
   tagOf,
 } from './entry-layout.ts';
 import { ExpirySweep } from './expiry-sweep.ts';
-import { ReadAhead } from './read-ahead.ts';
+import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
 import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
 import { NO_SLOT, SlotTable } from './slot-table.ts';
 
-export { NO_SLOT };
+export { AHEAD_KEYS, NO_SLOT };
 
 export interface SegmentOptions {
   /** This shard's number: its cell in the ledgers. */

@@ -1,0 +1,63 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Certificate, makeCertificate } from '../support/certificate.ts';
+import { RawSocket } from '../support/raw-socket.ts';
+import { type TestServer, startTestServer } from '../support/server.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'kvc-tls-'));
+let certificate: Certificate;
+let server: TestServer;
+
+beforeAll(async () => {
+  certificate = makeCertificate(folder, 'server');
+  server = await startTestServer({
+    SHARDS: '1',
+    TLS_CERT_FILE: certificate.certFile,
+    TLS_KEY_FILE: certificate.keyFile,
+  });
+});
+
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
+
+function put(key: string, value: string): string {
+  const body = JSON.stringify({ key, value });
+  return `PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+}
+
+const get = (key: string): string => `GET /cache/${key} HTTP/1.1\r\nhost: test\r\n\r\n`;
+const statusesIn = (text: string): string[] =>
+  [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+
+test('nothing of pipelined bodies is lost while the answers before them are not taken', async () => {
+  const value = 'v'.repeat(30_000);
+  const rounds = 20;
+  const pieces = Array.from(
+    { length: rounds },
+    (_, i) => get('none').repeat(20) + put(`${i}`, value) + get(`${i}`),
+  );
+  const expected = Array.from({ length: rounds }, () => [
+    ...Array<string>(20).fill('404'),
+    '201',
+    '200',
+  ]).flat();
+  for (let i = 0; i < 3; i++) {
+    const raw = await RawSocket.open(server.port, { ca: certificate.pem });
+    raw.write(pieces.join(''));
+    await expect
+      .poll(() => statusesIn(raw.text).length, { interval: 20, timeout: 10_000 })
+      .toBe(expected.length);
+    expect(statusesIn(raw.text)).toStrictEqual(expected);
+    raw.close();
+  }
+});
+
+test('a client that closes its side when it has asked gets its answers', async () => {
+  const raw = await RawSocket.open(server.port, { ca: certificate.pem, isStubborn: true });
+  raw.socket.end(put('f', 'again') + get('f'));
+  expect(await raw.ended()).toMatch(/201 Created[^]*again/);
+});
