@@ -1,4 +1,5 @@
 import { gzip, gzipSync } from 'node:zlib';
+import type { Body } from './entry-body.ts';
 import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 /** Longer bodies are compressed beside the thread, so that they do not hold up the shard's other keys. */
@@ -7,10 +8,11 @@ export const SYNC_CHARACTERS = 2 ** 16;
 const MOST_RUNNING = 2;
 const NOT_SMALLER = new Uint8Array(0);
 
-/** Told the gzip form, or undefined where it would not be smaller. */
-type Waiter = (compressed: Buffer | undefined) => void;
+/** Told the gzip form, or undefined where it would not be smaller, and the body. */
+type Waiter = (compressed: Buffer | undefined, body: Body) => void;
 
 interface Job {
+  readonly body: Body;
   readonly waiters: Waiter[];
   /** Set when the entry it began with has been replaced or deleted. */
   isStale: boolean;
@@ -32,26 +34,28 @@ export class Compressor {
   }
 
   /** @returns the gzip form, undefined where it would not be smaller. */
-  compressNow(slot: number, body: string | Uint8Array): Buffer | undefined {
+  compressNow(slot: number, body: Body): Buffer | undefined {
     const compressed = gzipSync(toBytes(body));
     const isSmaller = compressed.length < body.length;
     this.store.attachGzip(slot, isSmaller ? compressed : NOT_SMALLER);
     return isSmaller ? compressed : undefined;
   }
 
-  /** False when enough is being compressed already, and nothing of this key's. */
-  takes(key: string): boolean {
-    return this.running < MOST_RUNNING || this.jobs.has(key);
+  /** False when enough is being compressed already. */
+  get takesMore(): boolean {
+    return this.running < MOST_RUNNING;
   }
 
-  /** Compresses on a thread of its own; whoever asks for the same entry meanwhile waits for the same result. */
-  compressLater(key: string, body: string | Uint8Array, waiter: Waiter): void {
-    const running = this.jobs.get(key);
-    if (running) {
-      running.waiters.push(waiter);
-      return;
-    }
-    const job: Job = { waiters: [waiter], isStale: false };
+  /** Waits for the result where the key's entry is being compressed. @returns false where it is not. */
+  join(key: string, waiter: Waiter): boolean {
+    const job = this.jobs.get(key);
+    job?.waiters.push(waiter);
+    return job !== undefined;
+  }
+
+  /** Compresses on a thread of its own; whoever asks for the same entry meanwhile is to `join`. */
+  compressLater(key: string, body: Body, waiter: Waiter): void {
+    const job: Job = { body, waiters: [waiter], isStale: false };
     this.jobs.set(key, job);
     this.running++;
     gzip(toBytes(body), (error, compressed) => {
@@ -80,10 +84,10 @@ export class Compressor {
       const slot = this.store.peek(key);
       if (slot !== NO_SLOT) this.store.attachGzip(slot, compressed ?? NOT_SMALLER);
     }
-    for (const waiter of job.waiters) waiter(compressed);
+    for (const waiter of job.waiters) waiter(compressed, job.body);
   }
 }
 
-function toBytes(body: string | Uint8Array): Uint8Array {
+function toBytes(body: Body): Uint8Array {
   return typeof body === 'string' ? Buffer.from(body, 'latin1') : body;
 }

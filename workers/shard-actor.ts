@@ -277,6 +277,12 @@ export class ShardActor {
     const isGzipWanted = acceptsGzip && gzipThresholdBytes > 0;
     const gzip = isGzipWanted ? store.gzip(slot) : undefined;
     if (gzip !== undefined) return { code: HIT_GZIP, payload: bodyOf(gzip) };
+    if (isGzipWanted && this.compressor.isBusy) {
+      const ticket = this.nextTicket();
+      const answerJoined = (compressed: Buffer | undefined, whole: Body): void =>
+        this.answerCompressed(ticket, compressed, whole);
+      if (this.compressor.join(key, answerJoined)) return ticket;
+    }
     const body = entryBody(this.store, key, slot);
     if (!isGzipWanted || body.length <= gzipThresholdBytes || store.isIncompressible(slot)) {
       return { code: HIT, payload: body };
@@ -292,16 +298,20 @@ export class ShardActor {
         : { code: HIT_GZIP, payload: bodyOf(compressed) };
     }
     // One after the other they would all be late; who comes when there are enough gets the body as it is.
-    if (!this.compressor.takes(key)) return { code: HIT, payload: body };
+    if (!this.compressor.takesMore) return { code: HIT, payload: body };
     const ticket = this.nextTicket();
     const bodyLength = body.length;
     this.window.add(bodyLength);
     this.compressor.compressLater(key, body, (compressed) => {
-      if (compressed === undefined) this.answerLate(ticket, HIT, body);
-      else this.answerLate(ticket, HIT_GZIP, bodyOf(compressed));
+      this.answerCompressed(ticket, compressed, body);
       this.release(bodyLength);
     });
     return ticket;
+  }
+
+  private answerCompressed(ticket: number, compressed: Buffer | undefined, body: Body): void {
+    if (compressed === undefined) this.answerLate(ticket, HIT, bodyOf(body));
+    else this.answerLate(ticket, HIT_GZIP, bodyOf(compressed));
   }
 
   private queueUncompressed(key: string, body: Body): Hit | number {
@@ -420,7 +430,8 @@ export class ShardActor {
   }
 }
 
-function bodyOf(gzip: string | Buffer): Body {
-  if (gzip.length >= HANDED_OVER_BYTES) return bytesOf(gzip);
-  return typeof gzip === 'string' ? gzip : gzip.toString('latin1');
+/** A copy, for one reader. */
+function bodyOf(bytes: string | Buffer): Body {
+  if (bytes.length >= HANDED_OVER_BYTES) return bytesOf(bytes);
+  return typeof bytes === 'string' ? bytes : bytes.toString('latin1');
 }

@@ -209,7 +209,7 @@ function mostUnanswered(): number {
 
 /**
  * 405 with `Allow` where the path is known with other methods, else 404, before anything of a body is read.
- * Registered after all routes, so that the hook is run for unknown ones only.
+ * The hook is run for every request: so it also looks for what Node would have answered in its own way.
  */
 function answerUnknownRoutes(
   app: FastifyInstance,

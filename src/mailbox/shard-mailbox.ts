@@ -72,8 +72,8 @@ export interface MailboxOptions {
 }
 
 /**
- * The main thread's end of one shard's port. Requests of one turn of the event loop cross as one message, large
- * PUTs each by itself; replies come back in the same order, so the receivers wait in a ring:
+ * The main thread's end of one shard's port. Requests cross as one message when the batch before them has been answered
+ * and turns of the event loop bring no more of them, large PUTs each by itself; replies come back in the same order, so the receivers wait in a ring:
  *
  *     oldest ──► [ answered | waiting | waiting | … | waiting ] ◄── newest      at most queueLimit
  */
@@ -165,12 +165,13 @@ export class ShardMailbox {
       this.handOver(request, receiver);
       return;
     }
+    const nowMs = this.options.now();
     if (this.batch === '') {
       this.options.doorbell.turnTo(this.options.shard);
-      this.batchOpenedMs = this.options.now();
+      this.batchOpenedMs = nowMs;
       if (this.answered === this.posted) setImmediate(this.endTurn);
     }
-    this.enter(receiver, this.batchOpenedMs);
+    this.enter(receiver, nowMs);
     this.batch += request;
     if (this.batch.length >= FLUSH_CHARACTERS) this.flush();
   }

@@ -175,6 +175,19 @@ describe('ShardMailbox', () => {
     expect(shard.mailbox.hasRoom()).toBe(true);
   });
 
+  test('the deadline of a request begins when it is sent, whatever its batch waits for', async () => {
+    send(encodeGet('a', false));
+    await untilBatches(1);
+    const first = send(encodeGet('b', false));
+    passTime(DEADLINE_MS / 2);
+    const second = send(encodeGet('c', false));
+    passTime(DEADLINE_MS / 2);
+    expect(first.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
+    expect(second.settled).toStrictEqual([]);
+    passTime(DEADLINE_MS / 2);
+    expect(second.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
+  });
+
   test('where there is no room, replies that have come make some within the turn, looked for once a millisecond', async () => {
     const recorders = [1, 2, 3, 4].map(() => send(encodeGet('a', false)));
     await untilBatches(1);

@@ -153,16 +153,11 @@ export class SegmentModel {
   }
 
   private put(name: string, bytes: number, ttl: number): void {
-    const { store, reference, ledger } = this;
+    const { store, reference } = this;
     const start = this.puts++ % 997;
     const value = FILLER.slice(start, start + bytes);
-    const charge =
-      entryBytes(name.length, bytes, ttl > 0, -1) >= OWN_BLOCK_BYTES
-        ? blockChargeBytes(entryBytes(name.length, bytes, ttl > 0, -1))
-        : BLOCK_CHARGE_BYTES;
-    // Within a sixteenth of the ceiling, room is made ahead of need.
-    const nearCeiling = ledger.ceiling * (15 / 16) - ledger.unit;
-    const hadRoom = ledger.totalHeld() + charge <= nearCeiling && store.entries < this.capacity;
+    const hadRoom =
+      this.hasRoomFor(entryBytes(name.length, bytes, ttl > 0, -1)) && store.entries < this.capacity;
     const evictedBefore = store.counters.evicted;
     assert(store.put(name, value, ttl), 'a value in the guarantee is stored');
     reference.put(name, value, ttl);
@@ -172,6 +167,13 @@ export class SegmentModel {
     assert(store.counters.evicted - evictedBefore === gone, 'what was displaced is counted');
     assert(gone === 0 || !hadRoom, 'nothing is displaced while there is room');
     this.checkEntry(name, store.peek(name));
+  }
+
+  private hasRoomFor(bytes: number): boolean {
+    const { ledger } = this;
+    const charge = bytes >= OWN_BLOCK_BYTES ? blockChargeBytes(bytes) : BLOCK_CHARGE_BYTES;
+    // Within a sixteenth of the ceiling, room is made ahead of need.
+    return ledger.totalHeld() + charge <= ledger.ceiling * (15 / 16) - ledger.unit;
   }
 
   private shed(orderedBytes: number): void {
@@ -197,8 +199,13 @@ export class SegmentModel {
     if (slot === 0) return;
     const start = bytes % 89;
     const gzip = FILLER.slice(start, start + bytes);
+    const evictedBefore = store.counters.evicted;
+    const hadRoom = this.hasRoomFor(entryBytes(name.length, store.valueBytes(slot), true, bytes));
     store.attachGzip(slot, Buffer.from(gzip, 'latin1'));
-    assert(this.forgetDisplaced() === 0, 'a gzip form displaces nothing');
+    assert(store.peek(name) === slot, 'a gzip form does not displace its own entry');
+    const gone = this.forgetDisplaced();
+    assert(store.counters.evicted - evictedBefore === gone, 'what a gzip form displaced is counted');
+    assert(gone === 0 || !hadRoom, 'a gzip form displaces nothing while there is room');
     assert(store.isPlain(store.peek(name)) === this.plains.has(name), `${name} is as plain as before`);
     const kept = store.gzip(store.peek(name));
     assert(kept === undefined || kept === gzip || kept === this.gzips.get(name), 'the gzip form is its own');

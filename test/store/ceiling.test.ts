@@ -104,3 +104,33 @@ test('chunks of slots and of the index are given back when a segment shrinks', (
   );
   store.checkIntegrity();
 });
+
+describe('a gzip form in a segment at its ceiling', () => {
+  test.each([2 * KIB, 40 * KIB, 150 * KIB])(
+    'of an entry of %i bytes displaces the coldest, and is kept',
+    (bytes) => {
+      const { store } = createSegment({ ceilingBytes: 16 * MIB });
+      const puts = (2 * 16 * MIB) / bytes;
+      for (let i = 0; i < puts; i++) store.put(`key-${i}`, value(bytes), 0);
+      for (let i = Math.floor(puts) - 20; i < puts; i++) {
+        const slot = store.find(`key-${i}`);
+        store.attachGzip(slot, Buffer.alloc(bytes / 2, 'g'));
+        expect(store.gzip(slot)).toBe('g'.repeat(bytes / 2));
+        expect(store.value(slot)).toBe(value(bytes));
+      }
+      expect(store.counters.evicted).toBeGreaterThan(0);
+      store.checkIntegrity();
+    },
+  );
+
+  test('of an entry so large that all others might have to go for it is not kept', () => {
+    const { store } = createSegment({ ceilingBytes: 6 * MIB });
+    for (let i = 0; i < 10; i++) store.put(`key-${i}`, value(0.9 * MIB), 0);
+    const before = store.entries;
+    const slot = store.find('key-9');
+    store.attachGzip(slot, Buffer.alloc(0.5 * MIB, 'g'));
+    expect(store.gzip(slot)).toBeUndefined();
+    expect(store.entries).toBe(before);
+    store.checkIntegrity();
+  });
+});

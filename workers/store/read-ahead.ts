@@ -1,3 +1,4 @@
+import { assert } from '../../src/base/assert.ts';
 import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
 import type { HashIndex } from './hash-index.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
@@ -31,6 +32,7 @@ export class ReadAhead {
 
   /** Adds a key's hash to the group, which takes `AHEAD_KEYS` of them. */
   add(hash: number): void {
+    assert(this.count < AHEAD_KEYS, 'a group has room for its keys');
     this.hashes[this.count++] = hash;
   }
 

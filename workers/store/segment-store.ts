@@ -268,25 +268,29 @@ export class SegmentStore {
   }
 
   /**
-   * Keeps `gzip` beside the value, charged to the entry, if there is room for it without displacing anything.
-   * An empty `gzip` marks the entry as incompressible.
+   * Keeps `gzip` beside the value, charged to the entry. Room is made as for a PUT, but never by displacing this entry
+   * or one used more recently: rather the form is not kept, nor where an entry is so large that all others might have
+   * to go for it. An empty `gzip` marks the entry as incompressible.
    */
   attachGzip(slot: number, gzip: Uint8Array): void {
     const { blocks, slots } = this;
+    if (gzip.length === 0) {
+      this.addFlag(slot, INCOMPRESSIBLE);
+      return;
+    }
+    const bytes = this.entryBytesWith(slot, gzip.length);
+    const bothBytes = bytes + this.entryBytesWith(slot, -1);
+    const isBounded = guaranteeFor(bothBytes) <= this.options.ledger.guarantee;
+    const to = isBounded ? this.allocate(bytes, slot) : blocks.allocate(bytes);
+    if (to === NO_ADDRESS) return;
+    // Only now: making room may have moved the entry.
     const address = slots.address(slot);
     const source = blocks.words[blockOf(address)];
     const at = wordOf(address);
     const word1 = source[at + 1];
     const flags = flagsOf(word1);
-    if (gzip.length === 0) {
-      this.addFlag(slot, INCOMPRESSIBLE);
-      return;
-    }
     const keyBytes = keyBytesOf(word1);
     const valueBytes = source[at + 2];
-    const bytes = entryBytes(keyBytes, valueBytes, (flags & EXPIRES) !== 0, gzip.length);
-    const to = blocks.allocate(bytes);
-    if (to === NO_ADDRESS) return;
     const toBytes = blocks.bytes[blockOf(to)];
     const target = blocks.words[blockOf(to)];
     const toWord = wordOf(to);
@@ -542,15 +546,29 @@ export class SegmentStore {
     }
   }
 
-  /** Room for an entry, by displacement if need be: what was not made ready by `makeHoles` is made now. */
-  private allocate(bytes: number): number {
-    const { blocks } = this;
+  /** What an entry takes in its block with a gzip form of so many bytes. */
+  private entryBytesWith(slot: number, gzipBytes: number): number {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const word1 = words[at + 1];
+    return entryBytes(keyBytesOf(word1), words[at + 2], (flagsOf(word1) & EXPIRES) !== 0, gzipBytes);
+  }
+
+  /**
+   * Room for an entry, by displacement if need be: what was not made ready by `makeHoles` is made now.
+   * @param keep an entry that may not be displaced for it; NO_SLOT for none.
+   * @returns NO_ADDRESS when only `keep` and what was used since could go.
+   */
+  private allocate(bytes: number, keep = NO_SLOT): number {
+    const { blocks, list } = this;
     for (;;) {
       const address = blocks.allocate(bytes);
       if (address !== NO_ADDRESS) return address;
       if (blocks.wasteBytes > WASTE_FLOOR_BYTES && this.cleaner.step(BLOCK_CHARGE_BYTES)) continue;
       let displaced = 0;
       while (displaced < Math.max(REFUSED_DISPLACEMENT_BYTES, bytes)) {
+        if (keep !== NO_SLOT && list.leastRecent === keep) return NO_ADDRESS;
         const removed = this.removeLeastRecent('evicted');
         if (removed === 0) break;
         displaced += removed;
