@@ -11,12 +11,12 @@ export interface Options {
 
 export const HELP = `HTTP benchmarks: our server beside others, on this machine.
 
-  node bench/http/main.ts [--quick] [--only NAME,…] [--rounds N] [--out DIRECTORY]
+  npm run bench -- [--quick] [--only NAME,…] [--rounds N] [--out DIRECTORY]
 
   --quick   about a minute: fewer workloads and servers, shorter rounds
   --only    only these servers and workloads; of our server alone, the basic workloads
   --rounds  measurements of each server and workload, of which the median counts (default 3)
-  --out     where the report is written (default bench/results)
+  --out     where the report is written (default bench/results, for a part of it bench/results/raw)
 
   servers:   ${ALL_PEERS.map((peer) => peer.name).join(', ')}
   workloads: ${[...WORKLOADS.map((workload) => workload.name), 'shed'].join(', ')}
@@ -30,7 +30,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
       quick: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '3' },
-      out: { type: 'string', default: 'bench/results' },
+      out: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -41,5 +41,8 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
   const known = new Set(['shed', ...ALL_PEERS.map(({ name }) => name), ...WORKLOADS.map(({ name }) => name)]);
   const unknown = only.filter((name) => !known.has(name));
   if (unknown.length > 0) throw new Error(`--only: unknown ${unknown.join(', ')}`);
-  return { quick: values.quick, only, rounds, out: values.out };
+  // A part is not what is published.
+  const isPart = values.quick || only.length > 0;
+  const out = values.out ?? (isPart ? 'bench/results/raw' : 'bench/results');
+  return { quick: values.quick, only, rounds, out };
 }

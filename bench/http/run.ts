@@ -55,8 +55,8 @@ function stepsOf(plan: Plan, servers: ReadonlyMap<string, LoadedPeer>): Step[] {
   return plan.workloads.flatMap((workload) => {
     const taking = peersOf(plan, workload).flatMap((peer) => servers.get(peer.name) ?? []);
     return Array.from({ length: plan.rounds + 1 }, (_, round) =>
-      // Each round begins with another server, so that none always follows the same one.
-      rotate(taking, round).map((loaded) => ({
+      // Each round begins with another server and goes the other way round, so that none always follows the same one.
+      rotate(round % 2 === 0 ? taking : taking.toReversed(), round).map((loaded) => ({
         workload,
         loaded,
         round,

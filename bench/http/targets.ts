@@ -25,8 +25,10 @@ type Figure = (measurement: Measurement) => number;
 
 const OURS = 'kvc';
 
-/** Pure: judges the measurements of a run. */
-export function judgeTargets(measurements: readonly Measurement[], shed: ShedResult | undefined): Target[] {
+/** Pure: judges the measurements of a run, but for those with errors. */
+export function judgeTargets(measured: readonly Measurement[], shed: ShedResult | undefined): Target[] {
+  // Who answers wrongly is not fast.
+  const measurements = measured.filter((each) => each.workload === 'users-100' || errorCount(each) === 0);
   const ratio = (figure: Figure, above: Place, below: Place): number =>
     median(pairedRatios(measurements, above, below, figure));
   const { peer: fastest, value: overFastest } = overFastestAlternative(measurements);

@@ -72,8 +72,9 @@ export interface MailboxOptions {
 }
 
 /**
- * The main thread's end of one shard's port. Requests cross as one message when the batch before them has been answered
- * and turns of the event loop bring no more of them, large PUTs each by itself; replies come back in the same order, so the receivers wait in a ring:
+ * The main thread's end of one shard's port. Requests cross as one message when the batch before them has been
+ * answered and turns of the event loop bring no more of them, large PUTs each by itself. Replies come back in the
+ * same order, so the receivers wait in a ring:
  *
  *     oldest ──► [ answered | waiting | waiting | … | waiting ] ◄── newest      at most queueLimit
  */

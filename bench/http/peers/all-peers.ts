@@ -14,7 +14,10 @@ import type { Peer } from './peer.ts';
 const DEFAULT_SHARDS = Math.min(64, Math.max(1, availableParallelism() - 1));
 
 /** Every server of the suite, in the order they are shown; the main one is ours with its default of shards. */
+/** Bare Fastify stands beside the server that is compared with it most. */
 export const ALL_PEERS: readonly Peer[] = [
+  BARE_NODE_HTTP,
+  BARE_FASTIFY,
   keyValueCache({
     name: 'kvc',
     label: `key-value-cache (${shards(DEFAULT_SHARDS)})`,
@@ -25,8 +28,6 @@ export const ALL_PEERS: readonly Peer[] = [
     .map((count) =>
       keyValueCache({ name: `kvc-${count}`, label: `key-value-cache (${shards(count)})`, shards: count }),
     ),
-  BARE_NODE_HTTP,
-  BARE_FASTIFY,
   FASTIFY_LRU,
   FASTIFY_LRU_COMPRESS,
   WEBDIS,

@@ -139,11 +139,13 @@ http {
   client_body_temp_path ${join(directory, 'bodies')};
   keepalive_requests 1000000000;
   gzip on;
+  gzip_comp_level 6;
   gzip_types text/plain;
   gzip_min_length 1024;
   upstream memcached {
     server ${HOST}:${memcachedPort};
     keepalive 256;
+    keepalive_requests 1000000000;
   }
   server {
     listen ${HOST}:${port} backlog=1024;
