@@ -55,8 +55,7 @@ function stepsOf(plan: Plan, servers: ReadonlyMap<string, LoadedPeer>): Step[] {
   return plan.workloads.flatMap((workload) => {
     const taking = peersOf(plan, workload).flatMap((peer) => servers.get(peer.name) ?? []);
     return Array.from({ length: plan.rounds + 1 }, (_, round) =>
-      // Each round begins with another server and goes the other way round, so that none always follows the same one.
-      rotate(round % 2 === 0 ? taking : taking.toReversed(), round).map((loaded) => ({
+      inRound(taking, round).map((loaded) => ({
         workload,
         loaded,
         round,
@@ -66,9 +65,11 @@ function stepsOf(plan: Plan, servers: ReadonlyMap<string, LoadedPeer>): Step[] {
   });
 }
 
-function rotate<Item>(items: readonly Item[], by: number): Item[] {
-  const start = items.length > 0 ? by % items.length : 0;
-  return [...items.slice(start), ...items.slice(0, start)];
+/** Each round begins with another one and goes the other way round, so that none always follows the same one. */
+export function inRound<Item>(items: readonly Item[], round: number): Item[] {
+  const ordered = round % 2 === 0 ? items : items.toReversed();
+  const start = items.length > 0 ? round % items.length : 0;
+  return [...ordered.slice(start), ...ordered.slice(0, start)];
 }
 
 /** Seconds left after a step, by what the steps so far took beyond their planned time. */

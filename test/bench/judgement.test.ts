@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest';
+import type { Measurement } from '../../bench/http/measurement.ts';
+import { bodyBounds } from '../../bench/http/requests.ts';
+import { inRound } from '../../bench/http/run.ts';
+import { pairedRatios } from '../../bench/http/summary.ts';
+import { judgeTargets } from '../../bench/http/targets.ts';
+import { workloadNamed } from '../../bench/http/workloads.ts';
+
+function measurement(peer: string, round: number, change: Partial<Measurement> = {}): Measurement {
+  return {
+    peer,
+    workload: 'get-hits',
+    round,
+    requests: 1000,
+    seconds: 1,
+    p50Micros: 1000,
+    p97_5Micros: 2000,
+    p99Micros: 3000,
+    maxMicros: 4000,
+    errors: {},
+    cpuMicros: 20_000,
+    mainThreadCpuMicros: 18_000,
+    residentBytes: 1,
+    generatorShare: 0.5,
+    ...change,
+  };
+}
+
+const ROUNDS = [1, 2, 3];
+const PROCESSOR = 'GET: processor time per request ÷ bare Fastify';
+
+function judge(ours: Partial<Measurement>, theirs: Partial<Measurement> = {}) {
+  const measurements = ROUNDS.flatMap((round) => [
+    measurement('kvc', round, ours),
+    measurement('fastify', round, theirs),
+  ]);
+  return judgeTargets(measurements, undefined).find(({ name }) => name === PROCESSOR)!;
+}
+
+describe('a target', () => {
+  test('is judged by the quotient of each round with the same round of the other', () => {
+    expect(judge({ cpuMicros: 22_000 })).toMatchObject({ value: 1.1, isMet: true });
+    expect(judge({ cpuMicros: 24_000 })).toMatchObject({ value: 1.2, isMet: false });
+  });
+
+  test.each([
+    [{ errors: { 'status 503': 1 } }, {}],
+    [{}, { errors: { 'too short': 1 } }],
+  ])('is not measured by who answers wrongly: %o, %o', (ours, theirs) => {
+    const { value, isMet } = judge(ours, theirs);
+    expect(value).toBeNaN();
+    expect(isMet).toBe(false);
+  });
+});
+
+test('a slow minute weighs on both sides of a ratio', () => {
+  const measurements = ROUNDS.flatMap((round) => [
+    measurement('a', round, { cpuMicros: 30_000 * round }),
+    measurement('b', round, { cpuMicros: 10_000 * round }),
+  ]);
+  const place = (peer: string) => ({ peer, workload: 'get-hits' });
+  expect(pairedRatios(measurements, place('a'), place('b'), (each) => each.cpuMicros)).toStrictEqual([
+    3, 3, 3,
+  ]);
+});
+
+test('everybody has a turn in each round, and nobody always follows the same one', () => {
+  const items = ['a', 'b', 'c', 'd'];
+  const turns = [0, ...ROUNDS].map((round) => inRound(items, round));
+  for (const turn of turns) expect(turn.toSorted()).toStrictEqual(items);
+  const order = turns.flat();
+  for (const item of items) {
+    const predecessors = order.filter((_, i) => i + 1 < order.length && order[i + 1] === item);
+    expect(new Set(predecessors).size, item).toBeGreaterThan(1);
+  }
+});
+
+test('a body tells a hit from a miss, and whether it was compressed', () => {
+  expect(bodyBounds(workloadNamed('get-hits')).least).toBe(100);
+  expect(bodyBounds(workloadNamed('gzip')).most).toBeLessThan(10_240);
+});
