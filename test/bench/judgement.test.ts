@@ -58,10 +58,9 @@ test('a slow minute weighs on both sides of a ratio', () => {
     measurement('a', round, { cpuMicros: 30_000 * round }),
     measurement('b', round, { cpuMicros: 10_000 * round }),
   ]);
-  const place = (peer: string) => ({ peer, workload: 'get-hits' });
-  expect(pairedRatios(measurements, place('a'), place('b'), (each) => each.cpuMicros)).toStrictEqual([
-    3, 3, 3,
-  ]);
+  const [above, below] = ['a', 'b'].map((peer) => ({ peer, workload: 'get-hits' }));
+  const ratios = pairedRatios(measurements, above, below, (each) => each.cpuMicros);
+  expect(ratios).toStrictEqual([3, 3, 3]);
 });
 
 test('everybody has a turn in each round, and nobody always follows the same one', () => {
