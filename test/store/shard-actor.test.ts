@@ -140,6 +140,16 @@ describe('a batch', () => {
     expect(replies[7].body).toBe(1);
   });
 
+  test('of many long answers is answered in parts, the first before the last is made', () => {
+    const { ask, events } = createActor();
+    ask(encodePut('a', 'v'.repeat(1000), 0));
+    events.length = 0;
+    const replies = ask(...Array.from({ length: 200 }, () => encodeGet('a', false)));
+    expect(replies.every(({ code }) => code === HIT)).toBe(true);
+    // 200 KB, in parts of 64 KiB.
+    expect(events).toStrictEqual(['replies', 'replies', 'replies', 'replies']);
+  });
+
   test('carries a ttl to the store', () => {
     const { ask, clock } = createActor();
     const tenYearsMs = 315_360_000_000;
