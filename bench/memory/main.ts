@@ -14,6 +14,7 @@ import {
   memoryMarkdown,
   type MemoryReport,
   memoryTargets,
+  type Part,
   type ShedRow,
 } from './report.ts';
 import { shed } from './shed-child.ts';
@@ -125,9 +126,16 @@ async function readLastReport(): Promise<MemoryReport> {
 }
 
 const last = flags.only === undefined ? undefined : await readLastReport();
-const isWanted = (part: string): boolean => last === undefined || flags.only === part;
+const isWanted = (part: Part): boolean => last === undefined || flags.only === part;
+const machine = machineFacts();
+const measuredAt = (part: Part): string => (isWanted(part) ? machine.date : last!.measured[part]);
 const report: MemoryReport = {
-  machine: machineFacts(),
+  machine,
+  measured: {
+    footprints: measuredAt('footprints'),
+    replacements: measuredAt('replacements'),
+    sheds: measuredAt('sheds'),
+  },
   scale,
   footprints: isWanted('footprints') ? await runAllFootprints() : last!.footprints,
   replacements: isWanted('replacements') ? await runReplacements() : last!.replacements,

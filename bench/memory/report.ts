@@ -23,9 +23,14 @@ export interface ShedRow {
   readonly rounds: ShedResult[];
 }
 
+export const PARTS = ['footprints', 'replacements', 'sheds'] as const;
+export type Part = (typeof PARTS)[number];
+
 /** All that a run measured: what the pages are made of, and `memory.json` itself. */
 export interface MemoryReport {
   readonly machine: MachineFacts;
+  /** When each part was measured: with `--only`, others are of an earlier run. */
+  readonly measured: Readonly<Record<Part, string>>;
   readonly scale: {
     readonly rounds: number;
     readonly contentBytes: number;
@@ -195,6 +200,7 @@ export function memoryMarkdown(report: MemoryReport): string {
   return `# Memory
 
 ${machineLines(machine)}
+- measured: ${PARTS.map((part) => `${part} ${report.measured[part]}`).join(', ')}
 - medians of ${scale.rounds} interleaved rounds, a fresh process for each
 
 ## Resident bytes per entry beyond key and value
