@@ -26,11 +26,11 @@ type Figure = (measurement: Measurement) => number;
 const OURS = 'kvc';
 
 /** Pure: judges the measurements of a run, but for those with errors. */
-export function judgeTargets(measured: readonly Measurement[], shed: ShedResult | undefined): Target[] {
+export function judgeTargets(measurements: readonly Measurement[], shed: ShedResult | undefined): Target[] {
   // Who answers wrongly is not fast.
-  const measurements = measured.filter((each) => each.workload === 'users-100' || errorCount(each) === 0);
+  const right = measurements.filter(isRightlyAnswered);
   const ratio = (figure: Figure, above: Place, below: Place): number =>
-    median(pairedRatios(measurements, above, below, figure));
+    median(pairedRatios(right, above, below, figure));
   const { peer: fastest, value: overFastest } = overFastestAlternative(measurements);
   return [
     atMost(
@@ -90,6 +90,10 @@ function judgeUsers(measurements: readonly Measurement[]): Target[] {
   ];
 }
 
+function isRightlyAnswered(measurement: Measurement): boolean {
+  return errorCount(measurement) === 0;
+}
+
 function at(workload: string, peer: string = OURS): Place {
   return { peer, workload };
 }
@@ -98,7 +102,7 @@ function at(workload: string, peer: string = OURS): Place {
 function overFastestAlternative(measurements: readonly Measurement[]): { peer: string; value: number } {
   const candidates = ALL_PEERS.filter(({ isAlternative }) => isAlternative).flatMap((peer) => {
     const rounds = measurements.filter((each) => each.peer === peer.name && each.workload === 'get-hits');
-    const isRight = rounds.length > 0 && rounds.every((each) => errorCount(each) === 0);
+    const isRight = rounds.length > 0 && rounds.every(isRightlyAnswered);
     return isRight ? [{ peer, rate: median(rounds.map(requestsPerSecond)) }] : [];
   });
   const fastest = candidates.toSorted((a, b) => b.rate - a.rate)[0];
@@ -106,7 +110,7 @@ function overFastestAlternative(measurements: readonly Measurement[]): { peer: s
   const [ours, theirs] = [OURS, fastest.peer.name].map((peer) => ({ peer, workload: 'get-hits' }));
   return {
     peer: fastest.peer.label,
-    value: median(pairedRatios(measurements, ours, theirs, requestsPerSecond)),
+    value: median(pairedRatios(measurements.filter(isRightlyAnswered), ours, theirs, requestsPerSecond)),
   };
 }
 

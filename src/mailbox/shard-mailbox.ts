@@ -91,7 +91,6 @@ export class ShardMailbox {
   /** Up to here deadlines have been looked at. */
   private swept = 0;
   private batch = '';
-  private batchOpenedMs = 0;
   /** Count of requests that have left in batches. While they are not all answered the next batch gathers. */
   private posted = 0;
   private readonly late = new Map<number, LateReply>();
@@ -169,7 +168,6 @@ export class ShardMailbox {
     const nowMs = this.options.now();
     if (this.batch === '') {
       this.options.doorbell.turnTo(this.options.shard);
-      this.batchOpenedMs = nowMs;
       if (this.answered === this.posted) setImmediate(this.endTurn);
     }
     this.enter(receiver, nowMs);
@@ -284,11 +282,12 @@ export class ShardMailbox {
   private flush(): void {
     if (this.batch === '' || this.isClosed) return;
     const isLone = this.sent - this.posted === 1 && this.sent - this.answered === 1;
+    const sentAtMs = this.sentAtMs[(this.sent - 1) & this.ringMask];
     this.leave();
     if (!isLone || !this.options.polls) return;
     // One request soon after the other, each alone: a client that waits for its answers, and a shard still awake.
-    if (this.batchOpenedMs - this.lastLoneMs < WAIT_MS) this.pollForReply();
-    this.lastLoneMs = this.batchOpenedMs;
+    if (sentAtMs - this.lastLoneMs < WAIT_MS) this.pollForReply();
+    this.lastLoneMs = sentAtMs;
   }
 
   /** What has gathered leaves for the shard. */

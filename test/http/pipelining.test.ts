@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { getText as get, putText as put, statusesIn } from '../support/http-text.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
@@ -10,12 +11,6 @@ beforeAll(async () => {
 
 afterAll(() => server[Symbol.asyncDispose]());
 
-function put(key: string, value: string): string {
-  const body = JSON.stringify({ key, value });
-  return `PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
-}
-
-const get = (key: string): string => `GET /cache/${key} HTTP/1.1\r\nhost: test\r\n\r\n`;
 const remove = (path: string): string => `DELETE ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
 /** The last one, whose answer is the end of the connection. */
 const LAST = 'GET /health HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n';
@@ -24,7 +19,7 @@ async function answersTo(...requests: readonly string[]): Promise<{ statuses: st
   const raw = await RawSocket.open(server.port);
   raw.write(requests.join(''));
   const text = await raw.ended();
-  return { statuses: [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status), text };
+  return { statuses: statusesIn(text), text };
 }
 
 describe('requests written in one piece take effect in their order', () => {

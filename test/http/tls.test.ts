@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Certificate, makeCertificate } from '../support/certificate.ts';
+import { getText as get, putText as put, statusesIn } from '../support/http-text.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
@@ -23,15 +24,6 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
 });
-
-function put(key: string, value: string): string {
-  const body = JSON.stringify({ key, value });
-  return `PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
-}
-
-const get = (key: string): string => `GET /cache/${key} HTTP/1.1\r\nhost: test\r\n\r\n`;
-const statusesIn = (text: string): string[] =>
-  [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
 
 test('nothing of pipelined bodies is lost while the answers before them are not taken', async () => {
   const value = 'v'.repeat(30_000);

@@ -280,10 +280,15 @@ describe('compression', () => {
     store.checkIntegrity();
   });
 
-  test('is left where a body is short', () => {
-    const { ask } = createActor();
-    ask(encodePut('short', 'x'.repeat(900), 0));
+  test('is left where a body is short, and gives back a longer one as it was', () => {
+    const { ask, store } = createActor();
+    const noise = Array.from({ length: 1500 }, (_, i) =>
+      String.fromCharCode(32 + ((i * i * 7919) % 95)),
+    ).join('');
+    ask(encodePut('short', 'x'.repeat(900), 0), encodePut('long', noise, 0));
     expect(ask(encodeGet('short', true))[0].code).toBe(HIT);
+    expect(valueIn(expectBody(ask(encodeGet('long', true))[0]))).toBe(noise);
+    store.checkIntegrity();
   });
 
   /** By the test's clock one compression takes 1 ms, and a turn has time for two. */

@@ -13,8 +13,10 @@ import type { Peer } from './peer.ts';
 
 const DEFAULT_SHARDS = Math.min(64, Math.max(1, availableParallelism() - 1));
 
-/** Every server of the suite, in the order they are shown; the main one is ours with its default of shards. */
-/** Bare Fastify stands beside the server that is compared with it most. */
+/**
+ * Every server of the suite, in the order they are shown; the main one is ours with its default of shards. Bare Fastify
+ * stands beside it, since it is compared with it most.
+ */
 export const ALL_PEERS: readonly Peer[] = [
   BARE_NODE_HTTP,
   BARE_FASTIFY,
