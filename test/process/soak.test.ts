@@ -59,7 +59,15 @@ test.skipIf(process.platform !== 'linux')(
     const resident: number[] = [];
     const sampler = setInterval(() => resident.push(residentBytes(child.pid)), SAMPLE_INTERVAL_MS);
     await running.finally(() => clearInterval(sampler));
-    const heldAfter = await heldBy(child);
+    // Polled: a log line on its way to the file is a resource too, for a moment. What leaks stays.
+    let heldAfter: Record<string, number> = {};
+    const grown = async (): Promise<string[]> => {
+      heldAfter = await heldBy(child);
+      return Object.entries(heldAfter)
+        .filter(([type, count]) => count > (heldBefore[type] ?? 0))
+        .map(([type, count]) => `${type}: ${heldBefore[type] ?? 0} → ${count}`);
+    };
+    await expect.poll(grown, { interval: 50, timeout: 30_000 }).toStrictEqual([]);
 
     const counts = clients.map((one) => one.counts);
     const sum = (name: 'requests' | 'hits' | 'misses'): number =>
@@ -87,9 +95,6 @@ test.skipIf(process.platform !== 'linux')(
       busyRejections: 0,
     });
     expect(memory.residentBytes).toBeLessThan(memory.limitBytes);
-    for (const [type, count] of Object.entries(heldAfter)) {
-      expect(count, type).toBeLessThanOrEqual(heldBefore[type] ?? 0);
-    }
     if (IS_LONG) expect(Math.abs(drift)).toBeLessThan(MOST_DRIFT);
 
     for (const one of clients) one.close();
