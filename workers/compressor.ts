@@ -1,5 +1,5 @@
 import { gzip, gzipSync } from 'node:zlib';
-import type { Body } from './entry-body.ts';
+import type { Payload } from '../src/mailbox/protocol.ts';
 import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 /** Longer bodies are compressed beside the thread, so that they do not hold up the shard's other keys. */
@@ -9,10 +9,10 @@ const MOST_RUNNING = 2;
 const NOT_SMALLER = new Uint8Array(0);
 
 /** Told the gzip form, or undefined where it would not be smaller, and the body. */
-type Waiter = (compressed: Buffer | undefined, body: Body) => void;
+type Waiter = (compressed: Buffer | undefined, body: Payload) => void;
 
 interface Job {
-  readonly body: Body;
+  readonly body: Payload;
   readonly waiters: Waiter[];
   /** Set when the entry it began with has been replaced or deleted. */
   isStale: boolean;
@@ -34,7 +34,7 @@ export class Compressor {
   }
 
   /** @returns the gzip form, undefined where it would not be smaller. */
-  compressNow(slot: number, body: Body): Buffer | undefined {
+  compressNow(slot: number, body: Payload): Buffer | undefined {
     const compressed = gzipSync(toBytes(body));
     const isSmaller = compressed.length < body.length;
     this.store.attachGzip(slot, isSmaller ? compressed : NOT_SMALLER);
@@ -54,7 +54,7 @@ export class Compressor {
   }
 
   /** Compresses on a thread of its own; whoever asks for the same entry meanwhile is to `join`. */
-  compressLater(key: string, body: Body, waiter: Waiter): void {
+  compressLater(key: string, body: Payload, waiter: Waiter): void {
     const job: Job = { body, waiters: [waiter], isStale: false };
     this.jobs.set(key, job);
     this.running++;
@@ -88,6 +88,6 @@ export class Compressor {
   }
 }
 
-function toBytes(body: Body): Uint8Array {
+function toBytes(body: Payload): Uint8Array {
   return typeof body === 'string' ? Buffer.from(body, 'latin1') : body;
 }

@@ -1,9 +1,6 @@
-import { HANDED_OVER_BYTES, bytesOf } from '../src/mailbox/protocol.ts';
+import { HANDED_OVER_BYTES, type Payload, bytesOf } from '../src/mailbox/protocol.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
 import type { SegmentStore } from './store/segment-store.ts';
-
-/** Text of one-byte characters, or the bytes in a buffer of their own that can be handed over. */
-export type Body = string | Buffer<ArrayBuffer>;
 
 /** Of a long value, so much is made into JSON at once. */
 const PIECE_BYTES = 2 ** 13;
@@ -14,7 +11,7 @@ const STRETCH_SLACK = 1 / 16;
  * The whole JSON body of a hit. The first time it is asked for, a value is searched for what must be escaped; one
  * that has nothing is copied from then on.
  */
-export function entryBody(store: SegmentStore, key: string, slot: number): Body {
+export function entryBody(store: SegmentStore, key: string, slot: number): Payload {
   const head = `{"status":"OK","key":${JSON.stringify(key)},"value":"`;
   const isPlain = store.isPlain(slot);
   if (store.valueBytes(slot) >= HANDED_OVER_BYTES) {

@@ -17,6 +17,7 @@ import {
   MISS,
   PUT,
   PUT_TTL,
+  type Payload,
   STORED,
   TOO_LARGE,
   type ToShard,
@@ -30,7 +31,7 @@ import {
   requestEnd,
 } from '../src/mailbox/protocol.ts';
 import { Compressor, SYNC_CHARACTERS } from './compressor.ts';
-import { type Body, entryBody } from './entry-body.ts';
+import { entryBody } from './entry-body.ts';
 import { ReadQueue, type WaitingRead } from './read-queue.ts';
 import { ReplyWindow } from './reply-window.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
@@ -43,7 +44,7 @@ interface UncompressedRead extends WaitingRead {
 
 interface Hit {
   readonly code: number;
-  readonly payload: Body;
+  readonly payload: Payload;
 }
 
 const MAINTENANCE_SLICE_MS = 2;
@@ -125,7 +126,7 @@ export class ShardActor {
     let aheadTo = 0;
     this.compressMs = COMPRESS_BUDGET_MS;
     while (at < batch.length) {
-      if (at >= aheadTo) aheadTo = this.readAhead(batch, at);
+      if (at >= aheadTo) aheadTo = this.announceKeys(batch, at);
       at = this.handleRequest(batch, at);
       this.requests++;
       if (this.replies.length >= POST_CHARACTERS) this.postReplies();
@@ -186,7 +187,7 @@ export class ShardActor {
   }
 
   /** Has the next requests' places in memory read together. @returns where the first begins that was left out. */
-  private readAhead(batch: string, from: number): number {
+  private announceKeys(batch: string, from: number): number {
     const { store } = this;
     let at = from;
     for (let i = 0; i < AHEAD_KEYS && at < batch.length; i++) {
@@ -275,11 +276,11 @@ export class ShardActor {
     const { store } = this;
     const { gzipThresholdBytes } = this.options;
     const isGzipWanted = acceptsGzip && gzipThresholdBytes > 0;
-    const gzip = isGzipWanted ? store.gzip(slot) : undefined;
-    if (gzip !== undefined) return { code: HIT_GZIP, payload: bodyOf(gzip) };
+    const gzip = isGzipWanted ? store.gzipView(slot) : undefined;
+    if (gzip !== undefined) return { code: HIT_GZIP, payload: payloadOf(gzip) };
     if (isGzipWanted && this.compressor.isBusy) {
       const ticket = this.nextTicket();
-      const answerJoined = (compressed: Buffer | undefined, whole: Body): void =>
+      const answerJoined = (compressed: Buffer | undefined, whole: Payload): void =>
         this.answerCompressed(ticket, compressed, whole);
       if (this.compressor.join(key, answerJoined)) return ticket;
     }
@@ -295,7 +296,7 @@ export class ShardActor {
       this.compressMs -= nowMs() - startedMs;
       return compressed === undefined
         ? { code: HIT, payload: body }
-        : { code: HIT_GZIP, payload: bodyOf(compressed) };
+        : { code: HIT_GZIP, payload: payloadOf(compressed) };
     }
     // One after the other they would all be late; who comes when there are enough gets the body as it is.
     if (!this.compressor.takesMore) return { code: HIT, payload: body };
@@ -309,12 +310,12 @@ export class ShardActor {
     return ticket;
   }
 
-  private answerCompressed(ticket: number, compressed: Buffer | undefined, body: Body): void {
-    if (compressed === undefined) this.answerLate(ticket, HIT, bodyOf(body));
-    else this.answerLate(ticket, HIT_GZIP, bodyOf(compressed));
+  private answerCompressed(ticket: number, compressed: Buffer | undefined, body: Payload): void {
+    if (compressed === undefined) this.answerLate(ticket, HIT, bytesOf(body));
+    else this.answerLate(ticket, HIT_GZIP, payloadOf(compressed));
   }
 
-  private queueUncompressed(key: string, body: Body): Hit | number {
+  private queueUncompressed(key: string, body: Payload): Hit | number {
     const characters = body.length;
     const most = Math.min(COMPRESS_QUEUE_CHARACTERS, this.options.replyWindow);
     if (this.uncompressedCharacters + characters > most) {
@@ -349,7 +350,7 @@ export class ShardActor {
     this.askForCompressing();
   }
 
-  private answerLate(ticket: number, code: number, payload: Body): void {
+  private answerLate(ticket: number, code: number, payload: Payload): void {
     if (payload.length >= LARGE_PAYLOAD) this.window.add(payload.length);
     if (typeof payload === 'string') this.options.post({ kind: 'late', ticket, code, payload });
     else this.options.post({ kind: 'late', ticket, code, payload }, [payload.buffer]);
@@ -366,9 +367,9 @@ export class ShardActor {
         continue;
       }
       // Once it has waited, a reply that is not compressed yet goes as it is.
-      const gzip = acceptsGzip ? this.store.gzip(slot) : undefined;
+      const gzip = acceptsGzip ? this.store.gzipView(slot) : undefined;
       if (gzip === undefined) this.answerLate(ticket, HIT, entryBody(this.store, key, slot));
-      else this.answerLate(ticket, HIT_GZIP, bodyOf(gzip));
+      else this.answerLate(ticket, HIT_GZIP, payloadOf(gzip));
     }
   }
 
@@ -431,7 +432,6 @@ export class ShardActor {
 }
 
 /** A copy, for one reader. */
-function bodyOf(bytes: string | Buffer): Body {
-  if (bytes.length >= HANDED_OVER_BYTES) return bytesOf(bytes);
-  return typeof bytes === 'string' ? bytes : bytes.toString('latin1');
+function payloadOf(bytes: Buffer): Payload {
+  return bytes.length >= HANDED_OVER_BYTES ? bytesOf(bytes) : bytes.toString('latin1');
 }

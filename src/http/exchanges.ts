@@ -8,13 +8,14 @@ import {
   HIT_GZIP,
   MISS,
   OVERDUE,
+  type Payload,
   STORED,
   TOO_LARGE,
   UNAVAILABLE,
 } from '../mailbox/protocol.ts';
 import { JSON_TYPE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
-import type { Payload, Receiver } from '../mailbox/shard-mailbox.ts';
+import type { Receiver } from '../mailbox/shard-mailbox.ts';
 import type { LargeReplies } from './large-replies.ts';
 
 /**

@@ -85,6 +85,9 @@ export interface LargeHit {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
+/** What a hit is answered with: characters of one byte each, or bytes in a buffer of their own that is handed over. */
+export type Payload = string | Uint8Array<ArrayBuffer>;
+
 /** All parts, bytes or text of one-byte characters, in a buffer of their own that can be handed over. */
 export function bytesOf(...parts: readonly (string | Uint8Array)[]): Buffer<ArrayBuffer> {
   const bytes = Buffer.allocUnsafeSlow(parts.reduce((length, part) => length + part.length, 0));
@@ -206,7 +209,7 @@ export type ControlReply =
       readonly kind: 'late';
       readonly ticket: number;
       readonly code: number;
-      readonly payload: string | Uint8Array<ArrayBuffer>;
+      readonly payload: Payload;
     };
 
 export type ToShard = string | LargePut | ControlRequest;

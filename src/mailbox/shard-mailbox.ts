@@ -10,6 +10,7 @@ import {
   LARGE_PAYLOAD,
   LATE,
   OVERDUE,
+  type Payload,
   type ToShard,
   UNAVAILABLE,
   type UnsentPut,
@@ -17,9 +18,6 @@ import {
   bytesOf,
   decodeU32,
 } from './protocol.ts';
-
-/** Characters of one byte each, or the bytes. */
-export type Payload = string | Uint8Array<ArrayBuffer>;
 
 /** Who waits for one reply. */
 export interface Receiver {

@@ -3,6 +3,7 @@ import {
   BUSY,
   CLEARED,
   HANDED_OVER_BYTES,
+  type Payload,
   type ShardStats,
   type ShedResult,
   UNAVAILABLE,
@@ -12,7 +13,7 @@ import {
   encodeGet,
   encodePut,
 } from '../mailbox/protocol.ts';
-import type { Payload, Receiver } from '../mailbox/shard-mailbox.ts';
+import type { Receiver } from '../mailbox/shard-mailbox.ts';
 import type { Shard, ShardState } from './shard.ts';
 
 /** Deadlines are looked at so many times before one has passed that none is missed by much. */

@@ -207,7 +207,7 @@ export class SegmentModel {
     assert(store.counters.evicted - evictedBefore === gone, 'what a gzip form displaced is counted');
     assert(gone === 0 || !hadRoom, 'a gzip form displaces nothing while there is room');
     assert(store.isPlain(store.peek(name)) === this.plains.has(name), `${name} is as plain as before`);
-    const kept = store.gzip(store.peek(name));
+    const kept = store.gzipView(store.peek(name))?.toString('latin1');
     assert(kept === undefined || kept === gzip || kept === this.gzips.get(name), 'the gzip form is its own');
     if (kept === undefined) this.gzips.delete(name);
     else this.gzips.set(name, kept);
@@ -228,7 +228,10 @@ export class SegmentModel {
   private checkEntry(name: string, slot: number): void {
     assert(slot !== 0, `${name} is there`);
     assert(this.store.value(slot) === this.reference.peek(name), `${name} has its value`);
-    assert(this.store.gzip(slot) === this.gzips.get(name), `${name} has its gzip form`);
+    assert(
+      this.store.gzipView(slot)?.toString('latin1') === this.gzips.get(name),
+      `${name} has its gzip form`,
+    );
     assert(this.store.isPlain(slot) === this.plains.has(name), `${name} is plain if it was marked so`);
   }
 }

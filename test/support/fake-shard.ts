@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Doorbell } from '../../src/mailbox/doorbell.ts';
-import type { ControlRequest, FromShard, LargePut, ToShard } from '../../src/mailbox/protocol.ts';
-import { type Payload, type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
+import type { ControlRequest, FromShard, LargePut, Payload, ToShard } from '../../src/mailbox/protocol.ts';
+import { type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
 
 /** A mailbox with a clock that stands still, and the far end of its port in the hands of a test. */
 export class FakeShard {

@@ -64,6 +64,16 @@ export function keyOffset(flags: number): number {
   );
 }
 
+/** At which byte of its block the key begins of the entry at word index `at`. */
+export function keyStartAt(words: Uint32Array, at: number): number {
+  return at * 4 + keyOffset(flagsOf(words[at + 1]));
+}
+
+/** At which byte of its block the value begins of the entry at word index `at`. */
+export function valueStartAt(words: Uint32Array, at: number): number {
+  return keyStartAt(words, at) + keyBytesOf(words[at + 1]);
+}
+
 /** Bytes the entry at word index `at` takes in its block. */
 export function entryBytesAt(words: Uint32Array, at: number): number {
   const word1 = words[at + 1];

@@ -22,8 +22,10 @@ import {
   gzipBytesAt,
   keyBytesOf,
   keyOffset,
+  keyStartAt,
   packWord1,
   tagOf,
+  valueStartAt,
 } from './entry-layout.ts';
 import { ExpirySweep } from './expiry-sweep.ts';
 import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
@@ -173,8 +175,7 @@ export class SegmentStore {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];
     const at = wordOf(address);
-    const word1 = words[at + 1];
-    const start = at * 4 + keyOffset(flagsOf(word1)) + keyBytesOf(word1);
+    const start = valueStartAt(words, at);
     return this.blocks.bytes[blockOf(address)].toString('latin1', start, start + words[at + 2]);
   }
 
@@ -183,25 +184,19 @@ export class SegmentStore {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];
     const at = wordOf(address);
-    const word1 = words[at + 1];
-    const start = at * 4 + keyOffset(flagsOf(word1)) + keyBytesOf(word1);
+    const start = valueStartAt(words, at);
     return this.blocks.bytes[blockOf(address)].subarray(start, start + words[at + 2]);
   }
 
-  /** The gzip form kept beside the value, as one character per byte. */
-  gzip(slot: number): string | undefined {
+  /** The gzip form kept beside the value, where there is one: as `valueView`, not a copy. */
+  gzipView(slot: number): Buffer | undefined {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];
     const at = wordOf(address);
-    const word1 = words[at + 1];
-    const flags = flagsOf(word1);
+    const flags = flagsOf(words[at + 1]);
     if ((flags & GZIP) === 0) return undefined;
-    const start = at * 4 + keyOffset(flags) + keyBytesOf(word1) + words[at + 2];
-    return this.blocks.bytes[blockOf(address)].toString(
-      'latin1',
-      start,
-      start + gzipBytesAt(words, at, flags),
-    );
+    const start = valueStartAt(words, at) + words[at + 2];
+    return this.blocks.bytes[blockOf(address)].subarray(start, start + gzipBytesAt(words, at, flags));
   }
 
   /** True when compression was tried for this entry and saved nothing. */
@@ -325,11 +320,11 @@ export class SegmentStore {
 
   /**
    * Removes a handful of the least recently used entries, until `wantedBytes` have gone. Does the same as
-   * `removeLeastRecent` again and again, in half the time: see `readAhead`.
+   * `removeLeastRecent` again and again, in half the time: see `gatherColdest`.
    * @returns the bytes in their blocks, 0 when there is no entry.
    */
   removeColdest(wantedBytes: number, reason: 'evicted' | 'shed'): number {
-    const count = this.readAhead();
+    const count = this.gatherColdest();
     const nowMs = this.options.now();
     let bytes = 0;
     for (let i = 0; i < count && bytes < wantedBytes; i++) {
@@ -448,16 +443,16 @@ export class SegmentStore {
     const address = this.slots.address(slot);
     const block = blockOf(address);
     const at = wordOf(address);
-    const word1 = this.blocks.words[block][at + 1];
-    const start = at * 4 + keyOffset(flagsOf(word1));
-    return this.hash(this.blocks.bytes[block].toString('latin1', start, start + keyBytesOf(word1)));
+    const words = this.blocks.words[block];
+    const start = keyStartAt(words, at);
+    return this.hash(this.blocks.bytes[block].toString('latin1', start, start + keyBytesOf(words[at + 1])));
   }
 
   /**
    * Collects the coldest slots and their hashes. What an entry's removal touches lies all over memory; read
    * for all of them first, step by step, the processor has many of those reads under way at once.
    */
-  private readAhead(): number {
+  private gatherColdest(): number {
     const { slots, blocks, index, coldSlots, coldHashes } = this;
     let count = 0;
     for (let slot = this.list.leastRecent; slot !== NO_SLOT && count < COLD_BATCH; slot = slots.prev(slot)) {
@@ -484,9 +479,9 @@ export class SegmentStore {
       const address = slots.address(slot);
       const block = blockOf(address);
       const at = wordOf(address);
-      const word1 = blocks.words[block][at + 1];
-      if ((word1 & 0xff00ffff) >>> 0 !== wanted) continue;
-      if (keyEquals(blocks.bytes[block], at * 4 + keyOffset(flagsOf(word1)), key)) return slot;
+      const words = blocks.words[block];
+      if ((words[at + 1] & 0xff00ffff) >>> 0 !== wanted) continue;
+      if (keyEquals(blocks.bytes[block], keyStartAt(words, at), key)) return slot;
     }
     return NO_SLOT;
   }
