@@ -7,7 +7,6 @@ import {
   fastify,
 } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
-import { METHODS } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
@@ -22,6 +21,7 @@ import { JsonBodies, hasBody } from './json-body.ts';
 import { LargeReplies } from './large-replies.ts';
 import { Connections } from './connections.ts';
 import { hasHeader } from './has-header.ts';
+import { METHODS } from './node-http.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
 
@@ -90,6 +90,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const serverOptions = options.tls
     ? { https: { ...timeouts, handshakeTimeout: HEADERS_TIMEOUT_MS, allowHalfOpen: true, ...options.tls } }
     : { http: timeouts };
+  const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
   const app: FastifyInstance = fastify({
     // Given a logger, Fastify makes a child of it and two listeners for every request.
     logger: false,
@@ -97,15 +98,20 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     ...serverOptions,
+    // Given here, or Fastify loads compilers of its own first.
+    schemaController: {
+      compilersFactory: {
+        // Fastify types it by the compiler that it would load.
+        buildValidator: () => compileValidator(schemas) as never,
+        buildSerializer: () => () => JSON.stringify,
+      },
+    },
     // What was accepted is answered, and its connection then closed.
     return503OnClosing: false,
     clientErrorHandler: handleClientError,
     frameworkErrors: (error, _request, reply) => void handleError(error, reply),
     routerOptions: { maxParamLength: MAX_PATH_KEY_LENGTH },
   });
-  const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
-  app.setValidatorCompiler(compileValidator(schemas));
-  app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler((error: FastifyError, request, reply) => {
     giveUpPlace(request);
     // Fastify would close the connection of any body that it could not parse; one that has come whole is no harm.

@@ -1,8 +1,9 @@
 import type { FastifyError, FastifyReply } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
-import { type IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { whenAnswered } from './connections.ts';
+import { STATUS_CODES } from './node-http.ts';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
 
 export interface Failure {

@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import { STATUS_CODES, type ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
 import {
   BUSY,
@@ -16,6 +16,7 @@ import {
 import { JSON_TYPE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { Receiver } from '../mailbox/shard-mailbox.ts';
+import { STATUS_CODES } from './node-http.ts';
 import type { LargeReplies } from './large-replies.ts';
 
 /**
