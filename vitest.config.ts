@@ -22,6 +22,8 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 60_000,
           hookTimeout: 30_000,
+          // Shards start as in the product, where types have been stripped before.
+          env: { NODE_COMPILE_CACHE: 'node_modules/.cache/key-value-cache' },
           sequence: { groupOrder: 1 },
         },
       },
