@@ -78,9 +78,8 @@ export async function startServer(
       ? Ledger.create(settings.SHARDS, { ceiling: settings.CAPACITY, guarantee: 1, unit: 1 })
       : undefined;
 
-  const doorbell = Doorbell.create(settings.SHARDS);
   const shards = Array.from({ length: settings.SHARDS }, (_, shard) =>
-    createShard(shard, settings, logger, ledger, entryLedger, doorbell, traffic.replyWindowBytes, workerUrl),
+    createShard(shard, settings, logger, ledger, entryLedger, traffic.replyWindowBytes, workerUrl),
   );
   const router = new ShardRouter(
     shards,
@@ -175,10 +174,10 @@ function createShard(
   logger: Logger,
   ledger: Ledger,
   entryLedger: Ledger | undefined,
-  doorbell: Doorbell,
   replyWindow: number,
   workerUrl: URL,
 ): Shard {
+  const doorbell = new Doorbell();
   return new Shard({
     start: {
       shard,
@@ -186,6 +185,7 @@ function createShard(
       ledgerUnitBytes: LEDGER_UNIT_BYTES,
       entryLedger: entryLedger?.buffer,
       doorbell: doorbell.buffer,
+      polls: CAN_POLL && settings.SHARDS === 1,
       seed: [randomInt(2 ** 32), randomInt(2 ** 32)],
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       replyWindow,
@@ -196,7 +196,6 @@ function createShard(
       queueLimit: settings.SHARD_QUEUE_LIMIT,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       now: () => performance.now(),
-      shard,
       doorbell,
       polls: CAN_POLL,
     },

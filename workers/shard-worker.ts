@@ -38,9 +38,12 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
   const doorbell = new Doorbell(start.doorbell);
   const actor = new ShardActor({
     store,
-    // A list to look through costs something, even when it is empty.
-    post: (message: FromShard, handedOver) =>
-      handedOver ? port.postMessage(message, handedOver) : port.postMessage(message),
+    post: (message: FromShard, handedOver) => {
+      // A list to look through costs something, even when it is empty.
+      if (handedOver) port.postMessage(message, handedOver);
+      else port.postMessage(message);
+      doorbell.answer();
+    },
     gzipThresholdBytes: start.gzipThresholdBytes,
     replyWindow: start.replyWindow,
     deadlineMs: start.deadlineMs,
@@ -94,12 +97,12 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
         }
         hasServed = true;
       }
-      const pollMs = loneInRow > LONE_BEFORE_POLLING && !actor.isShedding ? POLL_MS : 0;
-      const rings = doorbell.rings(start.shard);
+      const pollMs = start.polls && loneInRow > LONE_BEFORE_POLLING && !actor.isShedding ? POLL_MS : 0;
+      const { rings } = doorbell;
       const leftMs = endMs - nowMs();
       message = leftMs > 0 ? receive(port) : undefined;
       if (message === undefined && leftMs > 0 && !actor.isCompressing) {
-        doorbell.wait(start.shard, rings, Math.min(leftMs, WAIT_MS), pollMs);
+        doorbell.wait(rings, Math.min(leftMs, WAIT_MS), pollMs);
         message = receive(port);
       }
     } while (message !== undefined);

@@ -1,54 +1,68 @@
 /** How long a shard's thread that has had a message waits for the next, before it sleeps in its event loop. */
 export const WAIT_MS = 2;
 
+/** How often a count is looked at before the clock is. */
+const LOOKS = 50;
+const RINGS = 0;
+const ANSWERS = 1;
+
 /**
- * Wakes threads that wait for their next message: a count per shard in shared memory, raised after each post.
- * A thread that sleeps in its event loop takes longer to wake than one that waits here.
+ * Tells the two threads of one port that a message lies there, by two counts in shared memory that are raised after
+ * each post. A thread that sleeps in its event loop takes longer to wake than one that waits here; and one that polled
+ * the port itself would hold the port's lock just when the other wants to post.
  *
- *     Int32Array over a SharedArrayBuffer
- *     [0] the shard that was turned to last  [1 + i] how often it has rung for shard i
+ *     Int32Array over a SharedArrayBuffer:  [0] how often it has rung for the shard  [1] how often the shard has answered
  */
 export class Doorbell {
   readonly buffer: SharedArrayBuffer;
-  private readonly cells: Int32Array;
+  private readonly counts: Int32Array;
 
-  /** Joins a bell that was made on another thread. */
-  constructor(buffer: SharedArrayBuffer) {
+  /** @param buffer of a bell that was made on another thread, to join it. */
+  constructor(buffer = new SharedArrayBuffer(8)) {
     this.buffer = buffer;
-    this.cells = new Int32Array(buffer);
+    this.counts = new Int32Array(buffer);
   }
 
-  static create(shards: number): Doorbell {
-    return new Doorbell(new SharedArrayBuffer((1 + shards) * 4));
+  /** To be called by the main thread after it has posted. */
+  ring(): void {
+    Atomics.add(this.counts, RINGS, 1);
+    Atomics.notify(this.counts, RINGS);
   }
 
-  /** It is about to ring for this shard: the threads of the others stop to poll, which frees a processor for it. */
-  turnTo(shard: number): void {
-    if (Atomics.load(this.cells, 0) !== shard) Atomics.store(this.cells, 0, shard);
-  }
-
-  /** To be called after what it announces has been posted. */
-  ring(shard: number): void {
-    Atomics.add(this.cells, 1 + shard, 1);
-    Atomics.notify(this.cells, 1 + shard);
-  }
-
-  /** How often it has rung for a shard. To be read before one looks for messages: then none is missed. */
-  rings(shard: number): number {
-    return Atomics.load(this.cells, 1 + shard);
+  /** To be read before one looks for messages: then none is missed. */
+  get rings(): number {
+    return Atomics.load(this.counts, RINGS);
   }
 
   /**
-   * Returns once it has rung for the shard since `rings` was read, or after `timeoutMs`. Looks at the count
-   * without pause for `pollMs` of that, while the shard is the last that was turned to.
+   * Returns once it has rung since `rings` was read, or after `timeoutMs`. Looks at the count without pause for `pollMs`
+   * of that, if it has not rung before.
    */
-  wait(shard: number, rings: number, timeoutMs: number, pollMs: number): void {
+  wait(rings: number, timeoutMs: number, pollMs: number): void {
+    if (!this.poll(RINGS, rings, pollMs)) Atomics.wait(this.counts, RINGS, rings, timeoutMs);
+  }
+
+  /** To be called by the shard after it has posted. Wakes nobody: the main thread may poll for it, and never sleeps here. */
+  answer(): void {
+    Atomics.add(this.counts, ANSWERS, 1);
+  }
+
+  /** To be read before the shard is asked: then no answer is missed. */
+  get answers(): number {
+    return Atomics.load(this.counts, ANSWERS);
+  }
+
+  /** Looks without pause whether the shard has answered since `answers` was read, for `pollMs` at the most. */
+  pollForAnswer(answers: number, pollMs: number): boolean {
+    return this.poll(ANSWERS, answers, pollMs);
+  }
+
+  /** @returns whether the count was seen to change. */
+  private poll(place: number, count: number, pollMs: number): boolean {
     const stopMs = performance.now() + pollMs;
     do {
-      for (let i = 0; i < 50; i++) {
-        if (Atomics.load(this.cells, 1 + shard) !== rings) return;
-      }
-    } while (Atomics.load(this.cells, 0) === shard && performance.now() < stopMs);
-    Atomics.wait(this.cells, 1 + shard, rings, timeoutMs);
+      for (let i = 0; i < LOOKS; i++) if (Atomics.load(this.counts, place) !== count) return true;
+    } while (performance.now() < stopMs);
+    return false;
   }
 }

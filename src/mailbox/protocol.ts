@@ -158,6 +158,8 @@ export interface ShardStart {
   readonly entryLedger: SharedArrayBuffer | undefined;
   readonly seed: readonly [number, number];
   readonly doorbell: SharedArrayBuffer;
+  /** Whether it may poll for the next request of a lone client. */
+  readonly polls: boolean;
   /** Bodies longer than this are compressed for who accepts it; 0 turns compression off. */
   readonly gzipThresholdBytes: number;
   /** Characters of large replies that may be on their way to clients at once. */

@@ -63,7 +63,6 @@ export interface MailboxOptions {
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
-  readonly shard: number;
   readonly doorbell: Doorbell;
   /** Whether there are processors enough to poll for the reply to a lone request. */
   readonly polls: boolean;
@@ -103,6 +102,8 @@ export class ShardMailbox {
   /** What the batch held when the last turn ended. */
   private gathered = 0;
   private lastLoneMs = -Infinity;
+  /** How often the shard had answered before the last batch left. */
+  private answersBefore = 0;
   private lastLookMs = -Infinity;
   /** Characters of large replies that have reached their clients, of which the shard has not been told. */
   private delivered = 0;
@@ -118,7 +119,8 @@ export class ShardMailbox {
       this.gathered = gathered;
       setImmediate(this.endTurn);
     } else {
-      this.flush();
+      this.leave();
+      this.pollForLone();
     }
   };
 
@@ -164,13 +166,12 @@ export class ShardMailbox {
       return;
     }
     const nowMs = this.options.now();
-    if (this.batch === '') {
-      this.options.doorbell.turnTo(this.options.shard);
-      if (this.answered === this.posted) setImmediate(this.endTurn);
-    }
+    if (this.batch === '' && this.answered === this.posted) setImmediate(this.endTurn);
     this.enter(receiver, nowMs);
     this.batch += request;
-    if (this.batch.length >= FLUSH_CHARACTERS) this.flush();
+    // What has been lone is so again, as far as one can see: the shard may have it while this turn ends.
+    if (this.isLone && nowMs - this.lastLoneMs < WAIT_MS) this.leave();
+    else if (this.batch.length >= FLUSH_CHARACTERS) this.leave();
   }
 
   /** @returns the shard's answer, or undefined when it gave none: it died, or its deadline passed. */
@@ -245,10 +246,8 @@ export class ShardMailbox {
   }
 
   private handOver({ key, value, ttlMs }: UnsentPut, receiver: Receiver): void {
-    const { doorbell, shard, now } = this.options;
-    doorbell.turnTo(shard);
     this.leave();
-    this.enter(receiver, now());
+    this.enter(receiver, this.options.now());
     this.posted = this.sent;
     const bytes = bytesOf(value).buffer;
     this.post({ kind: 'put', key, value: bytes, ttlMs }, [bytes]);
@@ -260,7 +259,7 @@ export class ShardMailbox {
     if (nowMs - this.lastLookMs < LOOK_INTERVAL_MS) return;
     this.lastLookMs = nowMs;
     while (this.takeReply());
-    if (this.answered === this.posted) this.flush();
+    if (this.answered === this.posted) this.leave();
   }
 
   /** @returns whether there was a message. */
@@ -277,22 +276,27 @@ export class ShardMailbox {
     this.sentAtMs[place] = sentAtMs;
   }
 
-  private flush(): void {
-    if (this.batch === '' || this.isClosed) return;
-    const isLone = this.sent - this.posted === 1 && this.sent - this.answered === 1;
-    const sentAtMs = this.sentAtMs[(this.sent - 1) & this.ringMask];
-    this.leave();
-    if (!isLone || !this.options.polls) return;
-    // One request soon after the other, each alone: a client that waits for its answers, and a shard still awake.
-    if (sentAtMs - this.lastLoneMs < WAIT_MS) this.pollForReply();
+  /** True while one request is in flight and no other. */
+  private get isLone(): boolean {
+    return this.sent - this.answered === 1;
+  }
+
+  /** One request soon after the other, each alone: a client that waits for its answers, and a shard still awake. */
+  private pollForLone(): void {
+    const { polls, doorbell } = this.options;
+    if (!this.isLone || !polls || this.isClosed) return;
+    const sentAtMs = this.sentAtMs[this.answered & this.ringMask];
+    const isSoon = sentAtMs - this.lastLoneMs < WAIT_MS;
     this.lastLoneMs = sentAtMs;
+    if (isSoon && doorbell.pollForAnswer(this.answersBefore, POLL_MS)) this.takeReply();
   }
 
   /** What has gathered leaves for the shard. */
   private leave(): void {
     const { batch } = this;
-    if (batch === '') return;
+    if (batch === '' || this.isClosed) return;
     this.batch = '';
+    this.answersBefore = this.options.doorbell.answers;
     this.posted = this.sent;
     this.gathered = 0;
     this.post(batch);
@@ -302,14 +306,7 @@ export class ShardMailbox {
     // A list to look through costs something, even when it is empty.
     if (handedOver) this.port.postMessage(message, handedOver);
     else this.port.postMessage(message);
-    this.options.doorbell.ring(this.options.shard);
-  }
-
-  private pollForReply(): void {
-    const stopMs = this.options.now() + POLL_MS;
-    do {
-      this.takeReply();
-    } while (this.inFlight > 0 && this.options.now() < stopMs);
+    this.options.doorbell.ring();
   }
 
   private handle(message: FromShard): void {

@@ -4,15 +4,15 @@ import { Doorbell } from '../../src/mailbox/doorbell.ts';
 
 const LONG_MS = 30_000;
 
-/** A thread that waits for the bell of shard 1, and says when it is about to and how long it took. */
+/** A thread that waits for the bell, and says when it is about to and how long it took. */
 const WAITING_THREAD = `
   const { parentPort, workerData } = require('node:worker_threads');
   import(workerData.module).then(({ Doorbell }) => {
     const doorbell = new Doorbell(workerData.buffer);
-    const rings = doorbell.rings(1);
+    const { rings } = doorbell;
     parentPort.postMessage('waiting');
     const startedMs = performance.now();
-    doorbell.wait(1, rings, ${LONG_MS}, workerData.pollMs);
+    doorbell.wait(rings, ${LONG_MS}, workerData.pollMs);
     parentPort.postMessage(performance.now() - startedMs);
   });`;
 
@@ -24,42 +24,52 @@ function nextMessage(worker: Worker): Promise<unknown> {
 }
 
 describe('Doorbell', () => {
-  test('counts the rings of each shard', () => {
-    const doorbell = Doorbell.create(2);
+  test('counts rings and answers', () => {
+    const doorbell = new Doorbell();
     const joined = new Doorbell(doorbell.buffer);
-    doorbell.ring(1);
-    doorbell.ring(1);
-    expect([joined.rings(0), joined.rings(1)]).toStrictEqual([0, 2]);
+    doorbell.ring();
+    doorbell.ring();
+    joined.answer();
+    expect([joined.rings, doorbell.answers]).toStrictEqual([2, 1]);
   });
 
   test('who read the count before it rang does not wait', () => {
-    const doorbell = Doorbell.create(1);
-    const rings = doorbell.rings(0);
-    doorbell.ring(0);
+    const doorbell = new Doorbell();
+    const { rings } = doorbell;
+    doorbell.ring();
     const startedMs = performance.now();
-    doorbell.wait(0, rings, LONG_MS, 0);
+    doorbell.wait(rings, LONG_MS, 0);
     expect(performance.now() - startedMs).toBeLessThan(LONG_MS / 10);
   });
 
-  test('who is not rung for goes on after the timeout, and polls only while it is turned to', () => {
-    const doorbell = Doorbell.create(2);
+  test('who is not rung for goes on after the timeout', () => {
+    const doorbell = new Doorbell();
     const startedMs = performance.now();
-    doorbell.turnTo(0);
-    doorbell.wait(1, doorbell.rings(1), 1, LONG_MS);
+    doorbell.wait(doorbell.rings, 1, 1);
+    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(1);
+  });
+
+  test('polling for an answer ends with it, or after its time', () => {
+    const doorbell = new Doorbell();
+    const { answers } = doorbell;
+    expect(doorbell.pollForAnswer(answers, 1)).toBe(false);
+    doorbell.ring();
+    expect(doorbell.pollForAnswer(answers, 1)).toBe(false);
+    doorbell.answer();
+    const startedMs = performance.now();
+    expect(doorbell.pollForAnswer(answers, LONG_MS)).toBe(true);
     expect(performance.now() - startedMs).toBeLessThan(LONG_MS / 10);
   });
 
   test.each([0, LONG_MS])('wakes a thread that waits, polling for %d ms', async (pollMs) => {
-    const doorbell = Doorbell.create(2);
-    doorbell.turnTo(1);
+    const doorbell = new Doorbell();
     const module = new URL('../../src/mailbox/doorbell.ts', import.meta.url).href;
     const workerData = { buffer: doorbell.buffer, module, pollMs };
     const worker = new Worker(WAITING_THREAD, { eval: true, workerData });
     try {
       expect(await nextMessage(worker)).toBe('waiting');
       const woken = nextMessage(worker);
-      doorbell.ring(0);
-      doorbell.ring(1);
+      doorbell.ring();
       expect(await woken).toBeLessThan(LONG_MS / 10);
     } finally {
       await worker.terminate();

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   CLEARED,
   HIT,
@@ -304,76 +304,91 @@ describe('ShardMailbox', () => {
   test('the bell rings for each message, after it has been posted', async () => {
     send(encodeGet('a', false));
     await untilBatches(1);
-    expect(shard.doorbell.rings(0)).toBe(1);
+    expect(shard.doorbell.rings).toBe(1);
     void shard.mailbox.control({ kind: 'stats' });
-    expect(shard.doorbell.rings(0)).toBe(2);
+    expect(shard.doorbell.rings).toBe(2);
   });
 });
 
+function turnEnds(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
 describe('ShardMailbox that polls', () => {
   let polling: FakeShard;
-  let looks: number;
 
   beforeEach(() => {
-    looks = 0;
     polling = new FakeShard({ queueLimit: 4, deadlineMs: DEADLINE_MS, polls: true });
   });
 
   afterEach(() => polling.close());
 
-  async function ask(): Promise<Recorder> {
+  function ask(): Recorder {
     const recorder = new Recorder();
-    const batches = polling.batches.length;
     polling.mailbox.send(encodeGet('a', false), recorder);
-    await expect.poll(() => polling.batches.length, { interval: 1 }).toBe(batches + 1);
     return recorder;
   }
 
-  /** Answers from within the polling, where nothing else of this thread has its turn. */
-  function answerWhileAt(look: number): void {
-    polling.onNow = () => {
-      looks++;
-      if (looks === look) polling.reply(reply(MISS));
-      // A clock that stands still would have it poll for ever.
-      if (looks > look + 100) polling.nowMs++;
-    };
+  /** One lone request, asked and answered. */
+  async function askAlone(): Promise<void> {
+    const recorder = ask();
+    await expect.poll(() => polling.received(), { interval: 1 }).toBeGreaterThan(0);
+    polling.reply(reply(MISS));
+    await untilSettled(recorder);
   }
 
-  test('finds the reply to the second of two lone requests before the turn ends', async () => {
-    const first = await ask();
-    polling.reply(reply(MISS));
-    await untilSettled(first);
-    answerWhileAt(3);
-    const second = new Recorder();
-    polling.mailbox.send(encodeGet('a', false), second);
-    const settledAtOnce = await new Promise((resolve) => {
-      setImmediate(() => resolve(second.settled.length));
+  test('a lone request soon after another leaves at once, and its reply is there before the turn ends', async () => {
+    await askAlone();
+    const before = polling.received();
+    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer');
+    const second = ask();
+    expect(polling.received()).toBe(before + 1);
+    polls.mockImplementationOnce(() => {
+      polling.reply(reply(MISS));
+      return true;
     });
-    expect(settledAtOnce).toBe(1);
+    await turnEnds();
+    expect(second.settled).toHaveLength(1);
+    expect(polls).toHaveBeenCalledTimes(1);
   });
 
   test('gives up after a moment, and takes the reply as it comes', async () => {
-    const first = await ask();
-    polling.reply(reply(MISS));
-    await untilSettled(first);
-    polling.onNow = () => void (polling.nowMs += 0.01);
-    const second = await ask();
+    await askAlone();
+    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer');
+    const second = ask();
+    await turnEnds();
+    expect(polls).toHaveReturnedWith(false);
     expect(second.settled).toHaveLength(0);
     polling.reply(reply(HIT, `${encodeU32(4)}body`));
     await untilSettled(second);
     expect(second.settled).toStrictEqual([{ code: HIT, payload: 'body' }]);
   });
 
-  test('does not poll for a request that comes a while after the last', async () => {
-    const first = await ask();
-    polling.reply(reply(MISS));
-    await untilSettled(first);
+  test('a request that comes a while after the last waits for the end of its turn, and is not polled for', async () => {
+    await askAlone();
     polling.nowMs += 10;
-    polling.onNow = () => {
-      looks++;
-      polling.nowMs += 0.01;
-    };
-    await ask();
-    expect(looks).toBe(1);
+    const before = polling.received();
+    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer');
+    const second = ask();
+    expect(polling.received()).toBe(before);
+    await turnEnds();
+    expect(polling.received()).toBe(before + 1);
+    expect(polls).not.toHaveBeenCalled();
+    polling.reply(reply(MISS));
+    await untilSettled(second);
+  });
+
+  test('what comes in the same turn as one that has left at once follows at its end, and is not polled for', async () => {
+    await askAlone();
+    const before = polling.received();
+    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer');
+    const asked = [ask(), ask(), ask()];
+    expect(polling.received()).toBe(before + 1);
+    await turnEnds();
+    expect(polling.received()).toBe(before + 2);
+    expect(polls).not.toHaveBeenCalled();
+    expect(polling.batches.at(-1)).toBe(encodeGet('a', false).repeat(2));
+    polling.reply(reply(MISS).repeat(3));
+    await untilSettled(...asked);
   });
 });

@@ -10,10 +10,8 @@ export class FakeShard {
   readonly controls: ControlRequest[] = [];
   /** Batches and large PUTs, in the order they came. */
   readonly requests: (string | LargePut)[] = [];
-  readonly doorbell = Doorbell.create(1);
+  readonly doorbell = new Doorbell();
   nowMs = 1000;
-  /** Called whenever the mailbox looks at the clock. */
-  onNow = (): void => undefined;
   private readonly port: MessagePort;
 
   constructor(options: {
@@ -26,11 +24,7 @@ export class FakeShard {
     this.mailbox = new ShardMailbox(port1, {
       polls: false,
       ...options,
-      now: () => {
-        this.onNow();
-        return this.nowMs;
-      },
-      shard: 0,
+      now: () => this.nowMs,
       doorbell: this.doorbell,
     });
     port2.on('message', (message: ToShard) => this.take(message));
@@ -38,6 +32,7 @@ export class FakeShard {
 
   reply(message: FromShard, handedOver: ArrayBuffer[] = []): void {
     this.port.postMessage(message, handedOver);
+    this.doorbell.answer();
   }
 
   /** How many messages have been posted to it, those that its event loop has not brought yet included. */
