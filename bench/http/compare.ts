@@ -16,6 +16,7 @@ import {
 } from './measurement.ts';
 import { keyValueCache } from './peers/node-peers.ts';
 import type { LoadedPeer } from './peers/peer.ts';
+import { parseCount } from './options.ts';
 import { dataSetsOf, type Plan } from './plan.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { runRounds } from './run.ts';
@@ -53,12 +54,20 @@ function report(line: string): void {
 
 /** Checks a commit out beside this tree, with this tree's dependencies; removed when the process ends. */
 function checkOut(ref: string): string {
-  const commit = git('rev-parse', '--verify', `${ref}^{commit}`);
+  const commit = commitOf(ref);
   const directory = join(temporaryDirectory('compare'), 'tree');
   process.once('exit', () => git('worktree', 'remove', '--force', directory));
   git('worktree', 'add', '--detach', directory, commit);
   symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
   return directory;
+}
+
+function commitOf(ref: string): string {
+  try {
+    return git('rev-parse', '--verify', `${ref}^{commit}`);
+  } catch {
+    throw new Error(`${ref}: git knows no such commit`);
+  }
 }
 
 function git(...args: string[]): string {
@@ -150,9 +159,9 @@ async function main(): Promise<void> {
     return;
   }
   await compare(ref, {
-    rounds: Number(values.rounds),
-    seconds: Number(values.seconds),
-    shards: Number(values.shards),
+    rounds: parseCount('rounds', values.rounds),
+    seconds: parseCount('seconds', values.seconds),
+    shards: parseCount('shards', values.shards),
     workloads: values.only.split(','),
   });
 }
@@ -160,6 +169,6 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  report(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  report(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 }

@@ -15,12 +15,19 @@ export const HELP = `HTTP benchmarks: our server beside others, on this machine.
 
   --quick   about a minute: fewer workloads and servers, shorter rounds
   --only    only these servers and workloads; of our server alone, the basic workloads
-  --rounds  measurements of each server and workload, of which the median counts (default 3)
+  --rounds  measurements of each server and workload, of which the median counts (default 5, with --quick 3)
   --out     where the report is written (default bench/results, for a part of it bench/results/raw)
 
   servers:   ${ALL_PEERS.map((peer) => peer.name).join(', ')}
   workloads: ${[...WORKLOADS.map((workload) => workload.name), 'shed'].join(', ')}
 `;
+
+/** @throws Error where the option is not a whole number from 1 on. */
+export function parseCount(option: string, text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1) throw new Error(`--${option}: a whole number from 1 on`);
+  return count;
+}
 
 /** Reads the command line. @throws Error that says what is wrong with it. */
 export function parseOptions(args: readonly string[]): Options | 'help' {
@@ -29,14 +36,13 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
     options: {
       quick: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
-      rounds: { type: 'string', default: '3' },
+      rounds: { type: 'string' },
       out: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return 'help';
-  const rounds = Number(values.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds: a whole number from 1 on');
+  const rounds = parseCount('rounds', values.rounds ?? (values.quick ? '3' : '5'));
   const only = values.only.flatMap((names) => names.split(',')).filter((name) => name !== '');
   const known = new Set(['shed', ...ALL_PEERS.map(({ name }) => name), ...WORKLOADS.map(({ name }) => name)]);
   const unknown = only.filter((name) => !known.has(name));

@@ -38,7 +38,7 @@ export function markdownReport(results: Results): string {
   const parts = [
     '# HTTP benchmarks',
     `${facts.date.slice(0, 16).replace('T', ' ')} UTC, commit ${facts.commit}, ${facts.processor} (${facts.processors} processors), ${facts.memoryGiB} GiB, ${facts.system}, Node ${facts.node}. ${versions.join(', ')}. Load average before: ${facts.loadAverage}.`,
-    `Each figure is the median of ${plan.rounds} rounds of ${plan.seconds} s; servers take turns within a round. Load comes from autocannon, one thread, on the same machine: † marks where it was itself above ${SATURATED_SHARE * 100} % of a processor, so that requests/s and latency may be its limit rather than the server's. Processor time per request is that of all processes of a server; it depends on the load only by how many requests come together.`,
+    `Each figure is the median of ${plan.rounds} rounds of ${plan.seconds} s; servers, and workloads, take turns. Load comes from autocannon, one thread, on the same machine: † marks where it was itself above ${SATURATED_SHARE * 100} % of a processor, so that requests/s and latency may be its limit rather than the server's. Processor time per request is that of all processes of a server; it depends on the load only by how many requests come together.`,
     '## Targets',
     targetsTable(targets),
     ...workloadSections(results),

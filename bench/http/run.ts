@@ -20,7 +20,8 @@ interface Step {
 
 /**
  * Measures every workload with every server, round after round: neighbours in time share the machine's moods, so
- * servers take turns within a round rather than each having its rounds in a row.
+ * servers take turns rather than each having its rounds in a row, and so do workloads, of which one may be judged by
+ * another.
  */
 export async function runRounds(
   plan: Plan,
@@ -52,17 +53,13 @@ export async function runRounds(
 }
 
 function stepsOf(plan: Plan, servers: ReadonlyMap<string, LoadedPeer>): Step[] {
-  return plan.workloads.flatMap((workload) => {
-    const taking = peersOf(plan, workload).flatMap((peer) => servers.get(peer.name) ?? []);
-    return Array.from({ length: plan.rounds + 1 }, (_, round) =>
-      inRound(taking, round).map((loaded) => ({
-        workload,
-        loaded,
-        round,
-        seconds: round === 0 ? plan.warmUpSeconds : plan.seconds,
-      })),
-    ).flat();
-  });
+  return Array.from({ length: plan.rounds + 1 }, (_, round) => {
+    const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds;
+    return plan.workloads.flatMap((workload) => {
+      const taking = peersOf(plan, workload).flatMap((peer) => servers.get(peer.name) ?? []);
+      return inRound(taking, round).map((loaded) => ({ workload, loaded, round, seconds }));
+    });
+  }).flat();
 }
 
 /** Each round begins with another one and goes the other way round, so that none always follows the same one. */

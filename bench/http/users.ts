@@ -15,7 +15,12 @@ const KEYS_PER_USER = 100;
 const PUT_EVERY = 10;
 const VALUE = 'v'.repeat(100);
 
-const base = new URL(process.argv[2] ?? 'http://127.0.0.1:7171');
+const [address = 'http://127.0.0.1:7171'] = process.argv.slice(2);
+if (!URL.canParse(address)) {
+  console.error(`${address}: is not an address; npm run bench:users -- [http://host:port]`);
+  process.exit(1);
+}
+const base = new URL(address);
 const agent = new Agent({ keepAlive: true, maxSockets: USERS });
 const latenciesMs: number[] = [];
 let failed = 0;

@@ -44,7 +44,6 @@ export const WORKLOADS: readonly Workload[] = [
     peers: EVERYONE,
     isInQuickRun: true,
   },
-  { ...DEFAULTS, name: 'get-misses', title: 'GET, misses, 64 connections', dataSet: 'absent' },
   {
     ...DEFAULTS,
     name: 'put',
@@ -53,6 +52,7 @@ export const WORKLOADS: readonly Workload[] = [
     peers: EVERYONE,
     isInQuickRun: true,
   },
+  { ...DEFAULTS, name: 'get-misses', title: 'GET, misses, 64 connections', dataSet: 'absent' },
   { ...DEFAULTS, name: 'mixed', title: '90 % GET, 10 % PUT, 64 connections', putShare: 0.1 },
   {
     ...DEFAULTS,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Measurement } from '../../bench/http/measurement.ts';
 import { bodyBounds } from '../../bench/http/requests.ts';
+import { parseOptions } from '../../bench/http/options.ts';
 import { inRound } from '../../bench/http/run.ts';
 import { pairedRatios } from '../../bench/http/summary.ts';
 import { judgeTargets } from '../../bench/http/targets.ts';
@@ -71,6 +72,14 @@ test('everybody has a turn in each round, and nobody always follows the same one
   for (const item of items) {
     const predecessors = order.filter((_, i) => i + 1 < order.length && order[i + 1] === item);
     expect(new Set(predecessors).size, item).toBeGreaterThan(1);
+  }
+});
+
+test('the command line: a part goes to its own folder, and what is not a count is refused', () => {
+  expect(parseOptions(['--quick'])).toMatchObject({ rounds: 3, out: 'bench/results/raw' });
+  expect(parseOptions([])).toMatchObject({ rounds: 5, out: 'bench/results' });
+  for (const rounds of ['0', '1.5', 'x', '']) {
+    expect(() => parseOptions(['--rounds', rounds])).toThrow('--rounds: a whole number from 1 on');
   }
 });
 
