@@ -24,8 +24,6 @@ const LEDGER_UNIT_BYTES = 4096;
 /** For a thread that has a processor to itself; many that start at once share what there is. */
 const START_DEADLINE_MS = 5000;
 const LEAST_SILENCE_MS = 2000;
-/** With one processor, polling would only keep the shard from answering. */
-const CAN_POLL = availableParallelism() > 1;
 const IDLE_CHECK_INTERVAL_MS = 20;
 /** A client that is between two requests when the server begins to close may send one more in this time. */
 const LAST_REQUEST_MS = 500;
@@ -168,6 +166,14 @@ async function closeHttp(app: FastifyInstance): Promise<void> {
   clearInterval(timer);
 }
 
+/**
+ * Which threads may poll for a lone client. With one processor polling would only keep the other thread from working;
+ * one of several shards is seldom the one that is asked next, and the others want its processor: see ADR 8.
+ */
+export function whoPolls(shards: number, processors: number): { forRequests: boolean; forReplies: boolean } {
+  return { forRequests: processors > 1 && shards === 1, forReplies: processors > 1 };
+}
+
 function createShard(
   shard: number,
   settings: Settings,
@@ -178,6 +184,7 @@ function createShard(
   workerUrl: URL,
 ): Shard {
   const doorbell = new Doorbell();
+  const polls = whoPolls(settings.SHARDS, availableParallelism());
   return new Shard({
     start: {
       shard,
@@ -185,7 +192,7 @@ function createShard(
       ledgerUnitBytes: LEDGER_UNIT_BYTES,
       entryLedger: entryLedger?.buffer,
       doorbell: doorbell.buffer,
-      polls: CAN_POLL && settings.SHARDS === 1,
+      pollsForRequests: polls.forRequests,
       seed: [randomInt(2 ** 32), randomInt(2 ** 32)],
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       replyWindow,
@@ -197,7 +204,7 @@ function createShard(
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       now: () => performance.now(),
       doorbell,
-      polls: CAN_POLL,
+      pollsForReplies: polls.forReplies,
     },
     workerUrl,
     workerHeapMb: WORKER_HEAP_MB,

@@ -311,6 +311,7 @@ export class ShardActor {
   }
 
   private answerCompressed(ticket: number, compressed: Buffer | undefined, body: Payload): void {
+    // Longer than `SYNC_CHARACTERS`, a body is always handed over: to each reader a copy.
     if (compressed === undefined) this.answerLate(ticket, HIT, bytesOf(body));
     else this.answerLate(ticket, HIT_GZIP, payloadOf(compressed));
   }

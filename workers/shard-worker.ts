@@ -10,10 +10,11 @@ const INTEGRITY_INTERVAL_MS = 5000;
 /** How long it looks for the next message without pause: about twice the time between two requests of one client. */
 const POLL_MS = 0.25;
 /**
- * It polls when so many batches in a row were of a single request. Where there are more clients than one or two,
- * sleeping costs each of them little, and polling would keep their batches short: see ADR 8.
+ * It polls when so many batches in a row were of a single request, and again only after as many when it has polled in
+ * vain. Where there are more clients than one or two, sleeping costs each of them little, and polling would keep their
+ * batches short: see ADR 8.
  */
-const LONE_BEFORE_POLLING = 3;
+const LONE_BEFORE_POLLING = 4;
 /** After so long it returns to its event loop, where timers and callbacks have their turn. */
 const TURN_MS = 4;
 /**
@@ -82,6 +83,15 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     if (nowMs() - maintainedMs > 2 * MAINTENANCE_INTERVAL_MS) maintain();
   }
 
+  /** @returns whether the next message came while it was polled for. */
+  function isPolledFor(rings: number): boolean {
+    if (!start.pollsForRequests || loneInRow < LONE_BEFORE_POLLING || actor.isShedding) return false;
+    if (doorbell.pollForRing(rings, POLL_MS)) return true;
+    // The client takes its time, or somebody else has the processor that this thread and its client would need.
+    loneInRow = 0;
+    return false;
+  }
+
   /** Handles messages until none comes for a while, or the turn is over. @returns whether there was one. */
   function serve(first: ToShard | undefined, turnMs: number): boolean {
     const endMs = nowMs() + turnMs;
@@ -97,12 +107,11 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
         }
         hasServed = true;
       }
-      const pollMs = start.polls && loneInRow > LONE_BEFORE_POLLING && !actor.isShedding ? POLL_MS : 0;
       const { rings } = doorbell;
       const leftMs = endMs - nowMs();
       message = leftMs > 0 ? receive(port) : undefined;
       if (message === undefined && leftMs > 0 && !actor.isCompressing) {
-        doorbell.wait(rings, Math.min(leftMs, WAIT_MS), pollMs);
+        if (!isPolledFor(rings)) doorbell.wait(rings, Math.min(leftMs, WAIT_MS));
         message = receive(port);
       }
     } while (message !== undefined);

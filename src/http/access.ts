@@ -30,6 +30,12 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
       max: most,
       timeWindow: RATE_WINDOW_MS,
       store: RateStore,
+      // Only who is refused is told: the answers of the cache routes are written past the plugin's headers.
+      addHeadersOnExceeding: {
+        'x-ratelimit-limit': false,
+        'x-ratelimit-remaining': false,
+        'x-ratelimit-reset': false,
+      },
       allowList: isProbe,
       errorResponseBuilder: () =>
         new FailureError({

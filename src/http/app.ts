@@ -91,6 +91,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     ? { https: { ...timeouts, handshakeTimeout: HEADERS_TIMEOUT_MS, allowHalfOpen: true, ...options.tls } }
     : { http: timeouts };
   const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
+  const compile = compileValidator(schemas);
   const app: FastifyInstance = fastify({
     // Given a logger, Fastify makes a child of it and two listeners for every request.
     logger: false,
@@ -102,7 +103,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     schemaController: {
       compilersFactory: {
         // Fastify types it by the compiler that it would load.
-        buildValidator: () => compileValidator(schemas) as never,
+        buildValidator: () => compile as never,
         buildSerializer: () => () => JSON.stringify,
       },
     },

@@ -34,12 +34,14 @@ export class Doorbell {
     return Atomics.load(this.counts, RINGS);
   }
 
-  /**
-   * Returns once it has rung since `rings` was read, or after `timeoutMs`. Looks at the count without pause for `pollMs`
-   * of that, if it has not rung before.
-   */
-  wait(rings: number, timeoutMs: number, pollMs: number): void {
-    if (!this.poll(RINGS, rings, pollMs)) Atomics.wait(this.counts, RINGS, rings, timeoutMs);
+  /** Looks without pause whether it has rung since `rings` was read, for `pollMs` at the most. */
+  pollForRing(rings: number, pollMs: number): boolean {
+    return this.poll(RINGS, rings, pollMs);
+  }
+
+  /** Sleeps until it has rung since `rings` was read, for `timeoutMs` at the most. */
+  wait(rings: number, timeoutMs: number): void {
+    Atomics.wait(this.counts, RINGS, rings, timeoutMs);
   }
 
   /** To be called by the shard after it has posted. Wakes nobody: the main thread may poll for it, and never sleeps here. */

@@ -159,7 +159,7 @@ export interface ShardStart {
   readonly seed: readonly [number, number];
   readonly doorbell: SharedArrayBuffer;
   /** Whether it may poll for the next request of a lone client. */
-  readonly polls: boolean;
+  readonly pollsForRequests: boolean;
   /** Bodies longer than this are compressed for who accepts it; 0 turns compression off. */
   readonly gzipThresholdBytes: number;
   /** Characters of large replies that may be on their way to clients at once. */

@@ -64,8 +64,8 @@ export interface MailboxOptions {
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
   readonly doorbell: Doorbell;
-  /** Whether there are processors enough to poll for the reply to a lone request. */
-  readonly polls: boolean;
+  /** Whether it may poll for the reply to a lone request. */
+  readonly pollsForReplies: boolean;
 }
 
 /**
@@ -169,9 +169,7 @@ export class ShardMailbox {
     if (this.batch === '' && this.answered === this.posted) setImmediate(this.endTurn);
     this.enter(receiver, nowMs);
     this.batch += request;
-    // What has been lone is so again, as far as one can see: the shard may have it while this turn ends.
-    if (this.isLone && nowMs - this.lastLoneMs < WAIT_MS) this.leave();
-    else if (this.batch.length >= FLUSH_CHARACTERS) this.leave();
+    if (this.batch.length >= FLUSH_CHARACTERS) this.leave();
   }
 
   /** @returns the shard's answer, or undefined when it gave none: it died, or its deadline passed. */
@@ -283,12 +281,15 @@ export class ShardMailbox {
 
   /** One request soon after the other, each alone: a client that waits for its answers, and a shard still awake. */
   private pollForLone(): void {
-    const { polls, doorbell } = this.options;
-    if (!this.isLone || !polls || this.isClosed) return;
+    const { pollsForReplies, doorbell } = this.options;
+    if (!this.isLone || !pollsForReplies || this.isClosed) return;
     const sentAtMs = this.sentAtMs[this.answered & this.ringMask];
     const isSoon = sentAtMs - this.lastLoneMs < WAIT_MS;
-    this.lastLoneMs = sentAtMs;
-    if (isSoon && doorbell.pollForAnswer(this.answersBefore, POLL_MS)) this.takeReply();
+    const isAnswered = isSoon && doorbell.pollForAnswer(this.answersBefore, POLL_MS);
+    // Polled for in vain, a request says nothing of the next one.
+    this.lastLoneMs = isSoon && !isAnswered ? -Infinity : sentAtMs;
+    // It may be another message, such as statistics: then the reply comes as all others do.
+    if (isAnswered) this.takeReply();
   }
 
   /** What has gathered leaves for the shard. */

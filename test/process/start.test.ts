@@ -1,9 +1,12 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { settingsHelp } from '../../src/config/settings.ts';
 import { ChildServer } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
+
+const PRELOAD = fileURLToPath(new URL('../support/report-modules.mjs', import.meta.url));
 
 describe('start', () => {
   test('takes less than a second to the first answer', async () => {
@@ -24,6 +27,20 @@ describe('start', () => {
     }
     console.log(`start to first answer: ${tookMs.join(', ')} ms; processor: ${processorMs.join(', ')} ms`);
     expect(Math.min(...tookMs, ...processorMs)).toBeLessThan(1000);
+  });
+
+  test('loads no HTTP client and no compilers for schemas, which nobody needs', async () => {
+    const env = { NODE_OPTIONS: `--import=${PRELOAD}` };
+    const { child, port } = await ChildServer.listening({ env });
+    const client = new HttpClient(port);
+    expect((await client.put('key', 'value')).status).toBe(201);
+    client.close();
+    child.signal('SIGUSR2');
+    const report = (): string | undefined => /^.*"modules":.*$/m.exec(child.output)?.[0];
+    await expect.poll(report, { interval: 5, timeout: 10_000 }).toBeDefined();
+    const { modules } = JSON.parse(report()!) as { modules: string[] };
+    expect(modules.some((name) => name.includes('fastify/lib/schema-controller'))).toBe(true);
+    expect(modules.filter((name) => /undici|\/ajv|-compiler\//.test(name))).toStrictEqual([]);
   });
 
   test('logs are JSON, one object per line, without a line per request', async () => {

@@ -17,12 +17,12 @@ export class FakeShard {
   constructor(options: {
     readonly queueLimit: number;
     readonly deadlineMs: number;
-    readonly polls?: boolean;
+    readonly pollsForReplies?: boolean;
   }) {
     const { port1, port2 } = new MessageChannel();
     this.port = port2;
     this.mailbox = new ShardMailbox(port1, {
-      polls: false,
+      pollsForReplies: false,
       ...options,
       now: () => this.nowMs,
       doorbell: this.doorbell,
