@@ -10,11 +10,16 @@ const INTEGRITY_INTERVAL_MS = 5000;
 /** How long it looks for the next message without pause: about twice the time between two requests of one client. */
 const POLL_MS = 0.25;
 /**
- * It polls when so many batches in a row were of a single request, and again only after as many when it has polled in
- * vain. Where there are more clients than one or two, sleeping costs each of them little, and polling would keep their
- * batches short: see ADR 8.
+ * It polls when so many batches in a row were of a single request. Where there are more clients than one or two,
+ * sleeping costs each of them little, and polling would keep their batches short: see ADR 8.
  */
 const LONE_BEFORE_POLLING = 4;
+/**
+ * When it has polled in vain so often in a row, it polls for one request in so many: somebody else has the processor
+ * that this thread and its client would need.
+ */
+const MOST_VAIN_POLLS = 3;
+const ONE_POLL_IN = 16;
 /** After so long it returns to its event loop, where timers and callbacks have their turn. */
 const TURN_MS = 4;
 /**
@@ -62,6 +67,7 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
   });
   let isAsked = true;
   let loneInRow = 0;
+  let vainPolls = 0;
   let dueSlice: (() => void) | undefined;
   let deferredMs = 0;
   let maintainedMs = nowMs();
@@ -86,10 +92,10 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
   /** @returns whether the next message came while it was polled for. */
   function isPolledFor(rings: number): boolean {
     if (!start.pollsForRequests || loneInRow < LONE_BEFORE_POLLING || actor.isShedding) return false;
-    if (doorbell.pollForRing(rings, POLL_MS)) return true;
-    // The client takes its time, or somebody else has the processor that this thread and its client would need.
-    loneInRow = 0;
-    return false;
+    if (vainPolls >= MOST_VAIN_POLLS && loneInRow % ONE_POLL_IN !== 0) return false;
+    const isRung = doorbell.pollForRing(rings, POLL_MS);
+    vainPolls = isRung ? 0 : vainPolls + 1;
+    return isRung;
   }
 
   /** Handles messages until none comes for a while, or the turn is over. @returns whether there was one. */

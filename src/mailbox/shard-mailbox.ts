@@ -101,6 +101,8 @@ export class ShardMailbox {
   private hasWaited = false;
   /** What the batch held when the last turn ended. */
   private gathered = 0;
+  /** When a request was last in flight with others, and when one was last alone at the end of its turn. */
+  private lastCrowdMs = -Infinity;
   private lastLoneMs = -Infinity;
   /** How often the shard had answered before the last batch left. */
   private answersBefore = 0;
@@ -169,7 +171,8 @@ export class ShardMailbox {
     if (this.batch === '' && this.answered === this.posted) setImmediate(this.endTurn);
     this.enter(receiver, nowMs);
     this.batch += request;
-    if (this.batch.length >= FLUSH_CHARACTERS) this.leave();
+    if (!this.isLone) this.lastCrowdMs = nowMs;
+    if (this.batch.length >= FLUSH_CHARACTERS || this.isFromLoneClient(nowMs)) this.leave();
   }
 
   /** @returns the shard's answer, or undefined when it gave none: it died, or its deadline passed. */
@@ -277,6 +280,11 @@ export class ShardMailbox {
   /** True while one request is in flight and no other. */
   private get isLone(): boolean {
     return this.sent - this.answered === 1;
+  }
+
+  /** Then the shard may have its request while this turn ends; from several clients it would split a batch. */
+  private isFromLoneClient(nowMs: number): boolean {
+    return this.isLone && nowMs - this.lastLoneMs < WAIT_MS && nowMs - this.lastCrowdMs > WAIT_MS;
   }
 
   /** One request soon after the other, each alone: a client that waits for its answers, and a shard still awake. */

@@ -350,6 +350,29 @@ describe('ShardMailbox that polls', () => {
     expect(second.settled).toHaveLength(1);
   });
 
+  test('a request of a lone client leaves at once, one of several at the end of their turn', async () => {
+    // As if each had been answered while it was polled for.
+    vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(true);
+    await askAlone();
+    polling.nowMs += 1;
+    let before = polling.received();
+    const lone = ask();
+    expect(polling.received()).toBe(before + 1);
+    polling.reply(reply(MISS));
+    await untilSettled(lone);
+    const several = [ask(), ask()];
+    await turnEnds();
+    polling.reply(reply(MISS).repeat(2));
+    await untilSettled(...several);
+    await askAlone();
+    polling.nowMs += 1;
+    before = polling.received();
+    ask();
+    expect(polling.received()).toBe(before);
+    await turnEnds();
+    expect(polling.received()).toBe(before + 1);
+  });
+
   test('answers are counted before the shard is rung for', async () => {
     await askAlone();
     const answers = vi.spyOn(polling.doorbell, 'answers', 'get');
