@@ -62,6 +62,8 @@ export class Recorder {
     this.#isOn = false;
     const after = usage(pids);
     const before = this.#before;
+    // A server that hangs fails no request: there is only none.
+    if (this.#requests === 0) this.#count('no answer at all');
     const elapsedMicros = (after.atMs - before.atMs) * 1_000;
     return {
       requests: this.#requests,

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Measurement } from '../../bench/http/measurement.ts';
 import { bodyBounds } from '../../bench/http/requests.ts';
 import { parseOptions } from '../../bench/http/options.ts';
+import { Recorder } from '../../bench/http/recorder.ts';
 import { inRound } from '../../bench/http/run.ts';
 import { pairedRatios } from '../../bench/http/summary.ts';
 import { judgeTargets } from '../../bench/http/targets.ts';
@@ -73,6 +74,16 @@ test('everybody has a turn in each round, and nobody always follows the same one
     const predecessors = order.filter((_, i) => i + 1 < order.length && order[i + 1] === item);
     expect(new Set(predecessors).size, item).toBeGreaterThan(1);
   }
+});
+
+test('a server that answers nothing at all is at fault', () => {
+  const [silent, right] = [0, 1].map((answers) => {
+    const recorder = new Recorder([200], { least: 0, most: 10 }, false);
+    recorder.start([]);
+    for (let i = 0; i < answers; i++) recorder.onAnswer(200, 1);
+    return recorder.stop([]);
+  });
+  expect([silent.errors, right.errors]).toStrictEqual([{ 'no answer at all': 1 }, {}]);
 });
 
 test('the command line: a part goes to its own folder, and what is not a count is refused', () => {
