@@ -55,12 +55,44 @@ async function untilSettled(...recorders: readonly Recorder[]): Promise<void> {
   await expect.poll(() => recorders.every(({ settled }) => settled.length > 0), { interval: 1 }).toBe(true);
 }
 
+function turnEnds(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
 describe('ShardMailbox', () => {
   test('requests of one turn cross as one message, in their order', async () => {
     const requests = [encodePut('a', '1', 0), encodeGet('a', false), encodeDelete('a'), encodeClear()];
     for (const request of requests) send(request);
     await untilBatches(1);
     expect(shard.batches).toStrictEqual([requests.join('')]);
+  });
+
+  test('three requests leave when their turn ends, four wait for a turn that brings no more', async () => {
+    for (const [requests, afterTurns] of [
+      [3, [1]],
+      [4, [0, 1]],
+    ] as const) {
+      const gathering = new FakeShard({ queueLimit: 8, deadlineMs: DEADLINE_MS });
+      for (let i = 0; i < requests; i++) gathering.mailbox.send(encodeGet('a', false), new Recorder());
+      for (const received of afterTurns) {
+        await turnEnds();
+        expect(gathering.received()).toBe(received);
+      }
+      gathering.close();
+    }
+  });
+
+  test('a batch that has grown long does not wait for the end of its turn', () => {
+    const value = 'v'.repeat(2 ** 13);
+    const long = new FakeShard({ queueLimit: 64, deadlineMs: DEADLINE_MS });
+    let sent = 0;
+    while (long.received() === 0 && sent < 64) {
+      long.mailbox.send(encodePut('a', value, 0), new Recorder());
+      sent++;
+    }
+    expect(sent * value.length).toBeGreaterThan(2 ** 17);
+    expect(sent * value.length).toBeLessThanOrEqual(2 ** 18);
+    long.close();
   });
 
   test('replies reach their receivers in the order of the requests, however they are bundled', async () => {
@@ -310,10 +342,6 @@ describe('ShardMailbox', () => {
     expect(received).toStrictEqual([1, 2]);
   });
 });
-
-function turnEnds(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
-}
 
 describe('ShardMailbox that polls', () => {
   let polling: FakeShard;
