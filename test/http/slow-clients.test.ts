@@ -48,14 +48,19 @@ afterEach(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-/** In groups, so that the queue of connections that wait to be accepted does not overflow. */
-async function openClients(count: number): Promise<RawSocket[]> {
+/**
+ * In groups, so that the queue of connections that wait to be accepted does not overflow.
+ * @param begin what each does at once: all of them together may take longer to open than the first may wait to ask.
+ */
+async function openClients(count: number, begin?: (raw: RawSocket) => void): Promise<RawSocket[]> {
   const opened: RawSocket[] = [];
   while (opened.length < count) {
     const group = Array.from({ length: Math.min(GROUP, count - opened.length) }, () =>
       RawSocket.open(server.port, { isStubborn: true }),
     );
-    opened.push(...(await Promise.all(group)));
+    const ready = await Promise.all(group);
+    if (begin) for (const raw of ready) begin(raw);
+    opened.push(...ready);
   }
   clients.push(...opened);
   return opened;
@@ -185,14 +190,12 @@ async function openKind({
   halfCloses,
   neverReads,
 }: Kind): Promise<RawSocket[]> {
-  const opened = await openClients(count);
-  for (const raw of opened) {
+  return openClients(count, (raw) => {
     if (neverReads) raw.socket.pause();
     raw.write(writes);
     if (halfCloses) raw.socket.end();
     if (piece !== undefined) drip(raw, piece);
-  }
-  return opened;
+  });
 }
 
 const TIMEOUT = { timeout: IS_LONG ? 240_000 : 60_000 };
