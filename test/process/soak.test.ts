@@ -1,10 +1,9 @@
-import { readFileSync, readdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { ChildServer } from '../support/child-server.ts';
+import { ChildServer, REPORTING } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { IS_LONG } from '../support/long.ts';
 import { printedSeed } from '../support/random.ts';
+import { grown } from '../support/resources.ts';
 import { SoakClient } from '../support/soak-client.ts';
 
 const LASTS_MS = IS_LONG ? 600_000 : 10_000;
@@ -15,21 +14,10 @@ const MOST_DRIFT = 0.02;
 /** Memory goes up and down with each shed order: what is compared are means over so many samples. */
 const SAMPLES_COMPARED = 60;
 
-const PRELOAD = fileURLToPath(new URL('../support/report-resources.mjs', import.meta.url));
-
-function residentBytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]) * 1024;
-}
-
 /** Files that the server has open, and what keeps its event loop alive, timers among it. */
 async function heldBy(child: ChildServer): Promise<Record<string, number>> {
-  const reports = (): string[] => child.output.match(/^.*"resources":.*$/gm) ?? [];
-  const before = reports().length;
-  child.signal('SIGUSR2');
-  await expect.poll(() => reports().length, { interval: 5, timeout: 10_000 }).toBe(before + 1);
-  const { resources } = JSON.parse(reports().at(-1)!) as { resources: Record<string, number> };
-  return { ...resources, files: readdirSync(`/proc/${child.pid}/fd`).length };
+  const { resources } = await child.report();
+  return { ...resources, files: child.openHandles() };
 }
 
 function mean(numbers: readonly number[]): number {
@@ -42,7 +30,7 @@ test.skipIf(process.platform !== 'linux')(
   async () => {
     const seed = printedSeed('soak');
     const { child, port } = await ChildServer.listening({
-      env: { SHARDS: '2', MEMORY_LIMIT: '256mb', NODE_OPTIONS: `--import=${PRELOAD}` },
+      env: { SHARDS: '2', MEMORY_LIMIT: '256mb', ...REPORTING },
     });
     const client = new HttpClient(port);
     await client.stats();
@@ -57,17 +45,15 @@ test.skipIf(process.platform !== 'linux')(
     await expect.poll(pastWarmUp, { interval: 50, timeout: WARM_UP_MS * 2 }).toBe(true);
     const heldBefore = await heldBy(child);
     const resident: number[] = [];
-    const sampler = setInterval(() => resident.push(residentBytes(child.pid)), SAMPLE_INTERVAL_MS);
+    const sampler = setInterval(() => resident.push(child.residentBytes().now), SAMPLE_INTERVAL_MS);
     await running.finally(() => clearInterval(sampler));
     // Polled: a log line on its way to the file is a resource too, for a moment. What leaks stays.
     let heldAfter: Record<string, number> = {};
-    const grown = async (): Promise<string[]> => {
+    const grownNow = async (): Promise<string[]> => {
       heldAfter = await heldBy(child);
-      return Object.entries(heldAfter)
-        .filter(([type, count]) => count > (heldBefore[type] ?? 0))
-        .map(([type, count]) => `${type}: ${heldBefore[type] ?? 0} → ${count}`);
+      return grown(heldBefore, heldAfter);
     };
-    await expect.poll(grown, { interval: 50, timeout: 30_000 }).toStrictEqual([]);
+    await expect.poll(grownNow, { interval: 50, timeout: 30_000 }).toStrictEqual([]);
 
     const counts = clients.map((one) => one.counts);
     const sum = (name: 'requests' | 'hits' | 'misses'): number =>

@@ -1,12 +1,9 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { settingsHelp } from '../../src/config/settings.ts';
-import { ChildServer } from '../support/child-server.ts';
+import { ChildServer, REPORTING } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
-
-const PRELOAD = fileURLToPath(new URL('../support/report-modules.mjs', import.meta.url));
 
 describe('start', () => {
   test('takes less than a second to the first answer', async () => {
@@ -30,15 +27,11 @@ describe('start', () => {
   });
 
   test('loads no HTTP client and no compilers for schemas, which nobody needs', async () => {
-    const env = { NODE_OPTIONS: `--import=${PRELOAD}` };
-    const { child, port } = await ChildServer.listening({ env });
+    const { child, port } = await ChildServer.listening({ env: REPORTING });
     const client = new HttpClient(port);
     expect((await client.put('key', 'value')).status).toBe(201);
     client.close();
-    child.signal('SIGUSR2');
-    const report = (): string | undefined => /^.*"modules":.*$/m.exec(child.output)?.[0];
-    await expect.poll(report, { interval: 5, timeout: 10_000 }).toBeDefined();
-    const { modules } = JSON.parse(report()!) as { modules: string[] };
+    const { modules } = await child.report();
     expect(modules.some((name) => name.includes('fastify/lib/schema-controller'))).toBe(true);
     expect(modules.filter((name) => /undici|\/ajv|-compiler\//.test(name))).toStrictEqual([]);
   });

@@ -1,9 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Environment of a server that is to be asked for a `report`. */
+export const REPORTING = {
+  NODE_OPTIONS: `--import=${fileURLToPath(new URL('report.mjs', import.meta.url))}`,
+};
 
 export interface Exit {
   readonly code: number | null;
@@ -55,6 +60,15 @@ export class ChildServer {
   static async listening(options: ChildOptions = {}): Promise<{ child: ChildServer; port: number }> {
     const child = new ChildServer(options);
     return { child, port: await child.port() };
+  }
+
+  /** What a server with the environment `REPORTING` holds just now, and the modules that it has loaded. */
+  async report(): Promise<{ resources: Record<string, number>; modules: string[] }> {
+    const reports = (): string[] => this.output.match(/^.*"resources":.*$/gm) ?? [];
+    const before = reports().length;
+    this.signal('SIGUSR2');
+    await expect.poll(() => reports().length, { interval: 5, timeout: 10_000 }).toBe(before + 1);
+    return JSON.parse(reports().at(-1)!) as { resources: Record<string, number>; modules: string[] };
   }
 
   /** The port, as soon as it has logged that it listens. */

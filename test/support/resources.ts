@@ -10,7 +10,9 @@ export async function resourcesBefore(): Promise<Readonly<Record<string, number>
 
 /** Waits until there is no more of anything than before. */
 export async function untilNothingGrew(before: Readonly<Record<string, number>>): Promise<void> {
-  await expect.poll(() => grownResources(before), { interval: 20, timeout: 10_000 }).toStrictEqual([]);
+  await expect
+    .poll(() => grown(before, heldResources()), { interval: 20, timeout: 10_000 })
+    .toStrictEqual([]);
 }
 
 /** How many of each thing this process holds: what keeps its event loop alive, threads, files, listeners. */
@@ -25,8 +27,11 @@ function heldResources(): Record<string, number> {
 }
 
 /** What there is more of than there was before. */
-function grownResources(before: Readonly<Record<string, number>>): string[] {
-  return Object.entries(heldResources())
+export function grown(
+  before: Readonly<Record<string, number>>,
+  after: Readonly<Record<string, number>>,
+): string[] {
+  return Object.entries(after)
     .filter(([type, count]) => count > (before[type] ?? 0))
     .map(([type, count]) => `${type}: ${before[type] ?? 0} → ${count}`);
 }
