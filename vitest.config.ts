@@ -3,6 +3,9 @@ import { defineConfig } from 'vitest/config';
 /** Tests that run servers have the machine to themselves: some of them measure times. */
 const SYSTEM = ['fault', 'http', 'router', 'process'].map((folder) => `test/${folder}/**/*.test.ts`);
 
+/** What is waited for comes within milliseconds; only a machine with other work takes seconds. */
+const EXPECT = { poll: { interval: 5, timeout: 20_000 } };
+
 export default defineConfig({
   test: {
     projects: [
@@ -12,6 +15,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: SYSTEM,
           testTimeout: 60_000,
+          expect: EXPECT,
           sequence: { groupOrder: 0 },
         },
       },
@@ -21,6 +25,7 @@ export default defineConfig({
           include: SYSTEM,
           maxWorkers: 1,
           testTimeout: 60_000,
+          expect: EXPECT,
           hookTimeout: 30_000,
           // Shards start as in the product, where types have been stripped before.
           env: { NODE_COMPILE_CACHE: 'node_modules/.cache/key-value-cache' },

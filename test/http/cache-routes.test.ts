@@ -165,7 +165,7 @@ describe('expiry', () => {
     const { client } = server;
     await client.put('short', 'v', 0.05);
     await client.put('long', 'v', 1000);
-    await expect.poll(async () => (await client.get('/cache/short')).status, { interval: 5 }).toBe(404);
+    await expect.poll(async () => (await client.get('/cache/short')).status).toBe(404);
     expect((await client.get('/cache/long')).status).toBe(200);
     expect((await client.call({ method: 'DELETE', path: '/cache/short' })).status).toBe(404);
   });
@@ -175,7 +175,7 @@ describe('expiry', () => {
     await client.put('kept', 'old', 0.05);
     await client.put('canary', 'v', 0.05);
     await client.put('kept', 'new');
-    await expect.poll(async () => (await client.get('/cache/canary')).status, { interval: 5 }).toBe(404);
+    await expect.poll(async () => (await client.get('/cache/canary')).status).toBe(404);
     expect((await client.get('/cache/kept')).text).toContain('"new"');
   });
 

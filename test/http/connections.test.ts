@@ -34,11 +34,11 @@ test('an answer that is given up before its turn is counted, and so are those af
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const raw = await RawSocket.open((server.address() as AddressInfo).port);
   raw.write(GET.repeat(3));
-  await expect.poll(() => responses.length, { interval: 5 }).toBe(3);
+  await expect.poll(() => responses.length).toBe(3);
   responses[1].destroy();
-  await expect.poll(() => connections.unanswered, { interval: 5 }).toBe(2);
+  await expect.poll(() => connections.unanswered).toBe(2);
   for (const response of responses) response.end('there');
-  await expect.poll(() => connections.unanswered, { interval: 5 }).toBe(0);
+  await expect.poll(() => connections.unanswered).toBe(0);
   raw.close();
   server.close();
 });

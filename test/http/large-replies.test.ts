@@ -13,7 +13,7 @@ test('a client that takes too long is cut off, also where its reply waits behind
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const raw = await RawSocket.open((server.address() as AddressInfo).port);
   raw.write(GET.repeat(2));
-  await expect.poll(() => responses.length, { interval: 5 }).toBe(2);
+  await expect.poll(() => responses.length).toBe(2);
 
   let nowMs = 0;
   const large = new LargeReplies(100, () => nowMs);
@@ -26,6 +26,6 @@ test('a client that takes too long is cut off, also where its reply waits behind
   nowMs = 100;
   large.cutOffSlow();
   await raw.ended();
-  await expect.poll(() => ends, { interval: 5 }).toBe(1);
+  await expect.poll(() => ends).toBe(1);
   server.close();
 });

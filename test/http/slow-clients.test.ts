@@ -101,7 +101,7 @@ async function expectNothingHeld(): Promise<void> {
 async function beside(misbehave: () => Promise<void>): Promise<void> {
   const neighbour = new Neighbour(server.port);
   try {
-    await expect.poll(() => neighbour.requests, { timeout: 10_000 }).toBeGreaterThan(20);
+    await expect.poll(() => neighbour.requests).toBeGreaterThan(20);
     await misbehave();
   } finally {
     await neighbour[Symbol.asyncDispose]();

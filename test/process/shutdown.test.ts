@@ -73,7 +73,7 @@ describe('closing while a client is slow to read', () => {
     server.app.server.on('request', () => accepted++);
     const asked = 200;
     raw.write('GET /cache/large HTTP/1.1\r\nhost: test\r\n\r\n'.repeat(asked));
-    await expect.poll(() => accepted, { interval: 5 }).toBe(asked);
+    await expect.poll(() => accepted).toBe(asked);
     const closed = server[Symbol.asyncDispose]();
     // Longer than those that rest are given, shorter than those that are slow.
     await delay(1000);

@@ -99,8 +99,8 @@ describe('a shard that dies under load', () => {
         const readers = startReaders();
         await untilRead(readers);
         const asked = server.client.put(keys[victim][0], faultValue(fault));
-        await expect.poll(() => shard.state, { interval: 1, timeout: 10_000 }).toBe('restarting');
-        await expect.poll(() => shard.state, { interval: 1, timeout: 10_000 }).toBe('up');
+        await expect.poll(() => shard.state, { interval: 1 }).toBe('restarting');
+        await expect.poll(() => shard.state, { interval: 1 }).toBe('up');
         backMs.push(Date.now() - server.startsMs().at(-1)!);
         await untilRead(readers);
         await Promise.all(readers.flat().map((reader) => reader.stop()));

@@ -67,7 +67,7 @@ export class ChildServer {
     const reports = (): string[] => this.output.match(/^.*"resources":.*$/gm) ?? [];
     const before = reports().length;
     this.signal('SIGUSR2');
-    await expect.poll(() => reports().length, { interval: 5, timeout: 10_000 }).toBe(before + 1);
+    await expect.poll(() => reports().length).toBe(before + 1);
     return JSON.parse(reports().at(-1)!) as { resources: Record<string, number>; modules: string[] };
   }
 

@@ -26,7 +26,7 @@ export async function startFaultyServer(env: Readonly<Record<string, string>>): 
     untilReplaced: async (shard, restarts) => {
       const { router } = server;
       await expect
-        .poll(() => router.isReady && router.shards[shard].restarts, { interval: 1, timeout: 20_000 })
+        .poll(() => router.isReady && router.shards[shard].restarts, { interval: 1 })
         .toBe(restarts);
     },
     [Symbol.asyncDispose]: async () => {

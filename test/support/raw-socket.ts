@@ -37,12 +37,12 @@ export class RawSocket {
 
   /** Waits until what has come in matches. */
   async until(pattern: RegExp): Promise<void> {
-    await expect.poll(() => this.text, { interval: 5, timeout: 5000 }).toMatch(pattern);
+    await expect.poll(() => this.text).toMatch(pattern);
   }
 
   /** Waits until the other side has closed. @returns all that came in. */
   async ended(): Promise<string> {
-    await expect.poll(() => this.isEnded, { interval: 5, timeout: 10_000 }).toBe(true);
+    await expect.poll(() => this.isEnded).toBe(true);
     return this.text;
   }
 
@@ -60,5 +60,5 @@ export async function untilRefused(port: number): Promise<void> {
       socket.once('error', () => resolve(true));
       socket.once('connect', () => socket.destroy());
     });
-  await expect.poll(isRefused, { interval: 5, timeout: 5000 }).toBe(true);
+  await expect.poll(isRefused).toBe(true);
 }

@@ -4,15 +4,13 @@ import { expect } from 'vitest';
 /** Seen from within a poll, as later: it has a timer of its own, which must not look like a new one. */
 export async function resourcesBefore(): Promise<Readonly<Record<string, number>>> {
   let held: Record<string, number> = {};
-  await expect.poll(() => (held = heldResources()), { timeout: 10_000 }).toBeDefined();
+  await expect.poll(() => (held = heldResources())).toBeDefined();
   return held;
 }
 
 /** Waits until there is no more of anything than before. */
 export async function untilNothingGrew(before: Readonly<Record<string, number>>): Promise<void> {
-  await expect
-    .poll(() => grown(before, heldResources()), { interval: 20, timeout: 10_000 })
-    .toStrictEqual([]);
+  await expect.poll(() => grown(before, heldResources())).toStrictEqual([]);
 }
 
 /** How many of each thing this process holds: what keeps its event loop alive, threads, files, listeners. */
