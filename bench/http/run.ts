@@ -7,7 +7,7 @@ import {
   SATURATED_SHARE,
 } from './measurement.ts';
 import type { LoadedPeer } from './peers/peer.ts';
-import { peersOf, type Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
 import type { Workload } from './workloads.ts';
 
 interface Step {
@@ -20,8 +20,8 @@ interface Step {
 
 /**
  * Measures every workload with every server, round after round: neighbours in time share the machine's moods, so
- * servers take turns rather than each having its rounds in a row, and so do workloads, of which one may be judged by
- * another.
+ * servers take turns rather than each having its rounds in a row, and so do workloads. Where one is judged by another,
+ * each server has the two in a row.
  */
 export async function runRounds(
   plan: Plan,
@@ -55,10 +55,13 @@ export async function runRounds(
 function stepsOf(plan: Plan, servers: ReadonlyMap<string, LoadedPeer>): Step[] {
   return Array.from({ length: plan.rounds + 1 }, (_, round) => {
     const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds;
-    return plan.workloads.flatMap((workload) => {
-      const taking = peersOf(plan, workload).flatMap((peer) => servers.get(peer.name) ?? []);
-      return inRound(taking, round).map((loaded) => ({ workload, loaded, round, seconds }));
-    });
+    const groups = [...Map.groupBy(plan.workloads, ({ name, judgedBy }) => judgedBy ?? name).values()];
+    return groups.flatMap((workloads) =>
+      inRound([...servers.values()], round).flatMap((loaded) => {
+        const taken = workloads.filter(({ peers }) => peers.includes(loaded.peer.name));
+        return inRound(taken, round).map((workload) => ({ workload, loaded, round, seconds }));
+      }),
+    );
   }).flat();
 }
 

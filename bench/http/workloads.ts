@@ -13,6 +13,8 @@ export interface Workload {
   /** Names of the peers it is run against. */
   readonly peers: readonly string[];
   readonly isInQuickRun: boolean;
+  /** The name of a workload that its figures are compared with. */
+  readonly judgedBy?: string;
 }
 
 const PEERS = {
@@ -48,6 +50,7 @@ export const WORKLOADS: readonly Workload[] = [
     ...DEFAULTS,
     name: 'put',
     title: 'PUT, 100 bytes, 64 connections',
+    judgedBy: 'get-hits',
     putShare: 1,
     peers: EVERYONE,
     isInQuickRun: true,

@@ -4,6 +4,7 @@ import { type GcPauses, watchGc } from './gc-pauses.ts';
 import { Histogram } from './histogram.ts';
 import { OurStore } from './our-store.ts';
 import { ProcessorWait } from './processor-wait.ts';
+import type { SlowStep } from './recurring.ts';
 import { keyOf, randomIndex, valueOf } from './workload.ts';
 
 /**
@@ -12,6 +13,9 @@ import { keyOf, randomIndex, valueOf } from './workload.ts';
  * Other programs share the machine, and what they take from this thread looks like a slow operation. So how
  * long the thread has waited for a processor is read every `CHECK_EVERY` operations and again after any
  * operation longer than `SLOW_MS`: the difference was not that operation's own.
+ *
+ * Every round is the same sequence of operations on a store with the same seed. What the store itself takes long for
+ * comes at the same operation each time; what the machine does, now here, now there.
  */
 export interface LatencyJob {
   readonly entries: number;
@@ -29,9 +33,10 @@ export interface LatencyPhase {
   readonly maxMs: number;
   /** The longest operation, less what the thread waited for a processor. */
   readonly maxOwnMs: number;
-  /** Operations of more than 1 ms by the clock; and how many still are without that waiting. */
+  /** Operations of more than 1 ms by the clock. */
   readonly slow: number;
-  readonly slowOwn: number;
+  /** Those that still are without that waiting. */
+  readonly slowSteps: readonly SlowStep[];
   readonly gc: GcPauses;
 }
 
@@ -44,6 +49,7 @@ const SLOW_MS = 1;
 const CHECK_EVERY = 64;
 /** A little less than an entry of 16 + 100 bytes takes, so that the ceiling is reached before the fill ends. */
 const BYTES_PER_ENTRY = 140;
+const SEED = [0x2f6e2b1, 0x9b05688c] as const;
 const WARM_UP = 300_000;
 const WARM_UP_CEILING_BYTES = 16 * 2 ** 20;
 /** Between turns of the event loop, where the collector's pauses are reported. */
@@ -60,7 +66,8 @@ async function timePhase(
   collectGarbage();
   const gc = await watchGc();
   const histogram = new Histogram();
-  let [maxOwnMs, slow, slowOwn, waitedMs] = [0, 0, 0, processorWait.totalMs()];
+  const slowSteps: SlowStep[] = [];
+  let [maxOwnMs, slow, waitedMs] = [0, 0, processorWait.totalMs()];
   for (let step = 0; step < operations; step++) {
     if (step % TURN_EVERY === 0) await nextTurn();
     if (step % CHECK_EVERY === 0) waitedMs = processorWait.totalMs();
@@ -74,7 +81,7 @@ async function timePhase(
     waitedMs = processorWait.totalMs();
     const ownMs = ms - Math.min(ms, waitedMs - waitedBeforeMs);
     slow++;
-    if (ownMs >= SLOW_MS) slowOwn++;
+    if (ownMs >= SLOW_MS) slowSteps.push([step, ownMs]);
     maxOwnMs = Math.max(maxOwnMs, ownMs);
   }
   const maxMs = histogram.maxNanos / 1e6;
@@ -89,7 +96,7 @@ async function timePhase(
     // Operations quicker than `SLOW_MS` are not looked into.
     maxOwnMs: Math.max(maxOwnMs, Math.min(maxMs, SLOW_MS)),
     slow,
-    slowOwn,
+    slowSteps,
     gc: await gc.stop(),
   };
 }
@@ -154,7 +161,7 @@ class Run {
 
 /** A cache with a capacity: the least recently used entry makes room for each new one. */
 async function measureCapacity(entries: number): Promise<LatencyResult> {
-  const store = new OurStore({ maxEntries: entries });
+  const store = new OurStore({ maxEntries: entries, seed: SEED });
   const run = new Run(store);
   const half = Math.floor(entries / 2);
   await run.put('fill', entries, (step) => step);
@@ -172,7 +179,7 @@ async function measureCapacity(entries: number): Promise<LatencyResult> {
 
 /** A cache at its ceiling of bytes, after reads have scattered the least recently used over all blocks. */
 async function measureCeiling(entries: number): Promise<LatencyResult> {
-  const store = new OurStore({ ceilingBytes: entries * BYTES_PER_ENTRY });
+  const store = new OurStore({ ceilingBytes: entries * BYTES_PER_ENTRY, seed: SEED });
   const run = new Run(store);
   await run.put('fill to the ceiling', entries, (step) => step);
   const held = store.count();

@@ -29,6 +29,8 @@ const scale = flags.quick
       latencyRounds: Number(flags['full-size-rounds']),
       craftedEntries: 1_000_000,
     };
+/** Two numbers on lines of their own. */
+const PAIR = /\[\n\s+([\d.]+),\n\s+([\d.]+)\n\s+\]/g;
 const RESULTS = new URL('../results/', import.meta.url);
 
 function progress(what: string): void {
@@ -79,7 +81,10 @@ const markdown = storeMarkdown(report);
 process.stdout.write(markdown);
 if (!flags.quick) {
   await mkdir(RESULTS, { recursive: true });
-  const json = JSON.stringify({ ...report, targets: storeTargets(report) }, null, 1);
+  const json = JSON.stringify({ ...report, targets: storeTargets(report) }, null, 1).replaceAll(
+    PAIR,
+    '[$1, $2]',
+  );
   await writeFile(new URL('store.json', RESULTS), `${json}\n`);
   await writeFile(new URL('store.md', RESULTS), markdown);
   await writeFile(new URL('store-operations.svg', RESULTS), operationsSvg(report));

@@ -14,6 +14,7 @@ import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
+import { DirectRequest } from './direct-request.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { answerUnusualRequests, failureOf, handleClientError, sendFailure } from './error-replies.ts';
@@ -86,6 +87,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     requireHostHeader: false,
     // A request without a body needs no stream for one.
     optimizeEmptyRequests: true,
+    // Nor does a small body.
+    IncomingMessage: DirectRequest,
   };
   const serverOptions = options.tls
     ? { https: { ...timeouts, handshakeTimeout: HEADERS_TIMEOUT_MS, allowHalfOpen: true, ...options.tls } }

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import { BodyBuffer } from './body-buffer.ts';
+import type { DirectRequest } from './direct-request.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { type Failure, FailureError } from './error-replies.ts';
 import { whenClosed } from './when-closed.ts';
@@ -82,7 +83,7 @@ export class JsonBodies {
     app.decorateRequest('upload', undefined);
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('application/json', (request, payload: IncomingMessage, done: Done) => {
-      this.read(request, payload, done);
+      this.read(request, payload as DirectRequest, done);
     });
   }
 
@@ -139,7 +140,7 @@ export class JsonBodies {
     });
   }
 
-  private read(request: FastifyRequest, payload: IncomingMessage, done: Done): void {
+  private read(request: FastifyRequest, payload: DirectRequest, done: Done): void {
     const { limitBytes } = this.options;
     const { upload, headers } = request;
     const declared = headers['content-length'];
@@ -149,14 +150,18 @@ export class JsonBodies {
       return;
     }
     const body = new BodyBuffer(declared === undefined ? undefined : Number(declared), limitBytes);
-    payload.on('data', (chunk: Buffer) => {
-      body.add(chunk);
-      if (upload) upload.bytes = body.length;
-    });
-    payload.on('end', () => {
-      // It has come; now it is not the client that takes its time.
-      if (upload) this.uploads.delete(upload);
-      finish((headers['content-encoding'] ?? 'identity') === 'identity' ? parse(body, limitBytes) : ENCODED);
+    payload.takeBody({
+      add: (chunk) => {
+        body.add(chunk);
+        if (upload) upload.bytes = body.length;
+      },
+      end: () => {
+        // It has come; now it is not the client that takes its time.
+        if (upload) this.uploads.delete(upload);
+        finish(
+          (headers['content-encoding'] ?? 'identity') === 'identity' ? parse(body, limitBytes) : ENCODED,
+        );
+      },
     });
     payload.on('error', () => finish(INCOMPLETE));
     if (upload) upload.cutOff = () => finish(TOO_SLOW);
