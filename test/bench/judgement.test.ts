@@ -88,7 +88,7 @@ test('a server that answers nothing at all is at fault', () => {
 
 test('the command line: a part goes to its own folder, and what is not a count is refused', () => {
   expect(parseOptions(['--quick'])).toMatchObject({ rounds: 3, out: 'bench/results/raw' });
-  expect(parseOptions([])).toMatchObject({ rounds: 5, out: 'bench/results' });
+  expect(parseOptions([])).toMatchObject({ rounds: 12, out: 'bench/results' });
   for (const rounds of ['0', '1.5', 'x', '']) {
     expect(() => parseOptions(['--rounds', rounds])).toThrow('--rounds: a whole number from 1 on');
   }
