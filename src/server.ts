@@ -166,12 +166,20 @@ async function closeHttp(app: FastifyInstance): Promise<void> {
   clearInterval(timer);
 }
 
+/** To that many at once a quick answer is worth more than a longer batch. */
+const FEW = 3;
+
 /**
- * Which threads may poll for a lone client. With one processor polling would only keep the other thread from working;
- * one of several shards is seldom the one that is asked next, and the others want its processor: see ADR 8.
+ * Which threads may poll: a shard for its next request, the main thread for the replies to how many requests. With one
+ * processor polling would only keep the other thread from working; one of several shards is seldom the one that is
+ * asked next, and the others want its processor: see ADR 8.
  */
-export function whoPolls(shards: number, processors: number): { forRequests: boolean; forReplies: boolean } {
-  return { forRequests: processors > 1 && shards === 1, forReplies: processors > 1 };
+export function whoPolls(
+  shards: number,
+  processors: number,
+): { readonly forRequests: boolean; readonly mostPolledFor: number } {
+  if (processors === 1) return { forRequests: false, mostPolledFor: 0 };
+  return shards === 1 ? { forRequests: true, mostPolledFor: FEW } : { forRequests: false, mostPolledFor: 1 };
 }
 
 function createShard(
@@ -204,7 +212,7 @@ function createShard(
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       now: () => performance.now(),
       doorbell,
-      pollsForReplies: polls.forReplies,
+      mostPolledFor: polls.mostPolledFor,
     },
     workerUrl,
     workerHeapMb: WORKER_HEAP_MB,

@@ -77,8 +77,6 @@ export class ShardActor {
   private readonly store: SegmentStore;
   private readonly compressor: Compressor;
   private readonly window: ReplyWindow;
-  /** Requests that came in batches, ever. */
-  requests = 0;
 
   private ticket = 0;
   private order: ShedOrder | undefined;
@@ -128,7 +126,6 @@ export class ShardActor {
     while (at < batch.length) {
       if (at >= aheadTo) aheadTo = this.announceKeys(batch, at);
       at = this.handleRequest(batch, at);
-      this.requests++;
       if (this.replies.length >= POST_CHARACTERS) this.postReplies();
     }
     this.postReplies();

@@ -7,18 +7,13 @@ import { SegmentStore } from './store/segment-store.ts';
 
 const MAINTENANCE_INTERVAL_MS = 100;
 const INTEGRITY_INTERVAL_MS = 5000;
-/** How long it looks for the next message without pause: about twice the time between two requests of one client. */
-const POLL_MS = 0.25;
+/** How long it looks for the next message without pause, where its last came from a lone client. */
+const POLL_MS = 0.5;
 /**
- * It polls when so many batches in a row were of a single request. Where there are more clients than one or two,
- * sleeping costs each of them little, and polling would keep their batches short: see ADR 8.
- */
-const LONE_BEFORE_POLLING = 4;
-/**
- * When it has polled in vain so often in a row, it polls for one request in so many: somebody else has the processor
+ * When it has polled in vain so often in a row, it polls for one message in so many: somebody else has the processor
  * that this thread and its client would need.
  */
-const MOST_VAIN_POLLS = 3;
+const MOST_VAIN_POLLS = 8;
 const ONE_POLL_IN = 16;
 /** After so long it returns to its event loop, where timers and callbacks have their turn. */
 const TURN_MS = 4;
@@ -66,8 +61,8 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     },
   });
   let isAsked = true;
-  let loneInRow = 0;
   let vainPolls = 0;
+  let passedOver = 0;
   let dueSlice: (() => void) | undefined;
   let deferredMs = 0;
   let maintainedMs = nowMs();
@@ -91,8 +86,8 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
 
   /** @returns whether the next message came while it was polled for. */
   function isPolledFor(rings: number): boolean {
-    if (!start.pollsForRequests || loneInRow < LONE_BEFORE_POLLING || actor.isShedding) return false;
-    if (vainPolls >= MOST_VAIN_POLLS && loneInRow % ONE_POLL_IN !== 0) return false;
+    if (!start.pollsForRequests || !doorbell.isForLoneClient || actor.isShedding) return false;
+    if (vainPolls >= MOST_VAIN_POLLS && ++passedOver % ONE_POLL_IN !== 0) return false;
     const isRung = doorbell.pollForRing(rings, POLL_MS);
     vainPolls = isRung ? 0 : vainPolls + 1;
     return isRung;
@@ -105,12 +100,7 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     let hasServed = false;
     do {
       if (message !== undefined) {
-        const requestsBefore = actor.requests;
         actor.handle(message);
-        // Others say nothing of how many clients there are.
-        if (typeof message === 'string') {
-          loneInRow = actor.requests - requestsBefore === 1 ? loneInRow + 1 : 0;
-        }
         hasServed = true;
       }
       const { rings } = doorbell;

@@ -83,6 +83,7 @@ export const WORKLOADS: readonly Workload[] = [
     peers: EVERYONE,
     isInQuickRun: true,
   },
+  { ...DEFAULTS, name: 'connections-2', title: 'GET, 2 connections', connections: 2, peers: EVERYONE },
   {
     ...DEFAULTS,
     name: 'connections-512',

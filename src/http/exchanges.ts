@@ -71,12 +71,14 @@ export interface GetOptions {
 
 /** Waits for the answer to a GET. */
 export class GetExchange implements Receiver {
+  readonly connection: object;
   private readonly response: ServerResponse;
   private readonly options: GetOptions;
 
   constructor(reply: FastifyReply, options: GetOptions) {
     reply.hijack();
     this.response = reply.raw;
+    this.connection = this.response.req.socket;
     this.options = options;
   }
 
@@ -106,12 +108,14 @@ export class GetExchange implements Receiver {
 
 /** Waits for the answer to a PUT, which differs between the two families of paths. */
 export class PutExchange implements Receiver {
+  readonly connection: object;
   private readonly response: ServerResponse;
   private readonly success: Constant;
 
   constructor(reply: FastifyReply, status: 200 | 201) {
     reply.hijack();
     this.response = reply.raw;
+    this.connection = this.response.req.socket;
     this.success = status === 201 ? CREATED : UPDATED;
   }
 
@@ -122,11 +126,13 @@ export class PutExchange implements Receiver {
 }
 
 export class DeleteExchange implements Receiver {
+  readonly connection: object;
   private readonly response: ServerResponse;
 
   constructor(reply: FastifyReply) {
     reply.hijack();
     this.response = reply.raw;
+    this.connection = this.response.req.socket;
   }
 
   settle(code: number): void {

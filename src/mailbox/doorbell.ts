@@ -5,6 +5,7 @@ export const WAIT_MS = 2;
 const LOOKS = 50;
 const RINGS = 0;
 const ANSWERS = 1;
+const LONE_CLIENT = 2;
 
 /**
  * Tells the two threads of one port that a message lies there, by two counts in shared memory that are raised after
@@ -12,13 +13,14 @@ const ANSWERS = 1;
  * the port itself would hold the port's lock just when the other wants to post.
  *
  *     Int32Array over a SharedArrayBuffer:  [0] how often it has rung for the shard  [1] how often the shard has answered
+ *                                           [2] whether the last batch came from a lone client
  */
 export class Doorbell {
   readonly buffer: SharedArrayBuffer;
   private readonly counts: Int32Array;
 
   /** @param buffer of a bell that was made on another thread, to join it. */
-  constructor(buffer = new SharedArrayBuffer(8)) {
+  constructor(buffer = new SharedArrayBuffer(12)) {
     this.buffer = buffer;
     this.counts = new Int32Array(buffer);
   }
@@ -27,6 +29,15 @@ export class Doorbell {
   ring(): void {
     Atomics.add(this.counts, RINGS, 1);
     Atomics.notify(this.counts, RINGS);
+  }
+
+  /** Whether requests come from one client only, which asks one thing after the other; set by the main thread. */
+  get isForLoneClient(): boolean {
+    return Atomics.load(this.counts, LONE_CLIENT) !== 0;
+  }
+
+  set isForLoneClient(isLone: boolean) {
+    Atomics.store(this.counts, LONE_CLIENT, Number(isLone));
   }
 
   /** To be read before one looks for messages: then none is missed. */

@@ -21,6 +21,8 @@ import {
 
 /** Who waits for one reply. */
 export interface Receiver {
+  /** What the request came on. Those of a client that asks one thing after the other all have the same. */
+  readonly connection?: object | undefined;
   /**
    * Called exactly once, with a reply code of the protocol.
    * @param delivered to be called when nobody holds the payload any more; given with large ones only.
@@ -46,7 +48,7 @@ interface PendingControl {
   readonly hasDeadline: boolean;
 }
 
-/** How long this thread looks for the reply to a lone request: a shard that is awake answers sooner. */
+/** How long this thread looks for the replies to a few requests: a shard that is awake answers sooner. */
 const POLL_MS = 0.15;
 /** How often it looks, within a turn, for replies that make room. */
 const LOOK_INTERVAL_MS = 1;
@@ -64,8 +66,8 @@ export interface MailboxOptions {
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
   readonly doorbell: Doorbell;
-  /** Whether it may poll for the reply to a lone request. */
-  readonly pollsForReplies: boolean;
+  /** It polls for replies when no more requests than these are in flight. */
+  readonly mostPolledFor: number;
 }
 
 /**
@@ -101,9 +103,11 @@ export class ShardMailbox {
   private hasWaited = false;
   /** What the batch held when the last turn ended. */
   private gathered = 0;
-  /** When a request was last in flight with others, and when one was last alone at the end of its turn. */
+  private lastConnection: object | undefined;
+  /** When there was last another request in flight, or one from another connection than the one before. */
   private lastCrowdMs = -Infinity;
-  private lastLoneMs = -Infinity;
+  /** When few requests were last in flight at the end of a turn. */
+  private lastFewMs = -Infinity;
   /** How often the shard had answered before the last batch left. */
   private answersBefore = 0;
   private lastLookMs = -Infinity;
@@ -122,7 +126,7 @@ export class ShardMailbox {
       setImmediate(this.endTurn);
     } else {
       this.leave();
-      this.pollForLone();
+      this.pollForFew();
     }
   };
 
@@ -171,8 +175,11 @@ export class ShardMailbox {
     if (this.batch === '' && this.answered === this.posted) setImmediate(this.endTurn);
     this.enter(receiver, nowMs);
     this.batch += request;
-    if (!this.isLone) this.lastCrowdMs = nowMs;
-    if (this.batch.length >= FLUSH_CHARACTERS || this.isFromLoneClient(nowMs)) this.leave();
+    if (!this.isLone || receiver.connection !== this.lastConnection) this.lastCrowdMs = nowMs;
+    this.lastConnection = receiver.connection;
+    // The shard may have the request of a lone client while this turn ends; of several it would split a batch.
+    const isAwaited = nowMs - this.lastFewMs < WAIT_MS && this.isClientLone(nowMs);
+    if (isAwaited || this.batch.length >= FLUSH_CHARACTERS) this.leave();
   }
 
   /** @returns the shard's answer, or undefined when it gave none: it died, or its deadline passed. */
@@ -282,20 +289,21 @@ export class ShardMailbox {
     return this.sent - this.answered === 1;
   }
 
-  /** Then the shard may have its request while this turn ends; from several clients it would split a batch. */
-  private isFromLoneClient(nowMs: number): boolean {
-    return this.isLone && nowMs - this.lastLoneMs < WAIT_MS && nowMs - this.lastCrowdMs > WAIT_MS;
+  /** Whether all requests of late have come from one client, each when the one before had been answered. */
+  private isClientLone(nowMs: number): boolean {
+    return this.isLone && nowMs - this.lastCrowdMs > WAIT_MS;
   }
 
-  /** One request soon after the other, each alone: a client that waits for its answers, and a shard still awake. */
-  private pollForLone(): void {
-    const { pollsForReplies, doorbell } = this.options;
-    if (!this.isLone || !pollsForReplies || this.isClosed) return;
+  /** A few requests soon after others: clients that wait for their answers, and a shard still awake. */
+  private pollForFew(): void {
+    const { mostPolledFor, doorbell } = this.options;
+    const waiting = this.sent - this.answered;
+    if (waiting === 0 || waiting > mostPolledFor || this.isClosed) return;
     const sentAtMs = this.sentAtMs[this.answered & this.ringMask];
-    const isSoon = sentAtMs - this.lastLoneMs < WAIT_MS;
+    const isSoon = sentAtMs - this.lastFewMs < WAIT_MS;
     const isAnswered = isSoon && doorbell.pollForAnswer(this.answersBefore, POLL_MS);
     // Polled for in vain, a request says nothing of the next one.
-    this.lastLoneMs = isSoon && !isAnswered ? -Infinity : sentAtMs;
+    this.lastFewMs = isSoon && !isAnswered ? -Infinity : sentAtMs;
     // It may be another message, such as statistics: then the reply comes as all others do.
     if (isAnswered) this.takeReply();
   }
@@ -305,7 +313,9 @@ export class ShardMailbox {
     const { batch } = this;
     if (batch === '' || this.isClosed) return;
     this.batch = '';
-    this.answersBefore = this.options.doorbell.answers;
+    const { doorbell, now } = this.options;
+    this.answersBefore = doorbell.answers;
+    doorbell.isForLoneClient = this.isClientLone(now());
     this.posted = this.sent;
     this.gathered = 0;
     this.post(batch);

@@ -33,6 +33,17 @@ describe('Doorbell', () => {
     expect([joined.rings, doorbell.answers]).toStrictEqual([2, 1]);
   });
 
+  test('tells the other thread of a lone client, and no more of it', () => {
+    const doorbell = new Doorbell();
+    const joined = new Doorbell(doorbell.buffer);
+    const told = [false, true, false].map((isLone) => {
+      doorbell.isForLoneClient = isLone;
+      return joined.isForLoneClient;
+    });
+    expect(told).toStrictEqual([false, true, false]);
+    expect([doorbell.rings, doorbell.answers]).toStrictEqual([0, 0]);
+  });
+
   test('who read the count before it rang does not wait', () => {
     const doorbell = new Doorbell();
     const { rings } = doorbell;

@@ -347,20 +347,20 @@ describe('ShardMailbox that polls', () => {
   let polling: FakeShard;
 
   beforeEach(() => {
-    polling = new FakeShard({ queueLimit: 4, deadlineMs: DEADLINE_MS, pollsForReplies: true });
+    polling = new FakeShard({ queueLimit: 4, deadlineMs: DEADLINE_MS, mostPolledFor: 2 });
   });
 
   afterEach(() => polling.close());
 
-  function ask(): Recorder {
-    const recorder = new Recorder();
+  function ask(connection?: object): Recorder {
+    const recorder = new Recorder(connection);
     polling.mailbox.send(encodeGet('a', false), recorder);
     return recorder;
   }
 
   /** One lone request, answered when its turn has ended. */
-  async function askAlone(): Promise<void> {
-    const recorder = ask();
+  async function askAlone(connection?: object): Promise<void> {
+    const recorder = ask(connection);
     await turnEnds();
     polling.reply(reply(MISS));
     await untilSettled(recorder);
@@ -429,15 +429,42 @@ describe('ShardMailbox that polls', () => {
     expect(polls).toHaveBeenCalledTimes(2);
   });
 
-  test('does not poll for a request that comes a while after the last, nor for several', async () => {
+  test('does not poll for a request that comes a while after the last, nor for many', async () => {
     await askAlone();
-    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer');
+    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(false);
     polling.nowMs += 10;
     await askAlone();
-    const several = [ask(), ask()];
+    const many = [ask(), ask(), ask()];
     await turnEnds();
     expect(polls).not.toHaveBeenCalled();
+    polling.reply(reply(MISS).repeat(3));
+    await untilSettled(...many);
+    const few = [ask(), ask()];
+    await turnEnds();
+    expect(polls).toHaveBeenCalledTimes(1);
     polling.reply(reply(MISS).repeat(2));
-    await untilSettled(...several);
+    await untilSettled(...few);
+  });
+
+  test('two clients in turns are no lone client, though there is never more than one request in flight', async () => {
+    vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(true);
+    const clients = [{}, {}];
+    const leftAtOnce = async (client: object): Promise<boolean> => {
+      polling.nowMs += 1;
+      const before = polling.received();
+      const recorder = ask(client);
+      const isSent = polling.received() > before;
+      await turnEnds();
+      polling.reply(reply(MISS));
+      await untilSettled(recorder);
+      return isSent && polling.doorbell.isForLoneClient;
+    };
+    for (let i = 0; i < 6; i++) expect(await leftAtOnce(clients[i % 2])).toBe(false);
+    const alone = [];
+    for (let i = 0; i < 5; i++) alone.push(await leftAtOnce(clients[0]));
+    // Lone is who has been alone for more than 2 ms.
+    expect(alone).toStrictEqual([false, false, false, true, true]);
+    expect(await leftAtOnce(clients[1])).toBe(false);
+    expect(polling.doorbell.isForLoneClient).toBe(false);
   });
 });

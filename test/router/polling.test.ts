@@ -14,10 +14,10 @@ import { whoPolls } from '../../src/server.ts';
 const MIB = 2 ** 20;
 
 test.each([
-  { shards: 1, processors: 1, forRequests: false, forReplies: false },
-  { shards: 1, processors: 2, forRequests: true, forReplies: true },
-  { shards: 2, processors: 2, forRequests: false, forReplies: true },
-  { shards: 7, processors: 8, forRequests: false, forReplies: true },
+  { shards: 1, processors: 1, forRequests: false, mostPolledFor: 0 },
+  { shards: 1, processors: 2, forRequests: true, mostPolledFor: 3 },
+  { shards: 2, processors: 2, forRequests: false, mostPolledFor: 1 },
+  { shards: 7, processors: 8, forRequests: false, mostPolledFor: 1 },
 ])('$shards shard(s), $processors processor(s)', ({ shards, processors, ...polls }) => {
   expect(whoPolls(shards, processors)).toStrictEqual(polls);
 });
@@ -26,6 +26,7 @@ test.each([true, false])(
   'a shard raises its count of answers with each (polls: %s)',
   async (pollsForRequests) => {
     const doorbell = new Doorbell();
+    doorbell.isForLoneClient = true;
     const ledger = Ledger.create(1, { ceiling: 64 * MIB, guarantee: 8 * MIB, unit: 1024 });
     const start: ShardStart = {
       shard: 0,

@@ -17,12 +17,12 @@ export class FakeShard {
   constructor(options: {
     readonly queueLimit: number;
     readonly deadlineMs: number;
-    readonly pollsForReplies?: boolean;
+    readonly mostPolledFor?: number;
   }) {
     const { port1, port2 } = new MessageChannel();
     this.port = port2;
     this.mailbox = new ShardMailbox(port1, {
-      pollsForReplies: false,
+      mostPolledFor: 0,
       ...options,
       now: () => this.nowMs,
       doorbell: this.doorbell,
@@ -65,7 +65,12 @@ export class FakeShard {
 
 /** A receiver that keeps what it was told, to see that it is told once. */
 export class Recorder implements Receiver {
+  readonly connection: object | undefined;
   readonly settled: { readonly code: number; readonly payload: Payload }[] = [];
+
+  constructor(connection?: object) {
+    this.connection = connection;
+  }
 
   settle(code: number, payload: Payload): void {
     this.settled.push({ code, payload });
