@@ -166,8 +166,8 @@ async function closeHttp(app: FastifyInstance): Promise<void> {
   clearInterval(timer);
 }
 
-/** To that many at once a quick answer is worth more than a longer batch. */
-const FEW = 3;
+/** To so many requests a quick answer is worth more than a longer batch. */
+const MOST_POLLED_FOR = 3;
 
 /**
  * Which threads may poll: a shard for its next request, the main thread for the replies to how many requests. With one
@@ -179,7 +179,9 @@ export function whoPolls(
   processors: number,
 ): { readonly forRequests: boolean; readonly mostPolledFor: number } {
   if (processors === 1) return { forRequests: false, mostPolledFor: 0 };
-  return shards === 1 ? { forRequests: true, mostPolledFor: FEW } : { forRequests: false, mostPolledFor: 1 };
+  return shards === 1
+    ? { forRequests: true, mostPolledFor: MOST_POLLED_FOR }
+    : { forRequests: false, mostPolledFor: 1 };
 }
 
 function createShard(

@@ -15,7 +15,7 @@ export const HELP = `HTTP benchmarks: our server beside others, on this machine.
 
   --quick   about a minute: fewer workloads and servers, shorter rounds
   --only    only these servers and workloads; of our server alone, the basic workloads
-  --rounds  measurements of each server and workload, of which the median counts (default 12, with --quick 3)
+  --rounds  measurements of each server and workload, of which the median counts (default 8, with --quick 3)
   --out     where the report is written (default bench/results, for a part of it bench/results/raw)
 
   servers:   ${ALL_PEERS.map((peer) => peer.name).join(', ')}
@@ -42,7 +42,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
     },
   });
   if (values.help) return 'help';
-  const rounds = parseCount('rounds', values.rounds ?? (values.quick ? '3' : '12'));
+  const rounds = parseCount('rounds', values.rounds ?? (values.quick ? '3' : '8'));
   const only = values.only.flatMap((names) => names.split(',')).filter((name) => name !== '');
   const known = new Set(['shed', ...ALL_PEERS.map(({ name }) => name), ...WORKLOADS.map(({ name }) => name)]);
   const unknown = only.filter((name) => !known.has(name));

@@ -20,7 +20,7 @@ export interface Plan {
 const LEFT_OUT_OF_QUICK = new Set(['kvc-2', 'node-http', 'fastapi']);
 
 // Rounds are short and many: what a shared machine is capable of changes by the second.
-const FULL = { keyCount: 100_000, seconds: 0.8, settleSeconds: 0.2, warmUpSeconds: 2 };
+const FULL = { keyCount: 100_000, seconds: 1.2, settleSeconds: 0.3, warmUpSeconds: 2 };
 const QUICK = { keyCount: 20_000, seconds: 0.45, settleSeconds: 0.1, warmUpSeconds: 0.6 };
 
 /** Pure, but for asking which commands are installed. `only` names peers, workloads or both. */

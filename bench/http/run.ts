@@ -65,10 +65,10 @@ function stepsOf(plan: Plan, servers: ReadonlyMap<string, LoadedPeer>): Step[] {
   }).flat();
 }
 
-/** Each round begins with another one and goes the other way round, so that none always follows the same one. */
+/** Each round goes the other way round, and each second one begins with another item: none always follows the same one. */
 export function inRound<Item>(items: readonly Item[], round: number): Item[] {
   const ordered = round % 2 === 0 ? items : items.toReversed();
-  const start = items.length > 0 ? round % items.length : 0;
+  const start = items.length > 0 ? Math.floor(round / 2) % items.length : 0;
   return [...ordered.slice(start), ...ordered.slice(0, start)];
 }
 

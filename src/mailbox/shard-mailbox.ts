@@ -52,7 +52,7 @@ interface PendingControl {
 const POLL_MS = 0.15;
 /** How often it looks, within a turn, for replies that make room. */
 const LOOK_INTERVAL_MS = 1;
-/** A batch of fewer requests does not wait for a turn that brings none. */
+/** Fewer requests are few: a batch of them does not wait for a turn that brings none. */
 const FEW = 4;
 /** A batch that has grown to this size does not wait for the end of the turn. */
 const FLUSH_CHARACTERS = 2 ** 18;
@@ -106,6 +106,8 @@ export class ShardMailbox {
   private lastConnection: object | undefined;
   /** When there was last another request in flight, or one from another connection than the one before. */
   private lastCrowdMs = -Infinity;
+  /** When more than a few were last in flight. */
+  private lastManyMs = -Infinity;
   /** When few requests were last in flight at the end of a turn. */
   private lastFewMs = -Infinity;
   /** How often the shard had answered before the last batch left. */
@@ -177,6 +179,7 @@ export class ShardMailbox {
     this.batch += request;
     if (!this.isLone || receiver.connection !== this.lastConnection) this.lastCrowdMs = nowMs;
     this.lastConnection = receiver.connection;
+    if (this.sent - this.answered >= FEW) this.lastManyMs = nowMs;
     // The shard may have the request of a lone client while this turn ends; of several it would split a batch.
     const isAwaited = nowMs - this.lastFewMs < WAIT_MS && this.isClientLone(nowMs);
     if (isAwaited || this.batch.length >= FLUSH_CHARACTERS) this.leave();
@@ -300,7 +303,8 @@ export class ShardMailbox {
     const waiting = this.sent - this.answered;
     if (waiting === 0 || waiting > mostPolledFor || this.isClosed) return;
     const sentAtMs = this.sentAtMs[this.answered & this.ringMask];
-    const isSoon = sentAtMs - this.lastFewMs < WAIT_MS;
+    // Many clients whose requests come a few at a time would keep their batches short if they were polled for.
+    const isSoon = sentAtMs - this.lastFewMs < WAIT_MS && sentAtMs - this.lastManyMs > WAIT_MS;
     const isAnswered = isSoon && doorbell.pollForAnswer(this.answersBefore, POLL_MS);
     // Polled for in vain, a request says nothing of the next one.
     this.lastFewMs = isSoon && !isAnswered ? -Infinity : sentAtMs;

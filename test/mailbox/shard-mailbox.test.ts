@@ -366,6 +366,15 @@ describe('ShardMailbox that polls', () => {
     await untilSettled(recorder);
   }
 
+  async function askTogether(requests: number): Promise<void> {
+    const recorders = Array.from({ length: requests }, () => ask());
+    // Many leave a turn later.
+    await turnEnds();
+    await turnEnds();
+    polling.reply(reply(MISS).repeat(requests));
+    await untilSettled(...recorders);
+  }
+
   test('the reply to a lone request soon after another is there before the turn ends', async () => {
     await askAlone();
     const polls = vi.spyOn(polling.doorbell, 'pollForAnswer').mockImplementationOnce(() => {
@@ -429,21 +438,31 @@ describe('ShardMailbox that polls', () => {
     expect(polls).toHaveBeenCalledTimes(2);
   });
 
-  test('does not poll for a request that comes a while after the last, nor for many', async () => {
+  test('does not poll for a request that comes a while after the last, nor for more than it may', async () => {
     await askAlone();
     const polls = vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(false);
     polling.nowMs += 10;
     await askAlone();
-    const many = [ask(), ask(), ask()];
-    await turnEnds();
+    await askTogether(3);
     expect(polls).not.toHaveBeenCalled();
-    polling.reply(reply(MISS).repeat(3));
-    await untilSettled(...many);
-    const few = [ask(), ask()];
-    await turnEnds();
+    await askTogether(2);
     expect(polls).toHaveBeenCalledTimes(1);
-    polling.reply(reply(MISS).repeat(2));
-    await untilSettled(...few);
+  });
+
+  test('does not poll for a few requests soon after many', async () => {
+    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(true);
+    const polledForAfter = async (requests: number): Promise<number> => {
+      await askTogether(requests);
+      await askAlone();
+      const before = polls.mock.calls.length;
+      polling.nowMs += 1;
+      await askAlone();
+      return polls.mock.calls.length - before;
+    };
+    expect(await polledForAfter(3)).toBe(1);
+    expect(await polledForAfter(4)).toBe(0);
+    polling.nowMs += 2;
+    expect(await polledForAfter(1)).toBe(1);
   });
 
   test('two clients in turns are no lone client, though there is never more than one request in flight', async () => {
