@@ -2,19 +2,12 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Ledger } from '../src/base/ledger.ts';
 import { Doorbell, WAIT_MS } from '../src/mailbox/doorbell.ts';
 import type { ControlReply, FromShard, ShardStart, ToShard } from '../src/mailbox/protocol.ts';
+import { RingPoller } from './ring-poller.ts';
 import { ShardActor } from './shard-actor.ts';
 import { SegmentStore } from './store/segment-store.ts';
 
 const MAINTENANCE_INTERVAL_MS = 100;
 const INTEGRITY_INTERVAL_MS = 5000;
-/** How long it looks for the next message without pause, where its last came from a lone client. */
-const POLL_MS = 0.5;
-/**
- * When it has polled in vain so often in a row, it polls for one message in so many: somebody else has the processor
- * that this thread and its client would need.
- */
-const MOST_VAIN_POLLS = 8;
-const ONE_POLL_IN = 16;
 /** After so long it returns to its event loop, where timers and callbacks have their turn. */
 const TURN_MS = 4;
 /**
@@ -37,6 +30,7 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     now: Date.now,
   });
   const doorbell = new Doorbell(start.doorbell);
+  const poller = new RingPoller(doorbell);
   const actor = new ShardActor({
     store,
     post: (message: FromShard, handedOver) => {
@@ -61,8 +55,6 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     },
   });
   let isAsked = true;
-  let vainPolls = 0;
-  let passedOver = 0;
   let dueSlice: (() => void) | undefined;
   let deferredMs = 0;
   let maintainedMs = nowMs();
@@ -84,15 +76,6 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     if (nowMs() - maintainedMs > 2 * MAINTENANCE_INTERVAL_MS) maintain();
   }
 
-  /** @returns whether the next message came while it was polled for. */
-  function isPolledFor(rings: number): boolean {
-    if (!start.pollsForRequests || !doorbell.isForLoneClient || actor.isShedding) return false;
-    if (vainPolls >= MOST_VAIN_POLLS && ++passedOver % ONE_POLL_IN !== 0) return false;
-    const isRung = doorbell.pollForRing(rings, POLL_MS);
-    vainPolls = isRung ? 0 : vainPolls + 1;
-    return isRung;
-  }
-
   /** Handles messages until none comes for a while, or the turn is over. @returns whether there was one. */
   function serve(first: ToShard | undefined, turnMs: number): boolean {
     const endMs = nowMs() + turnMs;
@@ -107,7 +90,8 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
       const leftMs = endMs - nowMs();
       message = leftMs > 0 ? receive(port) : undefined;
       if (message === undefined && leftMs > 0 && !actor.isCompressing) {
-        if (!isPolledFor(rings)) doorbell.wait(rings, Math.min(leftMs, WAIT_MS));
+        const isRung = start.pollsForRequests && !actor.isShedding && poller.poll(rings);
+        if (!isRung) doorbell.wait(rings, Math.min(leftMs, WAIT_MS));
         message = receive(port);
       }
     } while (message !== undefined);

@@ -31,11 +31,12 @@ const SECONDS = 0.6;
 
 const HELP = `Compares the working tree with another commit.
 
-  node bench/http/compare.ts <git ref> [--rounds N] [--shards N] [--only NAME,…]
+  npm run bench:compare <git ref> -- [--rounds N] [--shards N] [--only NAME,…]
 
   --rounds   measurements of each, in turns of ${SECONDS} s (default 30)
   --shards   SHARDS of both servers (default 1)
-  --only     workloads (default ${DEFAULT_WORKLOADS})
+  --only     of ${WORKLOADS.map(({ name }) => name).join(', ')}
+             (default ${DEFAULT_WORKLOADS})
 `;
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -52,7 +52,8 @@ export async function runRounds(
   return measurements;
 }
 
-function stepsOf(plan: Plan, servers: ReadonlyMap<string, LoadedPeer>): Step[] {
+/** What is measured, in its order. */
+export function stepsOf(plan: Plan, servers: ReadonlyMap<string, LoadedPeer>): Step[] {
   return Array.from({ length: plan.rounds + 1 }, (_, round) => {
     const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds;
     const groups = [...Map.groupBy(plan.workloads, ({ name, judgedBy }) => judgedBy ?? name).values()];

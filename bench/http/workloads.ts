@@ -13,7 +13,7 @@ export interface Workload {
   /** Names of the peers it is run against. */
   readonly peers: readonly string[];
   readonly isInQuickRun: boolean;
-  /** The name of a workload that its figures are compared with. */
+  /** The name of a workload that each server has right before or after it, since one is judged by the other. */
   readonly judgedBy?: string;
 }
 

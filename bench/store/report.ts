@@ -121,7 +121,7 @@ function latencyTable(report: StoreReport): string {
       'gc pauses',
       'gc ms',
       'longest gc ms',
-      'in every round ms',
+      'in its best round',
     ],
     latencyRows(report).map(({ limit, phase, of, worst, recurringPauseMs }) => [
       limit,
@@ -170,8 +170,8 @@ export function storeTargets(report: StoreReport): Target[] {
   const recurringOf = (limit: string): Target => {
     const ms = Math.max(...rows.filter((row) => row.limit === limit).map((row) => row.recurringMs));
     return {
-      target: `the same, at the same operation ${inAllRounds}, ${limit}: < ${LONGEST_OPERATION_MS} ms`,
-      measured: ms === 0 ? 'none of 1 ms' : `${ms.toFixed(2)} ms`,
+      target: `longest at the same operation ${inAllRounds}, ${limit}: < ${LONGEST_OPERATION_MS} ms`,
+      measured: ms === 0 ? 'none took 1 ms' : `${ms.toFixed(2)} ms`,
       isMet: ms < LONGEST_OPERATION_MS,
     };
   };
@@ -189,16 +189,15 @@ export function storeTargets(report: StoreReport): Target[] {
   const pauseMs = Math.max(...rows.map((row) => row.worst((p) => p.gc.longestMs)));
   return [
     longestOf('capacity'),
-    recurringOf('capacity'),
     longestOf('ceiling'),
-    recurringOf('ceiling'),
+    ...(report.scale.latencyRounds > 1 ? [recurringOf('capacity'), recurringOf('ceiling')] : []),
     {
       target: `no collector pause > ${LONGEST_PAUSE_MS} ms on the shard's thread`,
       measured: `${pauseMs.toFixed(1)} ms`,
       isMet: pauseMs <= LONGEST_PAUSE_MS,
     },
     {
-      target: `the same, in the same phase ${inAllRounds}`,
+      target: `the same, of each phase in its best round`,
       measured: `${recurringPauseMs.toFixed(1)} ms`,
       isMet: recurringPauseMs <= LONGEST_PAUSE_MS,
     },
@@ -238,8 +237,8 @@ thread may lose the processor in the middle of an operation: "without waiting" l
 *Control* is no cache at all: a loop of arithmetic, without and with the first touch of as many fresh pages as a fill
 makes. What it shows is the machine's own; a virtual machine's pauses are seen here and nowhere else.
 Every round is the same sequence of operations on a store with the same seed: what the store itself takes long for
-comes again at the same operation (within ${SAME_PLACE_STEPS}), and the longest such is "in every round". Of collector
-pauses that is the longest of a phase, in the round where it was shortest.
+comes again at the same operation (within ${SAME_PLACE_STEPS}), and the longest such is "in every round". "In its best round"
+is the longest collector pause of a phase, in the round where that was shortest.
 
 ${latencyTable(report)}
 ## Crafted keys

@@ -14,9 +14,9 @@ import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
-import { DirectRequest } from './direct-request.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
+import { DirectRequest } from './direct-request.ts';
 import { answerUnusualRequests, failureOf, handleClientError, sendFailure } from './error-replies.ts';
 import { JsonBodies, hasBody } from './json-body.ts';
 import { LargeReplies } from './large-replies.ts';
@@ -87,7 +87,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     requireHostHeader: false,
     // A request without a body needs no stream for one.
     optimizeEmptyRequests: true,
-    // Nor does a small body.
+    // Nor does a body: see ADR 14.
     IncomingMessage: DirectRequest,
   };
   const serverOptions = options.tls

@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { assert } from '../base/assert.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import { BodyBuffer } from './body-buffer.ts';
-import type { DirectRequest } from './direct-request.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import { DirectRequest } from './direct-request.ts';
 import { type Failure, FailureError } from './error-replies.ts';
 import { whenClosed } from './when-closed.ts';
 import { isFlatJson } from './flat-json.ts';
@@ -83,7 +84,8 @@ export class JsonBodies {
     app.decorateRequest('upload', undefined);
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('application/json', (request, payload: IncomingMessage, done: Done) => {
-      this.read(request, payload as DirectRequest, done);
+      assert(payload instanceof DirectRequest, 'the server makes its requests');
+      this.read(request, payload, done);
     });
   }
 

@@ -9,8 +9,9 @@ const LONE_CLIENT = 2;
 
 /**
  * Tells the two threads of one port that a message lies there, by two counts in shared memory that are raised after
- * each post. A thread that sleeps in its event loop takes longer to wake than one that waits here; and one that polled
- * the port itself would hold the port's lock just when the other wants to post.
+ * each post; a third number tells the shard of a lone client. A thread that sleeps in its event loop takes longer to wake
+ * than one that waits here; and one that polled the port itself would hold the port's lock just when the other wants to
+ * post.
  *
  *     Int32Array over a SharedArrayBuffer:  [0] how often it has rung for the shard  [1] how often the shard has answered
  *                                           [2] whether the last batch came from a lone client
@@ -31,7 +32,7 @@ export class Doorbell {
     Atomics.notify(this.counts, RINGS);
   }
 
-  /** Whether requests come from one client only, which asks one thing after the other; set by the main thread. */
+  /** Whether the last batch came from a client that asks one thing after the other; set by the main thread. */
   get isForLoneClient(): boolean {
     return Atomics.load(this.counts, LONE_CLIENT) !== 0;
   }

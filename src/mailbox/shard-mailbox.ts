@@ -22,7 +22,7 @@ import {
 /** Who waits for one reply. */
 export interface Receiver {
   /** What the request came on. Those of a client that asks one thing after the other all have the same. */
-  readonly connection?: object | undefined;
+  readonly connection: object | undefined;
   /**
    * Called exactly once, with a reply code of the protocol.
    * @param delivered to be called when nobody holds the payload any more; given with large ones only.
@@ -31,7 +31,10 @@ export interface Receiver {
 }
 
 /** A receiver that has been answered already, because its deadline passed; the shard's reply is dropped. */
-const ANSWERED: Receiver = { settle: (_code, _payload, delivered) => delivered?.() };
+const ANSWERED: Receiver = {
+  connection: undefined,
+  settle: (_code, _payload, delivered) => delivered?.(),
+};
 
 /** A reply that follows under its ticket. */
 interface LateReply {
@@ -52,8 +55,8 @@ interface PendingControl {
 const POLL_MS = 0.15;
 /** How often it looks, within a turn, for replies that make room. */
 const LOOK_INTERVAL_MS = 1;
-/** Fewer requests are few: a batch of them does not wait for a turn that brings none. */
-const FEW = 4;
+/** A batch of fewer requests does not wait for a turn that brings none. */
+const MANY = 4;
 /** A batch that has grown to this size does not wait for the end of the turn. */
 const FLUSH_CHARACTERS = 2 ** 18;
 /** Share of the requests in flight that may be writes when there is no room for all. */
@@ -66,7 +69,7 @@ export interface MailboxOptions {
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
   readonly doorbell: Doorbell;
-  /** It polls for replies when no more requests than these are in flight. */
+  /** It polls for replies while at most so many requests are in flight; 0: never. */
   readonly mostPolledFor: number;
 }
 
@@ -106,9 +109,9 @@ export class ShardMailbox {
   private lastConnection: object | undefined;
   /** When there was last another request in flight, or one from another connection than the one before. */
   private lastCrowdMs = -Infinity;
-  /** When more than a few were last in flight. */
+  /** When many were last in flight. */
   private lastManyMs = -Infinity;
-  /** When few requests were last in flight at the end of a turn. */
+  /** Of a few last in flight at the end of a turn: when the oldest was sent. Long ago if it was polled for in vain. */
   private lastFewMs = -Infinity;
   /** How often the shard had answered before the last batch left. */
   private answersBefore = 0;
@@ -123,7 +126,7 @@ export class ShardMailbox {
   /** Waking a thread costs more than a request: while requests keep coming in turn after turn, they gather. */
   private readonly endTurn = (): void => {
     const gathered = this.sent - this.posted;
-    if (gathered >= FEW && gathered > this.gathered) {
+    if (gathered >= MANY && gathered > this.gathered) {
       this.gathered = gathered;
       setImmediate(this.endTurn);
     } else {
@@ -177,9 +180,6 @@ export class ShardMailbox {
     if (this.batch === '' && this.answered === this.posted) setImmediate(this.endTurn);
     this.enter(receiver, nowMs);
     this.batch += request;
-    if (!this.isLone || receiver.connection !== this.lastConnection) this.lastCrowdMs = nowMs;
-    this.lastConnection = receiver.connection;
-    if (this.sent - this.answered >= FEW) this.lastManyMs = nowMs;
     // The shard may have the request of a lone client while this turn ends; of several it would split a batch.
     const isAwaited = nowMs - this.lastFewMs < WAIT_MS && this.isClientLone(nowMs);
     if (isAwaited || this.batch.length >= FLUSH_CHARACTERS) this.leave();
@@ -285,6 +285,9 @@ export class ShardMailbox {
     const place = this.sent++ & this.ringMask;
     this.receivers[place] = receiver;
     this.sentAtMs[place] = sentAtMs;
+    if (!this.isLone || receiver.connection !== this.lastConnection) this.lastCrowdMs = sentAtMs;
+    if (this.sent - this.answered >= MANY) this.lastManyMs = sentAtMs;
+    this.lastConnection = receiver.connection;
   }
 
   /** True while one request is in flight and no other. */

@@ -87,8 +87,8 @@ export class ShardRouter {
       this.shards.map(
         (shard) =>
           new Promise<{ code: number; payload: Payload }>((resolve) => {
-            const receiver = { settle: (code: number, payload: Payload) => resolve({ code, payload }) };
-            this.sendTo(shard, encodeClear(), receiver, 'write');
+            const settle = (code: number, payload: Payload): void => resolve({ code, payload });
+            this.sendTo(shard, encodeClear(), { connection: undefined, settle }, 'write');
           }),
       ),
     );

@@ -3,7 +3,9 @@ import type { Measurement } from '../../bench/http/measurement.ts';
 import { bodyBounds } from '../../bench/http/requests.ts';
 import { parseOptions } from '../../bench/http/options.ts';
 import { Recorder } from '../../bench/http/recorder.ts';
-import { inRound } from '../../bench/http/run.ts';
+import type { LoadedPeer } from '../../bench/http/peers/peer.ts';
+import { planOf } from '../../bench/http/plan.ts';
+import { inRound, stepsOf } from '../../bench/http/run.ts';
 import { pairedRatios } from '../../bench/http/summary.ts';
 import { judgeTargets } from '../../bench/http/targets.ts';
 import { workloadNamed } from '../../bench/http/workloads.ts';
@@ -77,6 +79,25 @@ test.each([[['a', 'b']], [['a', 'b', 'c']], [['a', 'b', 'c', 'd']]])(
     }
   },
 );
+
+test('each server has a workload right before or after the one that judges it', () => {
+  const options = { quick: false, only: ['get-hits', 'put', 'pipelined'], rounds: 4, out: '' };
+  const plan = planOf(options, () => undefined);
+  const peers = plan.peers.filter(({ name }) => ['kvc', 'fastify'].includes(name));
+  const servers = new Map(
+    peers.map((peer): [string, LoadedPeer] => [
+      peer.name,
+      { peer, dataSets: [], port: 0, pids: [], stop: () => Promise.resolve(), outputTail: () => '' },
+    ]),
+  );
+  const names = stepsOf(plan, servers).map(({ workload, loaded }) => `${loaded.peer.name} ${workload.name}`);
+  for (const { name } of peers) {
+    const pairs = names.flatMap((step, i) =>
+      step === `${name} put` ? [[names[i - 1], names[i + 1]].indexOf(`${name} get-hits`)] : [],
+    );
+    expect(new Set(pairs), name).toStrictEqual(new Set([0, 1]));
+  }
+});
 
 test('a server that answers nothing at all is at fault', () => {
   const [silent, right] = [0, 1].map((answers) => {

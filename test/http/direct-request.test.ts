@@ -74,6 +74,11 @@ test('what came before it was taken is not lost', async () => {
   await expect.poll(() => requests[1]?.complete).toBe(true);
   waiting[1]();
   await raw.until(/\[whole\]/);
+  raw.write('PUT / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n');
+  await expect.poll(() => requests[2]?.complete).toBe(true);
+  raw.text = '';
+  waiting[2]();
+  await raw.until(/200 OK/);
 });
 
 test('a body that is broken off has an error and no end', async () => {

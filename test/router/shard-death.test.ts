@@ -54,7 +54,10 @@ describe('a shard that dies', () => {
     const requests = 500;
     for (let i = 0; i < requests; i++) {
       settled.push(0);
-      server.router.put(keys[VICTIM][0], 'v'.repeat(1000), 0, { settle: () => void settled[i]++ });
+      server.router.put(keys[VICTIM][0], 'v'.repeat(1000), 0, {
+        connection: undefined,
+        settle: () => void settled[i]++,
+      });
     }
     await server.router.shards[VICTIM].kill();
     await expect.poll(() => settled.every((times) => times > 0), { timeout: DEADLINE_MS * 2 }).toBe(true);

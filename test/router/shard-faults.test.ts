@@ -168,7 +168,7 @@ describe('a shard that dies under load', () => {
   test('input that reaches an assert in a shard ends that shard only, and is counted', async () => {
     const { shards } = server.router;
     const settled: number[] = [];
-    shards[2].mailbox!.send('?', { settle: (code) => void settled.push(code) });
+    shards[2].mailbox!.send('?', { connection: undefined, settle: (code) => void settled.push(code) });
     await server.untilReplaced(2, 1);
     expect(settled).toHaveLength(1);
     const stats = await server.client.stats();
