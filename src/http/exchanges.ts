@@ -69,16 +69,26 @@ export interface GetOptions {
   readonly garbage: GarbageMeter;
 }
 
-/** Waits for the answer to a GET. */
-export class GetExchange implements Receiver {
+/** Waits for what a shard replies, and answers with it past Fastify. */
+abstract class Exchange implements Receiver {
   readonly connection: object;
-  private readonly response: ServerResponse;
-  private readonly options: GetOptions;
+  protected readonly response: ServerResponse;
 
-  constructor(reply: FastifyReply, options: GetOptions) {
+  constructor(reply: FastifyReply) {
     reply.hijack();
     this.response = reply.raw;
     this.connection = this.response.req.socket;
+  }
+
+  abstract settle(code: number, payload: Payload, delivered?: () => void): void;
+}
+
+/** Waits for the answer to a GET. */
+export class GetExchange extends Exchange {
+  private readonly options: GetOptions;
+
+  constructor(reply: FastifyReply, options: GetOptions) {
+    super(reply);
     this.options = options;
   }
 
@@ -107,15 +117,11 @@ export class GetExchange implements Receiver {
 }
 
 /** Waits for the answer to a PUT, which differs between the two families of paths. */
-export class PutExchange implements Receiver {
-  readonly connection: object;
-  private readonly response: ServerResponse;
+export class PutExchange extends Exchange {
   private readonly success: Constant;
 
   constructor(reply: FastifyReply, status: 200 | 201) {
-    reply.hijack();
-    this.response = reply.raw;
-    this.connection = this.response.req.socket;
+    super(reply);
     this.success = status === 201 ? CREATED : UPDATED;
   }
 
@@ -125,16 +131,7 @@ export class PutExchange implements Receiver {
   }
 }
 
-export class DeleteExchange implements Receiver {
-  readonly connection: object;
-  private readonly response: ServerResponse;
-
-  constructor(reply: FastifyReply) {
-    reply.hijack();
-    this.response = reply.raw;
-    this.connection = this.response.req.socket;
-  }
-
+export class DeleteExchange extends Exchange {
   settle(code: number): void {
     if (code === DELETED) {
       this.response.writeHead(204);

@@ -55,7 +55,7 @@ interface PendingControl {
 const POLL_MS = 0.15;
 /** How often it looks, within a turn, for replies that make room. */
 const LOOK_INTERVAL_MS = 1;
-/** A batch of fewer requests does not wait for a turn that brings none. */
+/** So many requests gather until a turn brings none, and for a while after them no few are polled for. */
 const MANY = 4;
 /** A batch that has grown to this size does not wait for the end of the turn. */
 const FLUSH_CHARACTERS = 2 ** 18;

@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { Connections } from '../../src/http/connections.ts';
 import { RawSocket } from '../support/raw-socket.ts';
@@ -18,12 +16,10 @@ test.each([
     const server = createServer(neverAnswer).on('checkExpectation', neverAnswer);
     const limits = { stalledTimeoutMs: 1000, most: 1, isHeapFull: () => false };
     void new Connections(server, limits);
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    const raw = await RawSocket.open((server.address() as AddressInfo).port);
+    const raw = await RawSocket.openTo(server);
     raw.write(text.repeat(40));
     await raw.ended();
     expect(taken).toBe(17);
-    server.close();
   },
 );
 
@@ -31,8 +27,7 @@ test('an answer that is given up before its turn is counted, and so are those af
   const responses: ServerResponse[] = [];
   const server = createServer((_request, response) => responses.push(response));
   const connections = new Connections(server, { stalledTimeoutMs: 1000, most: 100, isHeapFull: () => false });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const raw = await RawSocket.open((server.address() as AddressInfo).port);
+  const raw = await RawSocket.openTo(server);
   raw.write(GET.repeat(3));
   await expect.poll(() => responses.length).toBe(3);
   responses[1].destroy();
@@ -40,5 +35,4 @@ test('an answer that is given up before its turn is counted, and so are those af
   for (const response of responses) response.end('there');
   await expect.poll(() => connections.unanswered).toBe(0);
   raw.close();
-  server.close();
 });

@@ -1,7 +1,5 @@
-import { once } from 'node:events';
 import { type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { DirectRequest } from '../../src/http/direct-request.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
@@ -10,13 +8,8 @@ const put = (path: string, body: string, bytes = body.length): string =>
 
 type Handler = (request: DirectRequest, response: ServerResponse) => void;
 
-async function connectTo(handle: Handler): Promise<RawSocket> {
-  const server = createServer({ IncomingMessage: DirectRequest }, handle);
-  onTestFinished(() => void server.close());
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const raw = await RawSocket.open((server.address() as AddressInfo).port);
-  onTestFinished(() => raw.close());
-  return raw;
+function connectTo(handle: Handler): Promise<RawSocket> {
+  return RawSocket.openTo(createServer({ IncomingMessage: DirectRequest }, handle));
 }
 
 /** Answers with each piece of the body as it comes. */

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { type Server, type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { Connections } from '../../src/http/connections.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
@@ -22,11 +22,8 @@ class Scene {
   static async open(): Promise<Scene> {
     const server = createServer();
     void new Connections(server, { stalledTimeoutMs: 1000, most: 1000, isHeapFull: () => false });
-    onTestFinished(() => void server.close());
-    await once(server.listen(0, '127.0.0.1'), 'listening');
     const connected = once(server, 'connection');
-    const raw = await RawSocket.open((server.address() as AddressInfo).port);
-    onTestFinished(() => raw.close());
+    const raw = await RawSocket.openTo(server);
     const scene = new Scene(server, raw);
     const [socket]: Socket[] = await connected;
     scene.watch(socket);

@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { LargeReplies } from '../../src/http/large-replies.ts';
 import { RawSocket } from '../support/raw-socket.ts';
@@ -10,8 +8,7 @@ const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
 test('a client that takes too long is cut off, also where its reply waits behind another', async () => {
   const responses: ServerResponse[] = [];
   const server = createServer((_request, response) => responses.push(response));
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const raw = await RawSocket.open((server.address() as AddressInfo).port);
+  const raw = await RawSocket.openTo(server);
   raw.write(GET.repeat(2));
   await expect.poll(() => responses.length).toBe(2);
 
@@ -27,5 +24,4 @@ test('a client that takes too long is cut off, also where its reply waits behind
   large.cutOffSlow();
   await raw.ended();
   await expect.poll(() => ends).toBe(1);
-  server.close();
 });

@@ -1,7 +1,7 @@
-import { type Socket, connect } from 'node:net';
+import { type AddressInfo, type Server, type Socket, connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { once } from 'node:events';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 
 /** A TCP or TLS connection on which a test writes HTTP by hand. */
 export class RawSocket {
@@ -28,6 +28,15 @@ export class RawSocket {
     const options = { port, host: '127.0.0.1', allowHalfOpen: isStubborn };
     const raw = new RawSocket(ca === undefined ? connect(options) : connectTls({ ...options, ca }));
     await once(raw.socket, ca === undefined ? 'connect' : 'secureConnect');
+    return raw;
+  }
+
+  /** Has a server listen where it is free, and connects to it; the test ends both. */
+  static async openTo(server: Server): Promise<RawSocket> {
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const raw = await RawSocket.open((server.address() as AddressInfo).port);
+    onTestFinished(() => raw.close());
     return raw;
   }
 
