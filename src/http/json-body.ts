@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { assert } from '../base/assert.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import { BodyBuffer } from './body-buffer.ts';
@@ -46,8 +46,13 @@ type Done = (error: Error | null, body?: unknown) => void;
 
 /** A large body for which room has been granted. */
 interface Upload {
+  readonly request: FastifyRequest;
+  readonly response: ServerResponse;
+  /** Bytes of the budget. */
+  readonly charge: number;
   readonly grantedMs: number;
   bytes: number;
+  isWhole: boolean;
   cutOff: () => void;
 }
 
@@ -119,27 +124,44 @@ export class JsonBodies {
     });
   };
 
-  /** Refuses who has waited for room too long, and ends bodies that come too slowly for those who wait. */
+  /**
+   * For those who wait for room: takes back that of bodies whose answers cannot leave, ends bodies that come too
+   * slowly, and refuses who has waited too long.
+   */
   sweep(): void {
     const { budget, patienceMs, nowMs } = this.options;
-    budget.sweep();
     if (!budget.hasWaiters) return;
     for (const upload of this.uploads) {
       const elapsedMs = nowMs() - upload.grantedMs;
-      if (elapsedMs > patienceMs && upload.bytes < elapsedMs * LEAST_RATE) upload.cutOff();
+      const isSlow = elapsedMs > patienceMs && upload.bytes < elapsedMs * LEAST_RATE;
+      // A client may not take its answer; over TLS, when it has reset the connection, Node may never tell.
+      if (upload.response.writableEnded) this.release(upload);
+      else if (isSlow && !upload.isWhole) upload.cutOff();
     }
+    budget.sweep();
   }
 
   private begin(request: FastifyRequest, reply: FastifyReply, charge: number): void {
-    const { budget, garbage, nowMs } = this.options;
-    const upload: Upload = { grantedMs: nowMs(), bytes: 0, cutOff: () => undefined };
+    const upload: Upload = {
+      request,
+      response: reply.raw,
+      charge,
+      grantedMs: this.options.nowMs(),
+      bytes: 0,
+      isWhole: false,
+      cutOff: () => undefined,
+    };
     this.uploads.add(upload);
     request.upload = upload;
-    whenClosed(reply.raw, () => {
-      this.uploads.delete(upload);
-      budget.release(charge);
-      garbage.add(charge);
-    });
+    whenClosed(reply.raw, () => this.release(upload));
+  }
+
+  private release(upload: Upload): void {
+    if (!this.uploads.delete(upload)) return;
+    // The response, which may stay for long, holds the request.
+    upload.request.body = undefined;
+    this.options.budget.release(upload.charge);
+    this.options.garbage.add(upload.charge);
   }
 
   private read(request: FastifyRequest, payload: DirectRequest, done: Done): void {
@@ -152,14 +174,16 @@ export class JsonBodies {
       return;
     }
     const body = new BodyBuffer(declared === undefined ? undefined : Number(declared), limitBytes);
+    let isFinished = false;
     payload.takeBody({
       add: (chunk) => {
+        if (isFinished) return;
         body.add(chunk);
         if (upload) upload.bytes = body.length;
       },
       end: () => {
         // It has come; now it is not the client that takes its time.
-        if (upload) this.uploads.delete(upload);
+        if (upload) upload.isWhole = true;
         finish(
           (headers['content-encoding'] ?? 'identity') === 'identity' ? parse(body, limitBytes) : ENCODED,
         );
@@ -168,12 +192,15 @@ export class JsonBodies {
     payload.on('error', () => finish(INCOMPLETE));
     if (upload) upload.cutOff = () => finish(TOO_SLOW);
 
-    let isFinished = false;
     function finish(result: Failure | { readonly parsed: unknown }): void {
       if (isFinished) return;
       isFinished = true;
-      if ('parsed' in result) done(null, result.parsed);
-      else done(new FailureError(result));
+      if ('parsed' in result) {
+        done(null, result.parsed);
+      } else {
+        body.free();
+        done(new FailureError(result));
+      }
     }
   }
 }
