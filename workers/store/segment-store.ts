@@ -1,36 +1,17 @@
 import { assert } from '../../src/base/assert.ts';
 import { hashKey } from '../../src/base/key-hash.ts';
 import type { Ledger } from '../../src/base/ledger.ts';
-import {
-  BLOCK_CHARGE_BYTES,
-  SLOT_BYTES,
-  blockChargeBytes,
-  guaranteeFor,
-} from '../../src/base/segment-sizes.ts';
-import { BlockPool, NO_ADDRESS, blockOf, wordOf } from './block-pool.ts';
+import { BLOCK_CHARGE_BYTES, SLOT_BYTES, guaranteeFor } from '../../src/base/segment-sizes.ts';
+import { BlockPool, NO_ADDRESS } from './block-pool.ts';
 import { Cleaner, WASTE_FLOOR_BYTES, isWasteful, lacksHoles } from './cleaner.ts';
-import {
-  DEAD,
-  EXPIRES,
-  GZIP,
-  INCOMPRESSIBLE,
-  PLAIN,
-  entryBytes,
-  entryBytesAt,
-  expiresAtMs,
-  flagsOf,
-  gzipBytesAt,
-  keyBytesOf,
-  keyOffset,
-  keyStartAt,
-  packWord1,
-  tagOf,
-  valueStartAt,
-} from './entry-layout.ts';
+import { Coldest } from './coldest.ts';
+import { EntryAccess } from './entry-access.ts';
+import { INCOMPRESSIBLE, PLAIN, entryBytes } from './entry-layout.ts';
 import { ExpirySweep } from './expiry-sweep.ts';
 import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
 import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
+import { checkBlocks, checkList } from './segment-integrity.ts';
 import { NO_SLOT, SlotTable } from './slot-table.ts';
 
 export { AHEAD_KEYS, NO_SLOT };
@@ -61,8 +42,6 @@ export interface SegmentCounters {
   evicted: number;
   shed: number;
 }
-
-const COLD_BATCH = 32;
 
 /** Work per byte that a PUT or DELETE does for the cleaner: at 85 % live, one byte gained costs seven moved. */
 const CLEANING_RATIO = 12;
@@ -96,14 +75,13 @@ export class SegmentStore {
   private readonly seed1: number;
   private readonly blocks: BlockPool;
   private readonly slots: SlotTable;
+  private readonly access: EntryAccess;
   private readonly list: LruList;
   private readonly index: HashIndex;
   private readonly cleaner: Cleaner;
   private readonly sweep: ExpirySweep;
   private readonly ahead: ReadAhead;
-  private readonly coldSlots = new Uint32Array(COLD_BATCH);
-  private readonly coldHashes = new Uint32Array(COLD_BATCH);
-  protected lastRead = 0;
+  private readonly coldest: Coldest;
 
   constructor(options: SegmentOptions) {
     const { ledger, shard } = options;
@@ -112,8 +90,11 @@ export class SegmentStore {
     this.seed1 = options.seed[1];
     this.blocks = new BlockPool(ledger, shard);
     this.slots = new SlotTable(ledger, shard);
+    this.access = new EntryAccess(this.blocks, this.slots);
     this.list = new LruList(this.slots);
-    this.index = new HashIndex(this.slots, (slot) => this.hashOfSlot(slot), ledger, shard);
+    const hashOfSlot = (slot: number): number => this.hashOfSlot(slot);
+    this.index = new HashIndex(this.slots, hashOfSlot, ledger, shard);
+    this.coldest = new Coldest(this.blocks, this.slots, this.list, this.index, hashOfSlot);
     this.cleaner = new Cleaner(this.blocks, this.slots);
     this.ahead = new ReadAhead(this.blocks, this.slots, this.index);
     this.sweep = new ExpirySweep(this.blocks, (slot) => this.remove(slot, 'expired'));
@@ -163,55 +144,40 @@ export class SegmentStore {
   /** Looks a key up without counting or touching. NO_SLOT where there is none, or it has expired. */
   peek(key: string): number {
     const slot = this.lookup(key, this.hash(key));
-    return slot !== NO_SLOT && this.expiryOf(slot) <= this.options.now() ? NO_SLOT : slot;
+    return slot !== NO_SLOT && this.access.expiryMs(slot) <= this.options.now() ? NO_SLOT : slot;
   }
 
   valueBytes(slot: number): number {
-    const address = this.slots.address(slot);
-    return this.blocks.words[blockOf(address)][wordOf(address) + 2];
+    return this.access.valueBytes(slot);
   }
 
   value(slot: number): string {
-    const address = this.slots.address(slot);
-    const words = this.blocks.words[blockOf(address)];
-    const at = wordOf(address);
-    const start = valueStartAt(words, at);
-    return this.blocks.bytes[blockOf(address)].toString('latin1', start, start + words[at + 2]);
+    return this.access.value(slot);
   }
 
   /** The value's bytes where they lie, not a copy: to be read before the next call that changes the segment. */
   valueView(slot: number): Buffer {
-    const address = this.slots.address(slot);
-    const words = this.blocks.words[blockOf(address)];
-    const at = wordOf(address);
-    const start = valueStartAt(words, at);
-    return this.blocks.bytes[blockOf(address)].subarray(start, start + words[at + 2]);
+    return this.access.valueView(slot);
   }
 
   /** The gzip form kept beside the value, where there is one: as `valueView`, not a copy. */
   gzipView(slot: number): Buffer | undefined {
-    const address = this.slots.address(slot);
-    const words = this.blocks.words[blockOf(address)];
-    const at = wordOf(address);
-    const flags = flagsOf(words[at + 1]);
-    if ((flags & GZIP) === 0) return undefined;
-    const start = valueStartAt(words, at) + words[at + 2];
-    return this.blocks.bytes[blockOf(address)].subarray(start, start + gzipBytesAt(words, at, flags));
+    return this.access.gzipView(slot);
   }
 
   /** True when compression was tried for this entry and saved nothing. */
   isIncompressible(slot: number): boolean {
-    return (this.flags(slot) & INCOMPRESSIBLE) !== 0;
+    return this.access.hasFlag(slot, INCOMPRESSIBLE);
   }
 
   /** True when `markPlain` was called for this entry. */
   isPlain(slot: number): boolean {
-    return (this.flags(slot) & PLAIN) !== 0;
+    return this.access.hasFlag(slot, PLAIN);
   }
 
   /** Remembers that the value stands in JSON as it is, so that nobody looks for what to escape again. */
   markPlain(slot: number): void {
-    this.addFlag(slot, PLAIN);
+    this.access.addFlag(slot, PLAIN);
   }
 
   /**
@@ -228,15 +194,14 @@ export class SegmentStore {
     const hash = this.hash(key);
     const old = this.lookup(key, hash);
     if (old !== NO_SLOT) {
-      const replaced = this.expiryOf(old) <= this.options.now() ? 'expired' : 'replaced';
+      const replaced = this.access.expiryMs(old) <= this.options.now() ? 'expired' : 'replaced';
       this.removeHashed(old, hash, replaced);
     }
     this.makeRoomInCapacity();
     const address = this.allocate(bytes);
     const slot = this.takeSlot();
     const expiryMs = expires ? Math.ceil(this.options.now() + ttlMs) : Infinity;
-    this.write(address, slot, key, hash, value, expiryMs);
-    this.slots.setAddress(slot, address);
+    this.access.write(address, slot, key, hash >>> 24, value, expiryMs);
     this.list.insertMostRecent(slot);
     this.index.insert(hash, slot);
     if (this.blocks.isTight) this.makeHoles(bytes);
@@ -268,46 +233,16 @@ export class SegmentStore {
    * to go for it. An empty `gzip` marks the entry as incompressible.
    */
   attachGzip(slot: number, gzip: Uint8Array): void {
-    const { blocks, slots } = this;
     if (gzip.length === 0) {
-      this.addFlag(slot, INCOMPRESSIBLE);
+      this.access.addFlag(slot, INCOMPRESSIBLE);
       return;
     }
-    const bytes = this.entryBytesWith(slot, gzip.length);
-    const bothBytes = bytes + this.entryBytesWith(slot, -1);
+    const bytes = this.access.bytesWith(slot, gzip.length);
+    const bothBytes = bytes + this.access.bytesWith(slot, -1);
     const isBounded = guaranteeFor(bothBytes) <= this.options.ledger.guarantee;
-    const to = isBounded ? this.allocate(bytes, slot) : blocks.allocate(bytes);
+    const to = isBounded ? this.allocate(bytes, slot) : this.blocks.allocate(bytes);
     if (to === NO_ADDRESS) return;
-    // Only now: making room may have moved the entry.
-    const address = slots.address(slot);
-    const source = blocks.words[blockOf(address)];
-    const at = wordOf(address);
-    const word1 = source[at + 1];
-    const flags = flagsOf(word1);
-    const keyBytes = keyBytesOf(word1);
-    const valueBytes = source[at + 2];
-    const toBytes = blocks.bytes[blockOf(to)];
-    const target = blocks.words[blockOf(to)];
-    const toWord = wordOf(to);
-    const expiryMs = expiresAtMs(source, at);
-    this.writeHeader(
-      to,
-      slot,
-      keyBytes,
-      (flags & (EXPIRES | PLAIN)) | GZIP,
-      tagOf(word1),
-      valueBytes,
-      expiryMs,
-    );
-    target[toWord + 3 + ((flags & EXPIRES) !== 0 ? 2 : 0)] = gzip.length;
-    const from = at * 4 + keyOffset(flags);
-    const start = toWord * 4 + keyOffset(flags | GZIP);
-    blocks.bytes[blockOf(address)].copy(toBytes, start, from, from + keyBytes + valueBytes);
-    toBytes.set(gzip, start + keyBytes + valueBytes);
-    slots.setAddress(slot, to);
-    const oldBytes = entryBytesAt(source, at);
-    source[at + 1] |= DEAD << 16;
-    blocks.free(address, oldBytes);
+    this.access.rewriteWithGzip(slot, to, gzip);
     this.tidy(bytes);
   }
 
@@ -315,22 +250,23 @@ export class SegmentStore {
   removeLeastRecent(reason: 'evicted' | 'shed'): number {
     const slot = this.list.leastRecent;
     if (slot === NO_SLOT) return 0;
-    return this.remove(slot, this.expiryOf(slot) <= this.options.now() ? 'expired' : reason);
+    return this.remove(slot, this.access.expiryMs(slot) <= this.options.now() ? 'expired' : reason);
   }
 
   /**
    * Removes a handful of the least recently used entries, until `wantedBytes` have gone. Does the same as
-   * `removeLeastRecent` again and again, in half the time: see `gatherColdest`.
+   * `removeLeastRecent` again and again, in half the time: see `Coldest`.
    * @returns the bytes in their blocks, 0 when there is no entry.
    */
   removeColdest(wantedBytes: number, reason: 'evicted' | 'shed'): number {
-    const count = this.gatherColdest();
+    const { batch, hashes } = this.coldest;
+    const count = this.coldest.gather();
     const nowMs = this.options.now();
     let bytes = 0;
     for (let i = 0; i < count && bytes < wantedBytes; i++) {
-      const slot = this.coldSlots[i];
-      const isExpired = this.expiryOf(slot) <= nowMs;
-      bytes += this.removeHashed(slot, this.coldHashes[i], isExpired ? 'expired' : reason);
+      const slot = batch[i];
+      const isExpired = this.access.expiryMs(slot) <= nowMs;
+      bytes += this.removeHashed(slot, hashes[i], isExpired ? 'expired' : reason);
     }
     return bytes;
   }
@@ -364,75 +300,12 @@ export class SegmentStore {
 
   /** @throws InvariantError when any part of the segment contradicts another. Costs a walk of everything. */
   checkIntegrity(): void {
-    this.checkList();
-    this.checkBlocks();
+    checkList(this.list, this.slots, this.index, (slot) => this.hashOfSlot(slot));
+    checkBlocks(this.blocks, this.slots);
     const { ledger, shard, entryLedger } = this.options;
     const charged = this.blocks.chargedBytes + this.slots.reservedBytes + this.index.reservedBytes;
     assert(ledger.held(shard) === charged, `the ledger holds ${ledger.held(shard)}, the segment ${charged}`);
     assert(!entryLedger || entryLedger.held(shard) === this.entries, 'the entry ledger counts the entries');
-  }
-
-  private checkList(): void {
-    const { slots, blocks, index, list } = this;
-    let count = 0;
-    for (let slot = slots.next(NO_SLOT), prev = NO_SLOT; slot !== NO_SLOT; slot = slots.next(slot)) {
-      assert(slots.prev(slot) === prev, 'the list runs back as it runs forth');
-      const address = slots.address(slot);
-      const words = blocks.words[blockOf(address)];
-      const at = wordOf(address);
-      assert(words[at] === slot, 'a slot and its entry name each other');
-      assert((flagsOf(words[at + 1]) & DEAD) === 0, 'no listed entry is dead');
-      let inChain = index.head(index.bucketOf(this.hashOfSlot(slot)));
-      while (inChain !== slot && inChain !== NO_SLOT) inChain = slots.chain(inChain);
-      assert(inChain === slot, 'every listed entry is in the index');
-      assert(++count <= slots.used, 'the list has no loop');
-      prev = slot;
-    }
-    assert(count === slots.used, `the list has ${count} entries, the slots ${slots.used}`);
-    assert(count > 0 || list.leastRecent === NO_SLOT, 'an empty list has no end');
-    let indexed = 0;
-    for (let bucket = 0; bucket < index.bucketCount; bucket++) {
-      for (let slot = index.head(bucket); slot !== NO_SLOT; slot = slots.chain(slot)) indexed++;
-    }
-    assert(indexed === count, `the index has ${indexed} entries, the list ${count}`);
-  }
-
-  private checkBlocks(): void {
-    const { blocks, slots } = this;
-    let liveBytes = 0;
-    let reservedBytes = 0;
-    for (let block = 0; block < blocks.blocks; block++) {
-      if (!blocks.isInUse(block)) continue;
-      const words = blocks.words[block];
-      let live = 0;
-      for (let at = 0; at < blocks.filled[block] >>> 2; at += entryBytesAt(words, at) >>> 2) {
-        if ((flagsOf(words[at + 1]) & DEAD) !== 0) continue;
-        const address = slots.address(words[at]);
-        assert(blockOf(address) === block && wordOf(address) === at, 'a live entry has its slot');
-        assert(blocks.earliestExpiryMs[block] <= expiresAtMs(words, at), 'the expiry bound is a bound');
-        live += entryBytesAt(words, at);
-      }
-      assert(
-        live === blocks.live[block],
-        `block ${block} counts ${blocks.live[block]} live bytes of ${live}`,
-      );
-      assert(live > 0 || block === blocks.openBlock, 'a block without a live entry is released');
-      liveBytes += live;
-      reservedBytes += blockChargeBytes(blocks.capacity(block));
-    }
-    assert(liveBytes === blocks.liveBytes, 'live bytes add up');
-    assert(reservedBytes === blocks.reservedBytes, 'reserved bytes add up');
-    assert(blocks.isSpareCharged, 'spare memory is charged');
-  }
-
-  private flags(slot: number): number {
-    const address = this.slots.address(slot);
-    return flagsOf(this.blocks.words[blockOf(address)][wordOf(address) + 1]);
-  }
-
-  private addFlag(slot: number, flag: number): void {
-    const address = this.slots.address(slot);
-    this.blocks.words[blockOf(address)][wordOf(address) + 1] |= flag << 16;
   }
 
   private hash(key: string): number {
@@ -440,59 +313,20 @@ export class SegmentStore {
   }
 
   private hashOfSlot(slot: number): number {
-    const address = this.slots.address(slot);
-    const block = blockOf(address);
-    const at = wordOf(address);
-    const words = this.blocks.words[block];
-    const start = keyStartAt(words, at);
-    return this.hash(this.blocks.bytes[block].toString('latin1', start, start + keyBytesOf(words[at + 1])));
-  }
-
-  /**
-   * Collects the coldest slots and their hashes. What an entry's removal touches lies all over memory; read
-   * for all of them first, step by step, the processor has many of those reads under way at once.
-   */
-  private gatherColdest(): number {
-    const { slots, blocks, index, coldSlots, coldHashes } = this;
-    let count = 0;
-    for (let slot = this.list.leastRecent; slot !== NO_SLOT && count < COLD_BATCH; slot = slots.prev(slot)) {
-      coldSlots[count++] = slot;
-    }
-    let read = 0;
-    for (let i = 0; i < count; i++) {
-      const address = slots.address(coldSlots[i]);
-      read ^= blocks.words[blockOf(address)][wordOf(address)];
-    }
-    for (let i = 0; i < count; i++) coldHashes[i] = this.hashOfSlot(coldSlots[i]);
-    for (let i = 0; i < count; i++) read ^= index.head(index.bucketOf(coldHashes[i]));
-    for (let i = 0; i < count; i++) read ^= slots.chain(index.head(index.bucketOf(coldHashes[i])));
-    // Kept, so that reading is not optimised away.
-    this.lastRead = read;
-    return count;
+    return this.hash(this.access.key(slot));
   }
 
   private lookup(key: string, hash: number): number {
-    const { slots, blocks } = this;
-    // Key length and tag are compared at once, so that a stranger in the chain costs one comparison.
-    const wanted = packWord1(key.length, 0, hash >>> 24);
+    const { slots, access } = this;
+    const tag = hash >>> 24;
     for (let slot = this.index.head(this.index.bucketOf(hash)); slot !== NO_SLOT; slot = slots.chain(slot)) {
-      const address = slots.address(slot);
-      const block = blockOf(address);
-      const at = wordOf(address);
-      const words = blocks.words[block];
-      if ((words[at + 1] & 0xff00ffff) >>> 0 !== wanted) continue;
-      if (keyEquals(blocks.bytes[block], keyStartAt(words, at), key)) return slot;
+      if (access.hasKey(slot, key, tag)) return slot;
     }
     return NO_SLOT;
   }
 
-  private expiryOf(slot: number): number {
-    const address = this.slots.address(slot);
-    return expiresAtMs(this.blocks.words[blockOf(address)], wordOf(address));
-  }
-
   private removeIfExpired(slot: number): boolean {
-    const atMs = this.expiryOf(slot);
+    const atMs = this.access.expiryMs(slot);
     if (atMs === Infinity || atMs > this.options.now()) return false;
     this.remove(slot, 'expired');
     return true;
@@ -504,14 +338,10 @@ export class SegmentStore {
 
   private removeHashed(slot: number, hash: number, reason: Removal): number {
     const address = this.slots.address(slot);
-    const words = this.blocks.words[blockOf(address)];
-    const at = wordOf(address);
-    const bytes = entryBytesAt(words, at);
     this.list.remove(slot);
     this.index.remove(hash, slot);
     this.slots.give(slot);
-    words[at + 1] |= DEAD << 16;
-    this.blocks.free(address, bytes);
+    const bytes = this.access.free(address);
     this.options.entryLedger?.release(this.options.shard, 1);
     this.counters[reason]++;
     return bytes;
@@ -539,15 +369,6 @@ export class SegmentStore {
       if (bytes === 0) return;
       displaced += bytes;
     }
-  }
-
-  /** What an entry takes in its block with a gzip form of so many bytes. */
-  private entryBytesWith(slot: number, gzipBytes: number): number {
-    const address = this.slots.address(slot);
-    const words = this.blocks.words[blockOf(address)];
-    const at = wordOf(address);
-    const word1 = words[at + 1];
-    return entryBytes(keyBytesOf(word1), words[at + 2], (flagsOf(word1) & EXPIRES) !== 0, gzipBytes);
   }
 
   /**
@@ -592,44 +413,6 @@ export class SegmentStore {
     this.index.clear();
   }
 
-  private write(
-    address: number,
-    slot: number,
-    key: string,
-    hash: number,
-    value: string | Uint8Array,
-    expiryMs: number,
-  ): void {
-    const flags = expiryMs === Infinity ? 0 : EXPIRES;
-    this.writeHeader(address, slot, key.length, flags, hash >>> 24, value.length, expiryMs);
-    const bytes = this.blocks.bytes[blockOf(address)];
-    const start = wordOf(address) * 4 + keyOffset(flags);
-    bytes.write(key, start, key.length, 'latin1');
-    if (typeof value === 'string') bytes.write(value, start + key.length, value.length, 'latin1');
-    else bytes.set(value, start + key.length);
-  }
-
-  private writeHeader(
-    address: number,
-    slot: number,
-    keyBytes: number,
-    flags: number,
-    tag: number,
-    valueBytes: number,
-    expiryMs: number,
-  ): void {
-    const block = blockOf(address);
-    const words = this.blocks.words[block];
-    const at = wordOf(address);
-    words[at] = slot;
-    words[at + 1] = packWord1(keyBytes, flags, tag);
-    words[at + 2] = valueBytes;
-    if ((flags & EXPIRES) === 0) return;
-    words[at + 3] = Math.floor(expiryMs / 2 ** 32);
-    words[at + 4] = expiryMs % 2 ** 32;
-    if (expiryMs < this.blocks.earliestExpiryMs[block]) this.blocks.earliestExpiryMs[block] = expiryMs;
-  }
-
   private tidy(changedBytes: number): void {
     const { reservedBytes, wasteBytes, isTight } = this.blocks;
     if (isTight ? lacksHoles(reservedBytes, wasteBytes) : !isWasteful(reservedBytes, wasteBytes)) return;
@@ -659,14 +442,7 @@ export class SegmentStore {
     slots.setChain(to, slots.chain(from));
     this.index.replace(this.hashOfSlot(from), from, to);
     this.list.replace(from, to);
-    this.blocks.words[blockOf(address)][wordOf(address)] = to;
+    this.access.setSlot(address, to);
     slots.give(from);
   }
-}
-
-function keyEquals(bytes: Buffer, start: number, key: string): boolean {
-  for (let i = 0; i < key.length; i++) {
-    if (bytes[start + i] !== key.charCodeAt(i)) return false;
-  }
-  return true;
 }
