@@ -160,7 +160,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     bodies.sweep();
     if (router.lacksRoom) largeReplies.cutOffSlow();
   }, BUDGET_SWEEP_INTERVAL_MS);
-  const stallTimer = setInterval(() => connections.timeStalled(), TIMEOUT_CHECK_INTERVAL_MS);
+  const stallTimer = setInterval(() => connections.cutOffStalled(nowMs()), TIMEOUT_CHECK_INTERVAL_MS);
   for (const timer of [sweepTimer, stallTimer]) {
     timer.unref();
     app.addHook('onClose', () => clearInterval(timer));

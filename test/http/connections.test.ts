@@ -1,4 +1,5 @@
 import { type ServerResponse, createServer } from 'node:http';
+import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { Connections } from '../../src/http/connections.ts';
 import { RawSocket } from '../support/raw-socket.ts';
@@ -35,4 +36,26 @@ test('an answer that is given up before its turn is counted, and so are those af
   for (const response of responses) response.end('there');
   await expect.poll(() => connections.unanswered).toBe(0);
   raw.close();
+});
+
+test('who takes nothing of an answer for too long is cut off, then and not later; who takes some is not', async () => {
+  let socket: Socket | undefined;
+  const server = createServer((request, response) => {
+    ({ socket } = request);
+    response.end('x'.repeat(2 ** 25));
+  });
+  const connections = new Connections(server, { stalledTimeoutMs: 1000, most: 100, isHeapFull: () => false });
+  const raw = await RawSocket.openTo(server);
+  raw.socket.pause();
+  raw.write(GET);
+  await expect.poll(() => connections.unanswered).toBe(1);
+  connections.cutOffStalled(0);
+  raw.socket.resume();
+  await expect.poll(() => raw.text.length).toBeGreaterThan(2 ** 22);
+  raw.socket.pause();
+  connections.cutOffStalled(1000);
+  connections.cutOffStalled(1999);
+  expect(socket!.destroyed).toBe(false);
+  connections.cutOffStalled(2000);
+  expect(socket!.destroyed).toBe(true);
 });
