@@ -101,6 +101,8 @@ export async function startServer(
       rateLimit: settings.RATE_LIMIT,
       tls: access.tls,
       bodyBudgetBytes: traffic.bodyBudgetBytes,
+      unreadBytes: traffic.unreadBytes,
+      mostTlsConnections: traffic.mostTlsConnections,
       collectEveryBytes: traffic.collectEveryBytes,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),

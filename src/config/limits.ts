@@ -24,9 +24,19 @@ const MOST_HEADROOM_BYTES = 512 * 2 ** 20;
 /** Of the headroom, the part that bodies on their way may take; each is copied a few times on that way. */
 const TRAFFIC_SHARE = 1 / 8;
 
+/** And the part that bodies may take which have come before anybody could read them; they are not copied. */
+const UNREAD_SHARE = 1 / 2;
+
+/** Of the limit, what the buffers of TLS connections may take: entries are shed for them. */
+const TLS_SHARE = 1 / 4;
+/** Of one that rests: 55 KiB were measured. */
+const TLS_CONNECTION_BYTES = 2 ** 16;
+
 /** What bodies on their way through the process may take, in bytes. */
 export interface TrafficLimits {
   readonly bodyBudgetBytes: number;
+  readonly unreadBytes: number;
+  readonly mostTlsConnections: number;
   /** Per shard. */
   readonly replyWindowBytes: number;
   /** Large bodies and replies of this many bytes in all, and their garbage is collected. */
@@ -46,6 +56,8 @@ export function deriveTrafficLimits(limitBytes: number, threshold: number, shard
   const bytes = Math.floor(headroom * TRAFFIC_SHARE);
   return {
     bodyBudgetBytes: bytes,
+    unreadBytes: Math.floor(headroom * UNREAD_SHARE),
+    mostTlsConnections: Math.floor((limitBytes * TLS_SHARE) / TLS_CONNECTION_BYTES),
     replyWindowBytes: Math.floor(bytes / shards),
     collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MOST_COLLECTION_BYTES),
   };

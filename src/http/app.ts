@@ -36,6 +36,9 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly gzipThresholdBytes: number;
   /** Bytes of large request bodies that are held at once. */
   readonly bodyBudgetBytes: number;
+  /** Bytes of bodies that have come before there is room for them. */
+  readonly unreadBytes: number;
+  readonly mostTlsConnections: number;
   readonly collectEveryBytes: number;
   /** A body that has not been let in by then: 503. */
   readonly deadlineMs: number;
@@ -67,11 +70,18 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, version, stats } = options;
   const bodyLimit = (maxKeyLength + maxValueBytes) * LONGEST_ESCAPE + BODY_SLACK_BYTES;
   const garbage = new GarbageMeter(options.collectEveryBytes, collectMinor);
+  const mostRequests = mostUnanswered();
   const largeReplies = new LargeReplies(options.deadlineMs, nowMs);
   const bodies = new JsonBodies({
     limitBytes: bodyLimit,
-    budget: new ByteBudget(options.bodyBudgetBytes, options.deadlineMs, nowMs),
+    budget: new ByteBudget({
+      totalBytes: options.bodyBudgetBytes,
+      deadlineMs: options.deadlineMs,
+      mostWaiters: Math.floor(mostRequests / 4),
+      nowMs,
+    }),
     garbage,
+    mayWait: () => connections.unreadBytes < options.unreadBytes / 2,
     patienceMs: options.deadlineMs,
     nowMs,
   });
@@ -117,9 +127,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     routerOptions: { maxParamLength: MAX_PATH_KEY_LENGTH },
   });
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    giveUpPlace(request);
-    // Fastify would close the connection of any body that it could not parse; one that has come whole is no harm.
     const { raw } = request;
+    giveUpPlace(request);
+    if (raw instanceof DirectRequest && hasBody(raw.headers)) raw.discardBody();
+    // Fastify would close the connection of any body that it could not parse; one that has come whole is no harm.
     if (raw.complete || !hasBody(raw.headers)) void reply.removeHeader('connection');
     return handleError(error, reply);
   });
@@ -127,10 +138,13 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   bodies.register(app);
   const connections = new Connections(app.server, {
     stalledTimeoutMs: STALLED_TIMEOUT_MS,
-    most: mostUnanswered(),
+    most: mostRequests,
+    mostUnreadBytes: options.unreadBytes,
     isHeapFull,
   });
   app.decorate('connections', connections);
+  // Each may hold a request; with TLS it holds much more, outside the heap.
+  app.server.maxConnections = options.tls ? Math.min(mostRequests, options.mostTlsConnections) : mostRequests;
   // A client may close its side when it has asked, and still wants the answer.
   Object.assign(app.server, { httpAllowHalfOpen: true });
   // Else Node's parser is fed past the stream, and loses what TLS has decrypted when the stream is paused.

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { DirectRequest } from './direct-request.ts';
 import { gatherWrites } from './gather-writes.ts';
 
 declare module 'fastify' {
@@ -13,7 +14,10 @@ interface Connection {
   readonly owner: Connections;
   /** Of requests that have not been answered, oldest first. */
   readonly responses: ServerResponse[];
+  isOpen: boolean;
   isPipelined: boolean;
+  /** Bytes of bodies that have come and that nobody has taken yet. */
+  unreadBytes: number;
   /** Bytes that the client has taken of its answers, when last looked at, and since when. */
   takenBytes: number;
   takenAtMs: number;
@@ -39,6 +43,8 @@ export interface ConnectionLimits {
   readonly stalledTimeoutMs: number;
   /** Requests without an answer, in all. */
   readonly most: number;
+  /** Bytes of bodies that nobody has taken yet, in all. */
+  readonly mostUnreadBytes: number;
   readonly isHeapFull: () => boolean;
 }
 
@@ -48,11 +54,15 @@ export interface ConnectionLimits {
  * are more than `most` requests without an answer in all, connections that add to them are closed. Requests can be
  * larger than reckoned, and connections many: past a quarter of `most` the heap itself is looked at, and when it is
  * nearly full whoever adds to it is closed.
+ *
+ * Bounds the memory of bodies, too, that have come before anybody wants them: each request has a stream that takes up
+ * to 64 KiB. Past `mostUnreadBytes` the connections that add to them are closed.
  */
 export class Connections {
   limits: ConnectionLimits;
   private readonly sockets = new Set<KnownSocket>();
   private total = 0;
+  private unread = 0;
 
   constructor(server: Server, limits: ConnectionLimits) {
     this.limits = limits;
@@ -63,6 +73,11 @@ export class Connections {
     server.prependListener('request', count);
     // Such a request is no `request` to Node.
     server.prependListener('checkExpectation', count);
+  }
+
+  /** Bytes of bodies that nobody has taken yet, of all connections. */
+  get unreadBytes(): number {
+    return this.unread;
   }
 
   /** Requests without an answer, of all connections. */
@@ -78,6 +93,7 @@ export class Connections {
     for (const socket of this.sockets) {
       const connection = socket[CONNECTION]!;
       const isWaiting = socket.writableLength > 0 && connection.responses.length > 0;
+      // oxlint-disable-next-line no-underscore-dangle -- Node's name
       const takenBytes = socket.bytesWritten - (socket._handle?.writeQueueSize ?? 0);
       if (!isWaiting || takenBytes !== connection.takenBytes) {
         connection.takenBytes = takenBytes;
@@ -107,7 +123,9 @@ export class Connections {
     const connection: Connection = {
       owner: this,
       responses: [],
+      isOpen: true,
       isPipelined: false,
+      unreadBytes: 0,
       takenBytes: 0,
       takenAtMs: 0,
       after: undefined,
@@ -117,9 +135,18 @@ export class Connections {
     socket.once('close', () => {
       this.sockets.delete(socket);
       this.total -= connection.responses.length;
+      this.unread -= connection.unreadBytes;
+      connection.isOpen = false;
       connection.responses.length = 0;
     });
     return connection;
+  }
+
+  /** @returns false when there are too many. */
+  countUnread(connection: Connection, bytes: number): boolean {
+    connection.unreadBytes += bytes;
+    this.unread += bytes;
+    return bytes <= 0 || this.unread <= this.limits.mostUnreadBytes;
   }
 
   countAnswer({ responses, after }: Connection, response: ServerResponse): void {
@@ -137,6 +164,23 @@ function countAnswer(this: ServerResponse): void {
   const socket: KnownSocket = this.req.socket;
   const connection = socket[CONNECTION]!;
   connection.owner.countAnswer(connection, this);
+  const { req: request } = this;
+  // What has come of the body, or still comes, means nothing any more.
+  if (isDirect(request) && (!request.complete || request.unreadBytes > 0)) request.discardBody();
+}
+
+/** Without importing the class, which imports this module. */
+function isDirect(request: IncomingMessage): request is DirectRequest {
+  return 'discardBody' in request;
+}
+
+/** Counts what has come of a body that nobody has taken yet; negative bytes are taken, or thrown away. */
+export function countUnread(request: DirectRequest, bytes: number): void {
+  const socket: KnownSocket = request.socket;
+  const connection = socket[CONNECTION];
+  if (!connection?.isOpen) return;
+  request.unreadBytes += bytes;
+  if (!connection.owner.countUnread(connection, bytes)) cutOff(socket);
 }
 
 function cutOff(socket: KnownSocket): void {

@@ -1,3 +1,4 @@
+import { countUnread } from './connections.ts';
 import { IncomingMessage } from './node-http.ts';
 
 /** Takes a body in the pieces that the parser makes. */
@@ -7,15 +8,22 @@ export interface BodySink {
   end(): void;
 }
 
+const NOWHERE: BodySink = { add: () => undefined, end: () => undefined };
+
 /**
  * A request whose body is taken without a stream: what Node's parser pushes goes straight to a sink, in the same turn.
  * A stream hands a small body over two turns later, and costs more than what is done with it.
  */
 export class DirectRequest extends IncomingMessage {
+  /** Of the body, what has come and waits in the stream. */
+  unreadBytes = 0;
   private sink: BodySink | undefined;
+  private isTaken = false;
 
   /** What waits in the stream already, since nobody took it in time, comes through the stream. */
   takeBody(sink: BodySink): void {
+    this.isTaken = true;
+    countUnread(this, -this.unreadBytes);
     if (this.complete || this.readableLength > 0) {
       this.on('data', (chunk: Buffer) => sink.add(chunk)).on('end', () => sink.end());
     } else {
@@ -23,10 +31,18 @@ export class DirectRequest extends IncomingMessage {
     }
   }
 
+  /** Has the body thrown away as it comes. */
+  discardBody(): void {
+    if (!this.isTaken) this.takeBody(NOWHERE);
+  }
+
   /** Called by the parser: with null when the body has come whole. */
   override push(chunk: Buffer | null): boolean {
     const { sink } = this;
-    if (!sink) return super.push(chunk);
+    if (!sink) {
+      if (chunk && !this.isTaken) countUnread(this, chunk.length);
+      return super.push(chunk);
+    }
     if (chunk) {
       sink.add(chunk);
       return true;

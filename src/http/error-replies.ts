@@ -17,7 +17,11 @@ export class FailureError extends Error {
   readonly failure: Failure;
 
   constructor(failure: Failure) {
+    // Nobody looks at the stack, and where many are refused at once it would be most of what they take.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(failure.message);
+    Error.stackTraceLimit = stackTraceLimit;
     this.failure = failure;
   }
 }

@@ -66,6 +66,8 @@ export interface BodyOptions {
   readonly limitBytes: number;
   readonly budget: ByteBudget;
   readonly garbage: GarbageMeter;
+  /** Whether one more body may wait for room: a part of it has come with the head, and is held. */
+  readonly mayWait: () => boolean;
   /** How long a large body may take when it comes slowly and others wait. */
   readonly patienceMs: number;
   readonly nowMs: () => number;
@@ -104,7 +106,7 @@ export class JsonBodies {
     _payload: unknown,
     done: (error?: Error) => void,
   ): void => {
-    const { limitBytes, budget } = this.options;
+    const { limitBytes, budget, mayWait } = this.options;
     keepPlace(request);
     const declared = request.headers['content-length'];
     // A chunked body does not say how long it is; it is taken for as long as it may be.
@@ -118,9 +120,16 @@ export class JsonBodies {
       return;
     }
     const charge = budget.chargeFor(bytes);
-    budget.acquire(charge, (isGranted) => {
-      if (isGranted) this.begin(request, reply, charge);
-      done(isGranted ? undefined : new FailureError(BUSY));
+    budget.acquire(charge, mayWait(), (isGranted) => {
+      if (reply.raw.destroyed || reply.raw.closed) {
+        // Nobody waits for an answer any more.
+        if (isGranted) budget.release(charge);
+      } else if (isGranted) {
+        this.begin(request, reply, charge);
+        done();
+      } else {
+        done(new FailureError(BUSY));
+      }
     });
   };
 

@@ -2,6 +2,7 @@ import { type ServerResponse, createServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { Connections } from '../../src/http/connections.ts';
+import { DirectRequest } from '../../src/http/direct-request.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
@@ -15,7 +16,7 @@ test.each([
     let taken = 0;
     const neverAnswer = (): void => void taken++;
     const server = createServer(neverAnswer).on('checkExpectation', neverAnswer);
-    const limits = { stalledTimeoutMs: 1000, most: 1, isHeapFull: () => false };
+    const limits = { stalledTimeoutMs: 1000, most: 1, mostUnreadBytes: 100, isHeapFull: () => false };
     void new Connections(server, limits);
     const raw = await RawSocket.openTo(server);
     raw.write(text.repeat(40));
@@ -24,10 +25,40 @@ test.each([
   },
 );
 
+test('bodies that nobody takes are counted until they are, and who adds too much to them is cut off', async () => {
+  const requests: DirectRequest[] = [];
+  const responses: ServerResponse[] = [];
+  const server = createServer({ IncomingMessage: DirectRequest }, (request, response) => {
+    requests.push(request);
+    responses.push(response);
+  });
+  const limits = { stalledTimeoutMs: 1000, most: 100, mostUnreadBytes: 100, isHeapFull: () => false };
+  const connections = new Connections(server, limits);
+  const raw = await RawSocket.openTo(server);
+  const put = `PUT / HTTP/1.1\r\nhost: test\r\ncontent-length: 40\r\n\r\n${'x'.repeat(40)}`;
+  raw.write(put.repeat(2));
+  await expect.poll(() => connections.unreadBytes).toBe(80);
+  requests[0].takeBody({ add: () => undefined, end: () => undefined });
+  expect(connections.unreadBytes).toBe(40);
+  responses[0].end();
+  responses[1].end();
+  await expect.poll(() => connections.unreadBytes).toBe(0);
+  raw.write(put.repeat(2));
+  await expect.poll(() => connections.unreadBytes).toBe(80);
+  raw.write(put);
+  await raw.ended();
+  await expect.poll(() => connections.unreadBytes).toBe(0);
+});
+
 test('an answer that is given up before its turn is counted, and so are those after it', async () => {
   const responses: ServerResponse[] = [];
   const server = createServer((_request, response) => responses.push(response));
-  const connections = new Connections(server, { stalledTimeoutMs: 1000, most: 100, isHeapFull: () => false });
+  const connections = new Connections(server, {
+    stalledTimeoutMs: 1000,
+    most: 100,
+    mostUnreadBytes: 100,
+    isHeapFull: () => false,
+  });
   const raw = await RawSocket.openTo(server);
   raw.write(GET.repeat(3));
   await expect.poll(() => responses.length).toBe(3);
@@ -44,7 +75,12 @@ test('who takes nothing of an answer for too long is cut off, then and not later
     ({ socket } = request);
     response.end('x'.repeat(2 ** 25));
   });
-  const connections = new Connections(server, { stalledTimeoutMs: 1000, most: 100, isHeapFull: () => false });
+  const connections = new Connections(server, {
+    stalledTimeoutMs: 1000,
+    most: 100,
+    mostUnreadBytes: 100,
+    isHeapFull: () => false,
+  });
   const raw = await RawSocket.openTo(server);
   raw.socket.pause();
   raw.write(GET);

@@ -1,16 +1,22 @@
 import { describe, expect, test } from 'vitest';
 import { ChildServer } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
+import { IS_LONG } from '../support/long.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 /** What would take a process with little memory down, or out of service, if nothing bounded it. */
 const LIMIT = '256mb';
 const LIMIT_BYTES = 256 * 2 ** 20;
+const CLIENTS = IS_LONG ? 8000 : 2000;
 const PUT_HEAD = 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n';
 
 async function startSmall(): Promise<{ child: ChildServer; port: number; client: HttpClient }> {
   const { child, port } = await ChildServer.listening({ env: { SHARDS: '1', MEMORY_LIMIT: LIMIT } });
   return { child, port, client: new HttpClient(port) };
+}
+
+function isAnswered({ text, isEnded }: RawSocket): boolean {
+  return isEnded || text.startsWith('HTTP/1.1');
 }
 
 describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
@@ -57,6 +63,48 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
       .toBe(200);
     expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
     for (const raw of raws) raw.close();
+    client.close();
+  });
+
+  test('bodies that come by the hundred before there is room for them do not pass the limit', async () => {
+    const { child, port, client } = await startSmall();
+    for (let i = 0; i < 2000; i++) await client.put(`full-${i}`, 'x'.repeat(60_000));
+    const body = JSON.stringify({ key: 'k', value: 'x'.repeat(60_000) });
+    const put = `${PUT_HEAD}content-length: ${body.length}\r\n\r\n${body}`;
+    const raws = await Promise.all(Array.from({ length: 300 }, () => RawSocket.open(port)));
+    // The first has all the room there is, and stands still.
+    raws[0].write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n1\r\n{`);
+    await client.get('/health');
+    for (const raw of raws.slice(1)) raw.write(put.repeat(16));
+    await expect.poll(() => raws.every(isAnswered), { timeout: 60_000 }).toBe(true);
+    await expect.poll(async () => (await client.put('k', 'x'.repeat(60_000))).status).toBe(201);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
+    for (const raw of raws) raw.close();
+    client.close();
+  });
+
+  test.each([
+    ['reset', true],
+    ['stay', false],
+  ])('thousands of clients that begin a body and %s do not end the process', async (_what, reset) => {
+    const { child, port, client } = await startSmall();
+    expect((await client.put('kept', '1')).status).toBe(201);
+    const holder = await RawSocket.open(port);
+    holder.write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n1\r\n{`);
+    await client.get('/health');
+    const raws: RawSocket[] = [];
+    // In groups, so that the queue of connections that wait to be accepted does not overflow.
+    while (raws.length < CLIENTS) {
+      raws.push(...(await Promise.all(Array.from({ length: 100 }, () => RawSocket.open(port)))));
+    }
+    for (const raw of raws) raw.write(`${PUT_HEAD}content-length: 5000\r\n\r\n{`);
+    await client.get('/health');
+    if (reset) for (const raw of raws) raw.socket.resetAndDestroy();
+    holder.socket.resetAndDestroy();
+    await expect.poll(async () => (await client.get('/cache/kept')).status).toBe(200);
+    for (const raw of raws) raw.close();
+    await expect.poll(async () => (await client.put('k', 'x'.repeat(60_000))).status).toBe(201);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
     client.close();
   });
 
