@@ -1,6 +1,7 @@
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseByteSize } from './base/byte-size.ts';
 import { heapFlags, mmapThresholdBytes } from './config/limits.ts';
@@ -58,6 +59,8 @@ export async function compileFirst(loadAll: () => Promise<void>): Promise<void> 
     // Not ours to write: the next process would have to compile as well.
     return;
   }
+  // A signal that has come meanwhile is handled now, or it would be lost.
+  await nextTurn();
   beginAnew(process.execArgv, process.env);
 }
 

@@ -2,15 +2,14 @@ import { pino } from 'pino';
 import { readAccessFiles } from './config/access-files.ts';
 import { readSettings, settingsHelp } from './config/settings.ts';
 import { LimitTooSmallError, type RunningServer, startServer } from './server.ts';
+import type { StopSignals } from './stop-signals.ts';
 
 /** `EX_CONFIG` of sysexits: the configuration is at fault. */
 const EXIT_CONFIGURATION = 78;
 const EXIT_FAILURE = 1;
-/** Whoever has not been answered by then will not be. */
-const SHUTDOWN_DEADLINE_MS = 4500;
 
-/** The process: settings, start, signals, exit code. */
-export async function run(args: readonly string[]): Promise<void> {
+/** The process: settings, start, end, exit code. */
+export async function run(args: readonly string[], signals: StopSignals): Promise<void> {
   if (args.includes('--help')) {
     console.log(`Environment variables, with their defaults:\n\n${settingsHelp()}`);
     return;
@@ -29,12 +28,12 @@ export async function run(args: readonly string[]): Promise<void> {
   }
   const logger = pino({ level: read.settings.LOG_LEVEL });
   let server: RunningServer | undefined;
-  // Before it listens nothing is in flight.
-  stopOnSignals(() => server?.close() ?? Promise.resolve());
+  signals.close = () => server?.close() ?? Promise.resolve();
   try {
     server = await startServer(read.settings, logger, access);
   } catch (error) {
     console.error(startFailure(error));
+    logger.debug({ err: error }, 'cannot start');
     process.exitCode = error instanceof LimitTooSmallError ? EXIT_CONFIGURATION : EXIT_FAILURE;
   }
 }
@@ -42,18 +41,5 @@ export async function run(args: readonly string[]): Promise<void> {
 function startFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof LimitTooSmallError) return `MEMORY_LIMIT: ${error.message}`;
-  const { code } = error as NodeJS.ErrnoException;
-  return code ? `cannot start: ${error.message}` : `cannot start: ${error.stack}`;
-}
-
-function stopOnSignals(close: () => Promise<void>): void {
-  let isStopping = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (isStopping) return;
-      isStopping = true;
-      setTimeout(() => process.exit(0), SHUTDOWN_DEADLINE_MS).unref();
-      void close().then(() => process.exit(0));
-    });
-  }
+  return `cannot start: ${error.message}`;
 }

@@ -21,6 +21,8 @@ const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 /** A shard's entries are not in its heap; what is there is one batch of requests and one of replies. */
 const WORKER_HEAP_MB = 192;
 const LEDGER_UNIT_BYTES = 4096;
+/** What the thread of an empty shard takes at the least: 10 MiB were measured. */
+const LEAST_SHARD_BYTES = 8 * 2 ** 20;
 /** For a thread that has a processor to itself; many that start at once share what there is. */
 const START_DEADLINE_MS = 5000;
 const LEAST_SILENCE_MS = 2000;
@@ -76,6 +78,21 @@ export async function startServer(
       ? Ledger.create(settings.SHARDS, { ceiling: settings.CAPACITY, guarantee: 1, unit: 1 })
       : undefined;
 
+  const limitsFor = (baselineBytes: number): Limits => {
+    const derived = deriveLimits({
+      limitBytes: memoryLimit.limitBytes,
+      threshold: settings.MEMORY_THRESHOLD,
+      baselineBytes,
+      shards: settings.SHARDS,
+      leastGuaranteeBytes: guaranteeFor(0),
+      fullGuaranteeBytes,
+    });
+    if (typeof derived === 'string') throw new LimitTooSmallError(derived);
+    return derived;
+  };
+  // Too many threads would be ended by the system before they could be counted.
+  limitsFor(probe() + settings.SHARDS * LEAST_SHARD_BYTES);
+
   const shards = Array.from({ length: settings.SHARDS }, (_, shard) =>
     createShard(shard, settings, logger, ledger, entryLedger, traffic.replyWindowBytes, workerUrl),
   );
@@ -109,16 +126,7 @@ export async function startServer(
     });
     stopping.undo.push(() => closeHttp(app));
     const baselineBytes = probe();
-    const derived = deriveLimits({
-      limitBytes: memoryLimit.limitBytes,
-      threshold: settings.MEMORY_THRESHOLD,
-      baselineBytes,
-      shards: settings.SHARDS,
-      leastGuaranteeBytes: guaranteeFor(0),
-      fullGuaranteeBytes,
-    });
-    if (typeof derived === 'string') throw new LimitTooSmallError(derived);
-    limits = derived;
+    limits = limitsFor(baselineBytes);
     ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes);
 
     const supervisor = new Supervisor({

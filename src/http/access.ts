@@ -48,7 +48,12 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
   }
   if (authToken === undefined) return;
   // Compares in constant time.
-  await app.register(bearerAuth, { keys: new Set([authToken]), addHook: false });
+  await app.register(bearerAuth, {
+    keys: new Set([authToken]),
+    addHook: false,
+    // Schemes of authentication are the same in any case: RFC 9110, section 11.1.
+    specCompliance: 'rfc6749',
+  });
   app.addHook('onRequest', (request, reply, done) => {
     if (isProbe(request)) {
       done();

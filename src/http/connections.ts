@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { DirectRequest } from './direct-request.ts';
+import { type CountedSocket, DirectRequest, UNREAD_COUNTER } from './direct-request.ts';
 import { gatherWrites } from './gather-writes.ts';
 
 declare module 'fastify' {
@@ -14,7 +14,6 @@ interface Connection {
   readonly owner: Connections;
   /** Of requests that have not been answered, oldest first. */
   readonly responses: ServerResponse[];
-  isOpen: boolean;
   isPipelined: boolean;
   /** Bytes of bodies that have come and that nobody has taken yet. */
   unreadBytes: number;
@@ -27,7 +26,7 @@ interface Connection {
 
 const CONNECTION: unique symbol = Symbol('connection');
 
-interface KnownSocket extends Socket {
+interface KnownSocket extends CountedSocket {
   [CONNECTION]?: Connection;
   readonly parser?: { onIncoming: () => number } | null;
   /** Not documented: should it be gone, who takes a long answer slowly is cut off, and a test tells. */
@@ -123,7 +122,6 @@ export class Connections {
     const connection: Connection = {
       owner: this,
       responses: [],
-      isOpen: true,
       isPipelined: false,
       unreadBytes: 0,
       takenBytes: 0,
@@ -131,22 +129,20 @@ export class Connections {
       after: undefined,
     };
     socket[CONNECTION] = connection;
+    socket[UNREAD_COUNTER] = (bytes) => {
+      connection.unreadBytes += bytes;
+      this.unread += bytes;
+      if (bytes > 0 && this.unread > this.limits.mostUnreadBytes) cutOff(socket);
+    };
     this.sockets.add(socket);
     socket.once('close', () => {
       this.sockets.delete(socket);
       this.total -= connection.responses.length;
       this.unread -= connection.unreadBytes;
-      connection.isOpen = false;
+      delete socket[UNREAD_COUNTER];
       connection.responses.length = 0;
     });
     return connection;
-  }
-
-  /** @returns false when there are too many. */
-  countUnread(connection: Connection, bytes: number): boolean {
-    connection.unreadBytes += bytes;
-    this.unread += bytes;
-    return bytes <= 0 || this.unread <= this.limits.mostUnreadBytes;
   }
 
   countAnswer({ responses, after }: Connection, response: ServerResponse): void {
@@ -166,21 +162,8 @@ function countAnswer(this: ServerResponse): void {
   connection.owner.countAnswer(connection, this);
   const { req: request } = this;
   // What has come of the body, or still comes, means nothing any more.
-  if (isDirect(request) && (!request.complete || request.unreadBytes > 0)) request.discardBody();
-}
-
-/** Without importing the class, which imports this module. */
-function isDirect(request: IncomingMessage): request is DirectRequest {
-  return 'discardBody' in request;
-}
-
-/** Counts what has come of a body that nobody has taken yet; negative bytes are taken, or thrown away. */
-export function countUnread(request: DirectRequest, bytes: number): void {
-  const socket: KnownSocket = request.socket;
-  const connection = socket[CONNECTION];
-  if (!connection?.isOpen) return;
-  request.unreadBytes += bytes;
-  if (!connection.owner.countUnread(connection, bytes)) cutOff(socket);
+  if (request instanceof DirectRequest && (!request.complete || request.unreadBytes > 0))
+    request.discardBody();
 }
 
 function cutOff(socket: KnownSocket): void {

@@ -1,5 +1,13 @@
-import { countUnread } from './connections.ts';
+import type { Socket } from 'node:net';
 import { IncomingMessage } from './node-http.ts';
+
+/** Where a connection keeps who counts what has come of bodies that nobody has taken yet. */
+export const UNREAD_COUNTER: unique symbol = Symbol('unread counter');
+
+export interface CountedSocket extends Socket {
+  /** Negative bytes are taken, or thrown away. */
+  [UNREAD_COUNTER]?: (bytes: number) => void;
+}
 
 /** Takes a body in the pieces that the parser makes. */
 export interface BodySink {
@@ -23,7 +31,7 @@ export class DirectRequest extends IncomingMessage {
   /** What waits in the stream already, since nobody took it in time, comes through the stream. */
   takeBody(sink: BodySink): void {
     this.isTaken = true;
-    countUnread(this, -this.unreadBytes);
+    this.countUnread(-this.unreadBytes);
     if (this.complete || this.readableLength > 0) {
       this.on('data', (chunk: Buffer) => sink.add(chunk)).on('end', () => sink.end());
     } else {
@@ -40,7 +48,7 @@ export class DirectRequest extends IncomingMessage {
   override push(chunk: Buffer | null): boolean {
     const { sink } = this;
     if (!sink) {
-      if (chunk && !this.isTaken) countUnread(this, chunk.length);
+      if (chunk && !this.isTaken) this.countUnread(chunk.length);
       return super.push(chunk);
     }
     if (chunk) {
@@ -51,5 +59,11 @@ export class DirectRequest extends IncomingMessage {
     super.push(null);
     sink.end();
     return false;
+  }
+
+  private countUnread(bytes: number): void {
+    const socket: CountedSocket = this.socket;
+    this.unreadBytes += bytes;
+    socket[UNREAD_COUNTER]?.(bytes);
   }
 }

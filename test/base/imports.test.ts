@@ -25,7 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Within `src/` itself, from the bottom up. */
-const TOP_ORDER = ['launch.ts', 'stats-report.ts', 'server.ts', 'run.ts', 'main.ts'];
+const TOP_ORDER = ['launch.ts', 'stop-signals.ts', 'stats-report.ts', 'server.ts', 'run.ts', 'main.ts'];
 const READERS_OF_THE_ENVIRONMENT = new Set(['src/launch.ts', 'src/run.ts']);
 
 interface SourceFile {
@@ -68,6 +68,7 @@ describe('imports', () => {
     }
     expect(FILES.find(({ path }) => path === 'src/main.ts')!.imports).toStrictEqual([
       'src/launch.ts',
+      'src/stop-signals.ts',
       'src/run.ts',
       'src/server.ts',
     ]);

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { formatBytes } from '../../src/base/byte-size.ts';
-import { type Flood, floodServer, keysOfOneShard } from './flood.ts';
+import { type Flood, NEWEST, floodServer, keysOfOneShard } from './flood.ts';
 import { IS_LONG } from '../support/long.ts';
 import { MemoryGroup } from './memory-group.ts';
+import { refusedIn } from './server-in-group.ts';
 
 /**
  * The promise that the limit is never crossed, kept in a real container's memory: a control group of 256 MiB
@@ -45,6 +46,13 @@ const LONG_FLOODS: Readonly<Record<string, Flood>> = {
   },
 };
 
+/** Of the newest entries, how many must be there: all that are looked for, or half of what fits in a quarter. */
+function leastNewest({ valueBytes }: Flood): number {
+  const sizes = MIXED_BYTES.map((_, i) => valueBytes(i));
+  const meanBytes = sizes.reduce((sum, bytes) => sum + bytes, 0) / sizes.length;
+  return Math.min(NEWEST, Math.floor(LIMIT_BYTES / 4 / meanBytes / 2));
+}
+
 const probe = MemoryGroup.create(`kvc-probe-${process.pid}`, LIMIT_BYTES);
 const missing = typeof probe === 'string' ? probe : undefined;
 if (typeof probe !== 'string') probe.remove();
@@ -59,6 +67,18 @@ describe.skipIf(missing !== undefined)(
       group = MemoryGroup.create(`kvc-test-${process.pid}`, LIMIT_BYTES) as MemoryGroup;
     });
     afterEach(() => group.remove());
+
+    test.each([
+      [LIMIT_BYTES, '64'],
+      [32 * MIB, '1'],
+    ])('one of %i bytes is too small for %s shard(s): a clear line, and no kill', async (bytes, shards) => {
+      group.remove();
+      group = MemoryGroup.create(`kvc-test-${process.pid}`, bytes) as MemoryGroup;
+      const { exit, errors } = await refusedIn(group, { SHARDS: shards });
+      expect(exit).toBe(78);
+      expect(errors).toMatch(/^MEMORY_LIMIT: .* is too small: .*lower SHARDS\n$/);
+      expect(group.counters().oomKills).toBe(0);
+    });
 
     test.each(Object.entries(IS_LONG ? { ...FLOODS, ...LONG_FLOODS } : FLOODS))(
       'PUTs of many times its size all succeed: %s',
@@ -76,6 +96,7 @@ describe.skipIf(missing !== undefined)(
         expect(report.peakUnreclaimableBytes).toBeLessThan(LIMIT_BYTES * MOST_SHARE);
         expect(report.peakResidentBytes).toBeLessThan(LIMIT_BYTES * MOST_SHARE);
         expect(report.found).toBe(report.asked);
+        if (flood.ttlSeconds === undefined) expect(report.asked).toBeGreaterThanOrEqual(leastNewest(flood));
       },
     );
   },

@@ -7,6 +7,27 @@ import type { MemoryGroup } from './memory-group.ts';
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const SAMPLE_MS = 20;
 
+function spawnIn(group: MemoryGroup, settings: Readonly<Record<string, string>>): ChildProcess {
+  // The shell enters the group and becomes the server: so every page of it is charged to the group.
+  const script = 'echo $$ > "$0" && exec "$@"';
+  return spawn('sh', ['-c', script, group.entrance, process.execPath, MAIN], {
+    env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...settings },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+/** Runs a server that is not to start. @returns its exit code, or the signal that ended it, and what it said. */
+export async function refusedIn(
+  group: MemoryGroup,
+  settings: Readonly<Record<string, string>>,
+): Promise<{ exit: number | string; errors: string }> {
+  const child = spawnIn(group, settings);
+  let errors = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => (errors += text));
+  const [code, signal] = await once(child, 'close');
+  return { exit: (code ?? signal) as number | string, errors };
+}
+
 /** The real server as a process of its own, inside a control group, with its memory watched. */
 export class ServerInGroup {
   readonly port: number;
@@ -29,12 +50,8 @@ export class ServerInGroup {
 
   /** @param settings environment variables of the server. */
   static async start(group: MemoryGroup, settings: Readonly<Record<string, string>>): Promise<ServerInGroup> {
-    // The shell enters the group and becomes the server: so every page of it is charged to the group.
-    const script = 'echo $$ > "$0" && exec "$@"';
-    const child = spawn('sh', ['-c', script, group.entrance, process.execPath, MAIN], {
-      env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...settings },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const child = spawnIn(group, settings);
+    child.stderr!.pipe(process.stderr);
     const exit = once(child, 'exit');
     const port = await listeningPort(child);
     return new ServerInGroup(child, exit, port, group);

@@ -81,6 +81,7 @@ describe('AUTH_TOKEN', () => {
       expectUnauthorized(await client.call(withToken(guarded, `Bearer ${TOKEN}x`)), guarded.method);
     }
     const kept = await client.get('/cache/a', { authorization: `Bearer ${TOKEN}` });
+    expect((await client.get('/cache/a', { authorization: `bearer ${TOKEN}` })).status).toBe(kept.status);
     expect(kept.text).toContain('"v"');
     for (const guarded of GUARDED) {
       const { status } = await client.call(withToken(guarded, `Bearer ${TOKEN}`));
