@@ -158,10 +158,12 @@ export class ShardActor {
   }
 
   /** Does a little of the work that no request waits for. */
-  maintain(): void {
+  maintain(): boolean {
     const { nowMs } = this.options;
     const stopMs = nowMs() + MAINTENANCE_SLICE_MS;
-    while (this.store.maintain(MAINTENANCE_STEP_BYTES) && nowMs() < stopMs);
+    let hasMore = true;
+    while (hasMore && nowMs() < stopMs) hasMore = this.store.maintain(MAINTENANCE_STEP_BYTES);
+    return hasMore;
   }
 
   private continueShedding(order: ShedOrder, id: number, startedMs: number): void {

@@ -7,6 +7,8 @@ import { ShardActor } from './shard-actor.ts';
 import { SegmentStore } from './store/segment-store.ts';
 
 const MAINTENANCE_INTERVAL_MS = 100;
+/** While there is more of it to do. */
+const BACKLOG_INTERVAL_MS = 10;
 const INTEGRITY_INTERVAL_MS = 5000;
 /** After so long it returns to its event loop, where timers and callbacks have their turn. */
 const TURN_MS = 4;
@@ -58,6 +60,7 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
   let dueSlice: (() => void) | undefined;
   let deferredMs = 0;
   let maintainedMs = nowMs();
+  let maintenanceTimer: NodeJS.Timeout | undefined;
 
   function runSlice(): void {
     const slice = dueSlice;
@@ -67,7 +70,9 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
 
   function maintain(): void {
     maintainedMs = nowMs();
-    actor.maintain();
+    clearTimeout(maintenanceTimer);
+    const hasMore = actor.maintain();
+    maintenanceTimer = setTimeout(maintain, hasMore ? BACKLOG_INTERVAL_MS : MAINTENANCE_INTERVAL_MS);
   }
 
   /** The port hands over many messages before it lets timers and callbacks have their turn. */
@@ -103,7 +108,7 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     serve(message, actor.isShedding ? 0 : TURN_MS);
     catchUp();
   });
-  setInterval(maintain, MAINTENANCE_INTERVAL_MS);
+  maintain();
   if (start.checksIntegrity) setInterval(() => store.checkIntegrity(), INTEGRITY_INTERVAL_MS);
   port.postMessage({ kind: 'ready' } satisfies ControlReply);
   return new Promise(() => undefined);

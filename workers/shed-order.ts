@@ -50,12 +50,13 @@ export class ShedOrder {
   }
 
   private removeSome(): boolean {
+    if (this.shedBytes >= this.orderedBytes) return false;
     const entriesBefore = this.store.counters.shed;
     const wantedBytes = Math.min(this.orderedBytes - this.shedBytes, REMOVAL_STEP_BYTES);
     const bytes = this.store.removeColdest(wantedBytes, 'shed');
     this.shedBytes += bytes;
     this.shedEntries += this.store.counters.shed - entriesBefore;
-    return bytes > 0 && this.shedBytes < this.orderedBytes;
+    return bytes > 0;
   }
 
   private squeezeSome(): boolean {

@@ -156,8 +156,9 @@ export class SegmentModel {
     const { store, reference } = this;
     const start = this.puts++ % 997;
     const value = FILLER.slice(start, start + bytes);
+    reference.removeExpired();
     const hadRoom =
-      this.hasRoomFor(entryBytes(name.length, bytes, ttl > 0, -1)) && store.entries < this.capacity;
+      this.hasRoomFor(entryBytes(name.length, bytes, ttl > 0, -1)) && reference.entries < this.capacity;
     const evictedBefore = store.counters.evicted;
     assert(store.put(name, value, ttl), 'a value in the guarantee is stored');
     reference.put(name, value, ttl);

@@ -62,6 +62,7 @@ export class ReferenceLru {
       this.counters[this.isExpired(key) ? 'expired' : 'replaced']++;
       this.map.delete(key);
     }
+    if (this.map.size >= this.capacity) this.removeExpired();
     if (this.map.size >= this.capacity) this.removeLeastRecent('evicted');
     this.map.set(key, { value, expiryMs: ttlMs > 0 ? Math.ceil(this.now() + ttlMs) : Infinity });
     return true;

@@ -53,6 +53,8 @@ export class BlockPool {
   openBlock = -1;
   liveBytes = 0;
   reservedBytes = 0;
+  /** Bytes of all the entries that ever became holes. */
+  freedBytes = 0;
   /** The ceiling was near when a block was last taken or released. */
   isTight = false;
 
@@ -132,6 +134,7 @@ export class BlockPool {
   free(address: number, bytes: number): void {
     const block = blockOf(address);
     this.liveBytes -= bytes;
+    this.freedBytes += bytes;
     this.live[block] -= bytes;
     if (this.live[block] > 0) return;
     assert(this.live[block] === 0, 'a block has fewer live bytes than none');

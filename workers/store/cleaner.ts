@@ -45,6 +45,9 @@ export class Cleaner {
   private generation = 0;
   /** Index of the next word to look at in the victim. */
   private at = 0;
+  /** What `BlockPool` had freed, and where it wrote, when the last look found nothing to gain. */
+  private vainFreedBytes = -Infinity;
+  private vainOpenBlock = -1;
 
   constructor(blocks: BlockPool, slots: SlotTable) {
     this.blocks = blocks;
@@ -114,6 +117,9 @@ export class Cleaner {
 
   private emptiestBlock(): number {
     const { blocks } = this;
+    // Holes have not grown since: a look at all blocks would be as vain, and there may be thousands.
+    const isSame = blocks.openBlock === this.vainOpenBlock;
+    if (isSame && blocks.freedBytes - this.vainFreedBytes < LEAST_HOLE_BYTES) return -1;
     let best = -1;
     let bestLive = BLOCK_BYTES;
     for (let block = 0; block < blocks.blocks; block++) {
@@ -123,6 +129,10 @@ export class Cleaner {
         best = block;
         bestLive = live;
       }
+    }
+    if (best < 0) {
+      this.vainFreedBytes = blocks.freedBytes;
+      this.vainOpenBlock = blocks.openBlock;
     }
     return best;
   }

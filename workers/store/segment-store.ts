@@ -1,7 +1,7 @@
 import { assert } from '../../src/base/assert.ts';
 import { hashKey } from '../../src/base/key-hash.ts';
 import type { Ledger } from '../../src/base/ledger.ts';
-import { BLOCK_CHARGE_BYTES, SLOT_BYTES, guaranteeFor } from '../../src/base/segment-sizes.ts';
+import { BLOCK_BYTES, BLOCK_CHARGE_BYTES, SLOT_BYTES, guaranteeFor } from '../../src/base/segment-sizes.ts';
 import { BlockPool, NO_ADDRESS } from './block-pool.ts';
 import { Cleaner, WASTE_FLOOR_BYTES, isWasteful, lacksHoles } from './cleaner.ts';
 import { Coldest } from './coldest.ts';
@@ -48,6 +48,8 @@ const CLEANING_RATIO = 12;
 const LEAST_CLEANING_BYTES = 4096;
 /** Near the ceiling a PUT displaces up to this many times its own size, until there are holes enough. */
 const TIGHT_DISPLACEMENT_RATIO = 2;
+/** Looked through for expired entries, before one that lives is displaced. */
+const MOST_SWEPT_BYTES = 2 * BLOCK_BYTES;
 /** Displaced at once, at the least, when the ledger has refused. */
 const REFUSED_DISPLACEMENT_BYTES = 2 ** 15;
 
@@ -82,6 +84,8 @@ export class SegmentStore {
   private readonly sweep: ExpirySweep;
   private readonly ahead: ReadAhead;
   private readonly coldest: Coldest;
+  /** The kind of upkeep that had its turn last. */
+  private upkeep = 0;
 
   constructor(options: SegmentOptions) {
     const { ledger, shard } = options;
@@ -291,11 +295,16 @@ export class SegmentStore {
    * @returns false when there is nothing left to do.
    */
   maintain(budgetBytes: number): boolean {
-    if (this.sweep.step(this.options.now(), budgetBytes)) return true;
-    if (isWasteful(this.blocks.reservedBytes, this.blocks.wasteBytes) && this.cleaner.step(budgetBytes)) {
-      return true;
+    const { blocks } = this;
+    // In turns: there may always be more of one kind.
+    for (let tries = 0; tries < 3; tries++) {
+      this.upkeep = (this.upkeep + 1) % 3;
+      if (this.upkeep === 0 && this.sweep.step(this.options.now(), budgetBytes)) return true;
+      const isDue = this.upkeep === 1 && isWasteful(blocks.reservedBytes, blocks.wasteBytes);
+      if (isDue && this.cleaner.step(budgetBytes)) return true;
+      if (this.upkeep === 2 && this.compactSlots(Math.ceil(budgetBytes / 64))) return true;
     }
-    return this.compactSlots(Math.ceil(budgetBytes / 64));
+    return false;
   }
 
   /** @throws InvariantError when any part of the segment contradicts another. Costs a walk of everything. */
@@ -350,8 +359,25 @@ export class SegmentStore {
   private makeRoomInCapacity(): void {
     const { entryLedger, shard } = this.options;
     while (entryLedger && !entryLedger.tryReserve(shard, 1)) {
-      assert(this.removeLeastRecent('evicted') > 0, 'every shard may hold one entry');
+      assert(this.displace() > 0, 'every shard may hold one entry');
     }
+  }
+
+  /**
+   * Makes room: what has expired goes before what lives, as far as a short look finds it. Not to be called while an
+   * address has been allocated and not yet been written: blocks are walked.
+   * @returns bytes in their blocks, 0 when there is no entry.
+   */
+  private displace(): number {
+    const { blocks, sweep } = this;
+    const nowMs = this.options.now();
+    const slot = this.list.leastRecent;
+    if (slot === NO_SLOT || this.access.expiryMs(slot) <= nowMs) return this.removeLeastRecent('evicted');
+    const { liveBytes } = blocks;
+    for (let swept = 0; swept < MOST_SWEPT_BYTES && sweep.step(nowMs, BLOCK_BYTES); swept += BLOCK_BYTES) {
+      if (blocks.liveBytes < liveBytes) return liveBytes - blocks.liveBytes;
+    }
+    return this.removeLeastRecent('evicted');
   }
 
   /**
@@ -365,7 +391,7 @@ export class SegmentStore {
       displaced < putBytes * TIGHT_DISPLACEMENT_RATIO &&
       lacksHoles(this.blocks.reservedBytes, this.blocks.wasteBytes)
     ) {
-      const bytes = this.slots.used > 1 ? this.removeLeastRecent('evicted') : 0;
+      const bytes = this.slots.used > 1 ? this.displace() : 0;
       if (bytes === 0) return;
       displaced += bytes;
     }
@@ -385,7 +411,8 @@ export class SegmentStore {
       let displaced = 0;
       while (displaced < Math.max(REFUSED_DISPLACEMENT_BYTES, bytes)) {
         if (keep !== NO_SLOT && list.leastRecent === keep) return NO_ADDRESS;
-        const removed = this.removeLeastRecent('evicted');
+        // A sweep might take `keep`, when it has expired.
+        const removed = keep === NO_SLOT ? this.displace() : this.removeLeastRecent('evicted');
         if (removed === 0) break;
         displaced += removed;
       }
