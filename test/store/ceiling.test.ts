@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   BLOCK_CHARGE_BYTES,
   EMPTY_SEGMENT_BYTES,
@@ -6,6 +6,7 @@ import {
   SLOT_CHUNK_BYTES,
 } from '../../src/base/segment-sizes.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
+import { NO_SLOT } from '../../workers/store/segment-store.ts';
 import { MIB, createSegment, createSegments } from '../support/segments.ts';
 
 const KIB = 2 ** 10;
@@ -55,13 +56,54 @@ test('a value over the guarantee is refused before anything is displaced', () =>
   expect(ledger.totalHeld()).toBe(heldBefore);
 });
 
+test('after clear at the ceiling there is room at once, and nothing new is displaced', () => {
+  const { store, ledger } = createSegment({ ceilingBytes: 24 * MIB });
+  for (let i = 0; i < 300; i++) store.put(`key-${i}`, value(100 * KIB), 0);
+  expect(store.counters.evicted).toBeGreaterThan(0);
+  store.clear();
+  const { evicted } = store.counters;
+  for (let i = 0; i < 60; i++) {
+    store.put(`large-${i}`, value(i % 2 === 0 ? 200 * KIB : 100 * KIB), 0);
+    expect(ledger.totalHeld()).toBeLessThanOrEqual(ledger.ceiling);
+  }
+  expect([store.entries, store.counters.evicted]).toStrictEqual([60, evicted]);
+  store.checkIntegrity();
+});
+
+test.each([
+  ['the capacity', { capacity: 1000 }],
+  ['the ceiling', { ceilingBytes: 24 * MIB }],
+])('at %s what has expired makes room before what lives', (_what, limit) => {
+  const { store, clock } = createSegment(limit);
+  store.put('kept', value(KIB), 0);
+  const filled = 'capacity' in limit ? 1000 : 150;
+  for (let i = 1; i < filled; i++) store.put(`short-${i}`, value(100 * KIB), 10);
+  expect(store.entries).toBe(filled);
+  clock.ms += 10;
+  for (let i = 1; i < filled; i++) store.put(`next-${i}`, value(100 * KIB), 0);
+  expect(store.peek('kept')).not.toBe(NO_SLOT);
+  expect(store.counters.evicted).toBe(0);
+  expect(store.counters.expired).toBeGreaterThan(filled / 3);
+  store.checkIntegrity();
+});
+
 test('clear gives back everything above an empty segment', () => {
   const { store, ledger } = createSegment();
   expect(ledger.totalHeld()).toBe(EMPTY_SEGMENT_BYTES);
   for (let i = 0; i < 100_000; i++) store.put(`key-${i}`, value(100), 0);
   for (let i = 0; i < 10; i++) store.put(`large-${i}`, value(MIB), 0);
   expect(ledger.totalHeld()).toBeGreaterThan(20 * MIB);
+  const givenBack = vi.spyOn(ArrayBuffer.prototype, 'transfer');
+  onTestFinished(() => givenBack.mockRestore());
   store.clear();
+  expect(store.entries).toBe(0);
+  // No more at once than the block that is kept for the next.
+  expect(givenBack.mock.calls.length).toBeLessThan(2);
+  const heldBytes = ledger.totalHeld();
+  store.maintain(MIB);
+  expect(ledger.totalHeld()).toBeLessThan(heldBytes);
+  store.checkIntegrity();
+  while (store.maintain(MIB));
   expect(ledger.totalHeld()).toBe(EMPTY_SEGMENT_BYTES);
   expect(store.reservedBytes).toBe(SLOT_CHUNK_BYTES + INDEX_CHUNK_BYTES);
   store.checkIntegrity();

@@ -1,6 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { BLOCK_BYTES, SLOT_BYTES } from '../../src/base/segment-sizes.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
+import { BlockPool } from '../../workers/store/block-pool.ts';
 import type { SegmentStore } from '../../workers/store/segment-store.ts';
 import { Random, printedSeed } from '../support/random.ts';
 import { MIB, createSegment } from '../support/segments.ts';
@@ -23,6 +24,16 @@ describe('values of which a block holds few leave a rest in every block', () => 
     for (let i = 0; i < 400; i++) store.put(name(i), 'x'.repeat(AWKWARD_BYTES), 0);
     expect(cleanAll(store)).toBe(0);
     store.checkIntegrity();
+  });
+
+  test('a small put does not look at all blocks in vain', () => {
+    const { store } = createSegment();
+    for (let i = 0; i < 400; i++) store.put(name(i), 'x'.repeat(AWKWARD_BYTES), 0);
+    const looks = vi.spyOn(BlockPool.prototype, 'capacity');
+    onTestFinished(() => looks.mockRestore());
+    for (let i = 0; i < 100; i++) store.put(name(1000 + i), 'x', 0);
+    // Once, to see that there is nothing to gain.
+    expect(looks.mock.calls.length).toBeLessThan(100 + 2 * 50);
   });
 
   test('a put at the ceiling ends, and displaces no more than it must', () => {

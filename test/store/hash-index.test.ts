@@ -3,14 +3,15 @@ import { hashKey } from '../../src/base/key-hash.ts';
 import { Ledger } from '../../src/base/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from '../../src/base/segment-sizes.ts';
 import { HashIndex } from '../../workers/store/hash-index.ts';
+import { SegmentMemory } from '../../workers/store/segment-memory.ts';
 import { NO_SLOT, SlotTable } from '../../workers/store/slot-table.ts';
 
 function createIndex(seed: readonly [number, number] = [3, 4]) {
   const ledger = Ledger.create(1, { ceiling: 2 ** 24, guarantee: EMPTY_SEGMENT_BYTES, unit: 4096 });
-  const slots = new SlotTable(ledger, 0);
+  const slots = new SlotTable(new SegmentMemory(ledger, 0));
   const keys: string[] = [];
   const hash = (key: string): number => hashKey(key, seed[0], seed[1]);
-  const index = new HashIndex(slots, (slot) => hash(keys[slot]), ledger, 0);
+  const index = new HashIndex(slots, (slot) => hash(keys[slot]), new SegmentMemory(ledger, 0));
   return {
     index,
     slots,

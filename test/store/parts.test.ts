@@ -23,6 +23,7 @@ import {
   tagOf,
 } from '../../workers/store/entry-layout.ts';
 import { LruList } from '../../workers/store/lru-list.ts';
+import { SegmentMemory } from '../../workers/store/segment-memory.ts';
 import { NO_SLOT, SlotTable } from '../../workers/store/slot-table.ts';
 import { createSegment } from '../support/segments.ts';
 
@@ -73,7 +74,7 @@ describe('block pool', () => {
 
   test('fills a block front to back, opens the next, and releases the one that empties', () => {
     const ledger = createLedger();
-    const pool = new BlockPool(ledger, 0);
+    const pool = new BlockPool(new SegmentMemory(ledger, 0));
     const size = 2 ** 16;
     const addresses = Array.from({ length: 16 }, () => pool.allocate(size));
     expect(addresses.slice(0, 15).map(wordOf)).toEqual(addresses.slice(0, 15).map((_, i) => (i * size) / 4));
@@ -89,7 +90,7 @@ describe('block pool', () => {
 
   test('keeps the memory of one released block for the next, within what is charged, and frees the others', () => {
     const ledger = createLedger();
-    const pool = new BlockPool(ledger, 0);
+    const pool = new BlockPool(new SegmentMemory(ledger, 0));
     const size = OWN_BLOCK_BYTES - 8;
     const addresses = Array.from({ length: 24 }, () => pool.allocate(size));
     const buffers = [0, 1, 2].map((block) => pool.words[block].buffer);
@@ -103,7 +104,7 @@ describe('block pool', () => {
   });
 
   test('gives the spare memory back on demand', () => {
-    const pool = new BlockPool(createLedger(), 0);
+    const pool = new BlockPool(new SegmentMemory(createLedger(), 0));
     const size = OWN_BLOCK_BYTES - 8;
     const addresses = Array.from({ length: 16 }, () => pool.allocate(size));
     const { buffer } = pool.words[0];
@@ -115,7 +116,7 @@ describe('block pool', () => {
 
   test('frees the spare memory when an entry with a block of its own takes the room it is charged for', () => {
     const ledger = createLedger(4 * BLOCK_CHARGE_BYTES);
-    const pool = new BlockPool(ledger, 0);
+    const pool = new BlockPool(new SegmentMemory(ledger, 0));
     const size = OWN_BLOCK_BYTES - 8;
     const addresses: number[] = [];
     for (let at = pool.allocate(size); at !== NO_ADDRESS; at = pool.allocate(size)) addresses.push(at);
@@ -130,7 +131,7 @@ describe('block pool', () => {
   });
 
   test('gives a large entry a block of its own, released with it', () => {
-    const pool = new BlockPool(createLedger(), 0);
+    const pool = new BlockPool(new SegmentMemory(createLedger(), 0));
     const address = pool.allocate(OWN_BLOCK_BYTES);
     expect(pool.reservedBytes).toBe(blockChargeBytes(OWN_BLOCK_BYTES));
     const buffer = pool.words[blockOf(address)].buffer;
@@ -141,7 +142,7 @@ describe('block pool', () => {
 
   test('at the ceiling only cleaning gets one more block, and gives it back', () => {
     const ledger = createLedger(4 * BLOCK_CHARGE_BYTES);
-    const pool = new BlockPool(ledger, 0);
+    const pool = new BlockPool(new SegmentMemory(ledger, 0));
     const size = OWN_BLOCK_BYTES - 8;
     const addresses: number[] = [];
     for (let at = pool.allocate(size); at !== NO_ADDRESS; at = pool.allocate(size)) addresses.push(at);
@@ -158,7 +159,7 @@ describe('block pool', () => {
 describe('slot table', () => {
   test('uses the lowest chunk with room, and gives an empty last one back', () => {
     const ledger = createLedger();
-    const slots = new SlotTable(ledger, 0);
+    const slots = new SlotTable(new SegmentMemory(ledger, 0));
     const taken = Array.from({ length: 2 * CHUNK_SLOTS }, () => slots.take());
     expect(new Set(taken).size).toBe(taken.length);
     expect(taken).not.toContain(NO_SLOT);
@@ -177,7 +178,7 @@ describe('slot table', () => {
 
   test('has none when the ledger refuses a chunk', () => {
     const ledger = createLedger();
-    const slots = new SlotTable(ledger, 0);
+    const slots = new SlotTable(new SegmentMemory(ledger, 0));
     while (ledger.tryReserve(0, 4096));
     for (let i = 1; i < CHUNK_SLOTS; i++) slots.take();
     expect(slots.take()).toBe(NO_SLOT);
@@ -186,7 +187,7 @@ describe('slot table', () => {
 });
 
 test('the list keeps the order of use through touches, removals and replacements', () => {
-  const slots = new SlotTable(createLedger(), 0);
+  const slots = new SlotTable(new SegmentMemory(createLedger(), 0));
   const list = new LruList(slots);
   const [a, b, c, d] = Array.from({ length: 4 }, () => slots.take());
   for (const slot of [a, b, c]) list.insertMostRecent(slot);

@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { expect, test } from 'vitest';
 import { Ledger } from '../../src/base/ledger.ts';
+import { SegmentMemory } from '../../workers/store/segment-memory.ts';
 import { NO_SLOT, SlotTable } from '../../workers/store/slot-table.ts';
 import { Random, printedSeed } from '../support/random.ts';
 
@@ -8,7 +9,7 @@ const CHUNK_SLOTS = 2 ** 14;
 
 test('looking for the last slot in use gives no slot away twice', () => {
   const ledger = Ledger.create(1, { ceiling: 2 ** 26, guarantee: 2 ** 22, unit: 4096 });
-  const slots = new SlotTable(ledger, 0);
+  const slots = new SlotTable(new SegmentMemory(ledger, 0));
   const taken: number[] = [];
   const take = (): void => {
     const slot = slots.take();
@@ -26,7 +27,7 @@ test('looking for the last slot in use gives no slot away twice', () => {
 test('over several chunks, at random: every slot is given out once, and compaction empties the last chunk', () => {
   const random = new Random(printedSeed('slot table'));
   const ledger = Ledger.create(1, { ceiling: 2 ** 26, guarantee: 2 ** 22, unit: 4096 });
-  const slots = new SlotTable(ledger, 0);
+  const slots = new SlotTable(new SegmentMemory(ledger, 0));
   const used = new Set<number>();
   const take = (): number => {
     const slot = slots.take();

@@ -1,11 +1,11 @@
 import { assert } from '../../src/base/assert.ts';
-import type { Ledger } from '../../src/base/ledger.ts';
 import {
   BLOCK_BYTES,
   BLOCK_CHARGE_BYTES,
   OWN_BLOCK_BYTES,
   blockChargeBytes,
 } from '../../src/base/segment-sizes.ts';
+import type { SegmentMemory } from './segment-memory.ts';
 
 /**
  * The blocks of one segment: plain `ArrayBuffer`s, filled front to back, released with `transfer(0)`.
@@ -59,8 +59,7 @@ export class BlockPool {
   isTight = false;
 
   private readonly freeIds: number[] = [];
-  private readonly ledger: Ledger;
-  private readonly shard: number;
+  private readonly memory: SegmentMemory;
   /** True while the block that cleaning may take beyond the ceiling is there to be taken. */
   private cleaningReserve = false;
   /**
@@ -69,10 +68,9 @@ export class BlockPool {
    */
   private spare: ArrayBuffer | undefined;
 
-  constructor(ledger: Ledger, shard: number) {
-    this.ledger = ledger;
-    this.shard = shard;
-    this.cleaningReserve = ledger.tryReserve(shard, BLOCK_CHARGE_BYTES);
+  constructor(memory: SegmentMemory) {
+    this.memory = memory;
+    this.cleaningReserve = memory.tryReserve(BLOCK_CHARGE_BYTES);
     assert(this.cleaningReserve, 'the guarantee covers the cleaning reserve');
   }
 
@@ -120,7 +118,7 @@ export class BlockPool {
   allocateForCleaning(bytes: number): number {
     const address = this.allocate(bytes);
     if (address !== NO_ADDRESS || !this.cleaningReserve) return address;
-    this.ledger.release(this.shard, BLOCK_CHARGE_BYTES);
+    this.memory.release(BLOCK_CHARGE_BYTES);
     this.cleaningReserve = false;
     const retried = this.allocate(bytes);
     // Another shard may have been quicker: then the reserve is taken back when a block is released.
@@ -148,13 +146,18 @@ export class BlockPool {
     }
   }
 
-  releaseAll(): void {
+  /** Empties all blocks; their memory goes back later. */
+  clear(): void {
     for (let block = 0; block < this.blocks; block++) {
-      if (this.words[block] !== NO_WORDS) this.releaseBlock(block);
+      if (!this.isInUse(block)) continue;
+      const chargeBytes = blockChargeBytes(this.capacity(block));
+      this.memory.giveBackLater(this.vacate(block), chargeBytes);
     }
     this.dropSpare();
     this.openBlock = -1;
     this.liveBytes = 0;
+    this.isTight = false;
+    this.refillCleaningReserve();
   }
 
   /** Gives back the memory that is kept for the next block. */
@@ -187,7 +190,7 @@ export class BlockPool {
 
   private addBlock(capacityBytes: number, chargeBytes: number): number {
     if (this.freeIds.length === 0 && this.blocks === MAX_BLOCKS) return -1;
-    if (!this.ledger.tryReserve(this.shard, chargeBytes)) return -1;
+    if (!this.memory.tryReserve(chargeBytes)) return -1;
     const buffer = this.takeSpare(capacityBytes) ?? new ArrayBuffer(capacityBytes);
     const block = this.freeIds.pop() ?? this.blocks;
     this.words[block] = new Uint32Array(buffer);
@@ -197,13 +200,27 @@ export class BlockPool {
     this.generation[block] ??= 0;
     this.earliestExpiryMs[block] = Infinity;
     this.reservedBytes += chargeBytes;
-    this.isTight = this.ledger.isTight(this.shard);
+    this.isTight = this.memory.isTight;
     return block;
   }
 
   private releaseBlock(block: number): void {
     const chargeBytes = blockChargeBytes(this.capacity(block));
+    const buffer = this.vacate(block);
+    this.memory.release(chargeBytes);
+    this.refillCleaningReserve();
+    if (this.cleaningReserve && this.spare === undefined && buffer.byteLength === BLOCK_BYTES) {
+      this.spare = buffer;
+    } else {
+      free(buffer);
+    }
+    this.isTight = this.memory.isTight;
+  }
+
+  /** Takes a block out of use. @returns its memory, which is still charged. */
+  private vacate(block: number): ArrayBuffer {
     const { buffer } = this.words[block];
+    this.reservedBytes -= blockChargeBytes(this.capacity(block));
     this.words[block] = NO_WORDS;
     this.bytes[block] = NO_BYTES;
     this.filled[block] = 0;
@@ -211,15 +228,7 @@ export class BlockPool {
     this.generation[block]++;
     this.earliestExpiryMs[block] = Infinity;
     this.freeIds.push(block);
-    this.reservedBytes -= chargeBytes;
-    this.ledger.release(this.shard, chargeBytes);
-    this.refillCleaningReserve();
-    if (this.cleaningReserve && this.spare === undefined && buffer.byteLength === BLOCK_BYTES) {
-      this.spare = buffer;
-    } else {
-      free(buffer);
-    }
-    this.isTight = this.ledger.isTight(this.shard);
+    return buffer;
   }
 
   private takeSpare(capacityBytes: number): ArrayBuffer | undefined {
@@ -231,7 +240,7 @@ export class BlockPool {
 
   private refillCleaningReserve(): void {
     if (!this.cleaningReserve) {
-      this.cleaningReserve = this.ledger.tryReserve(this.shard, BLOCK_CHARGE_BYTES);
+      this.cleaningReserve = this.memory.tryReserve(BLOCK_CHARGE_BYTES);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { assert } from '../../src/base/assert.ts';
-import type { Ledger } from '../../src/base/ledger.ts';
 import { INDEX_CHUNK_BYTES } from '../../src/base/segment-sizes.ts';
+import type { SegmentMemory } from './segment-memory.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
 
 /**
@@ -28,15 +28,13 @@ export class HashIndex {
   private mask = FIRST_BUCKETS * 2 - 1;
   private readonly slots: SlotTable;
   private readonly hashOfSlot: (slot: number) => number;
-  private readonly ledger: Ledger;
-  private readonly shard: number;
+  private readonly memory: SegmentMemory;
 
   /** @param hashOfSlot computes the hash of the entry in a slot anew: hashes are not kept. */
-  constructor(slots: SlotTable, hashOfSlot: (slot: number) => number, ledger: Ledger, shard: number) {
+  constructor(slots: SlotTable, hashOfSlot: (slot: number) => number, memory: SegmentMemory) {
     this.slots = slots;
     this.hashOfSlot = hashOfSlot;
-    this.ledger = ledger;
-    this.shard = shard;
+    this.memory = memory;
     assert(this.addChunk(), 'the guarantee covers the first chunk of the index');
   }
 
@@ -74,7 +72,7 @@ export class HashIndex {
   }
 
   clear(): void {
-    while (this.chunks.length > 1) this.dropLastChunk();
+    while (this.chunks.length > 1) this.memory.giveBackLater(this.popChunk(), INDEX_CHUNK_BYTES);
     this.chunks[0].fill(NO_SLOT);
     this.buckets = FIRST_BUCKETS;
     this.mask = FIRST_BUCKETS * 2 - 1;
@@ -142,7 +140,9 @@ export class HashIndex {
     this.setHead(bucket, NO_SLOT);
     this.buckets = bucket;
     const spareHeads = (this.chunks.length - 1) * CHUNK_HEADS - bucket;
-    if (this.chunks.length > 1 && spareHeads >= CHUNK_HEADS / 2) this.dropLastChunk();
+    if (this.chunks.length > 1 && spareHeads >= CHUNK_HEADS / 2) {
+      this.memory.giveBack(this.popChunk(), INDEX_CHUNK_BYTES);
+    }
   }
 
   private setHead(bucket: number, slot: number): void {
@@ -150,16 +150,15 @@ export class HashIndex {
   }
 
   private addChunk(): boolean {
-    if (!this.ledger.tryReserve(this.shard, INDEX_CHUNK_BYTES)) return false;
+    if (!this.memory.tryReserve(INDEX_CHUNK_BYTES)) return false;
     this.chunks.push(new Uint32Array(CHUNK_HEADS));
     this.reservedBytes += INDEX_CHUNK_BYTES;
     return true;
   }
 
-  private dropLastChunk(): void {
+  private popChunk(): ArrayBuffer {
     const chunk = this.chunks.pop()!;
-    chunk.buffer.transfer(0);
     this.reservedBytes -= INDEX_CHUNK_BYTES;
-    this.ledger.release(this.shard, INDEX_CHUNK_BYTES);
+    return chunk.buffer;
   }
 }

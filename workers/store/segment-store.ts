@@ -12,6 +12,7 @@ import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
 import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
 import { checkBlocks, checkList } from './segment-integrity.ts';
+import { SegmentMemory } from './segment-memory.ts';
 import { NO_SLOT, SlotTable } from './slot-table.ts';
 
 export { AHEAD_KEYS, NO_SLOT };
@@ -75,6 +76,7 @@ export class SegmentStore {
   private readonly options: SegmentOptions;
   private readonly seed0: number;
   private readonly seed1: number;
+  private readonly memory: SegmentMemory;
   private readonly blocks: BlockPool;
   private readonly slots: SlotTable;
   private readonly access: EntryAccess;
@@ -92,12 +94,13 @@ export class SegmentStore {
     this.options = options;
     this.seed0 = options.seed[0];
     this.seed1 = options.seed[1];
-    this.blocks = new BlockPool(ledger, shard);
-    this.slots = new SlotTable(ledger, shard);
+    this.memory = new SegmentMemory(ledger, shard);
+    this.blocks = new BlockPool(this.memory);
+    this.slots = new SlotTable(this.memory);
     this.access = new EntryAccess(this.blocks, this.slots);
     this.list = new LruList(this.slots);
     const hashOfSlot = (slot: number): number => this.hashOfSlot(slot);
-    this.index = new HashIndex(this.slots, hashOfSlot, ledger, shard);
+    this.index = new HashIndex(this.slots, hashOfSlot, this.memory);
     this.coldest = new Coldest(this.blocks, this.slots, this.list, this.index, hashOfSlot);
     this.cleaner = new Cleaner(this.blocks, this.slots);
     this.ahead = new ReadAhead(this.blocks, this.slots, this.index);
@@ -113,9 +116,10 @@ export class SegmentStore {
     return this.blocks.liveBytes + this.slots.used * SLOT_BYTES;
   }
 
-  /** Bytes taken from the system: blocks, slots and index. */
+  /** Bytes taken from the system: blocks, slots and index, and what has been cleared and is still to go. */
   get reservedBytes(): number {
-    return this.blocks.reservedBytes + this.slots.reservedBytes + this.index.reservedBytes;
+    const { memory, blocks, slots, index } = this;
+    return memory.leftoverBytes + blocks.reservedBytes + slots.reservedBytes + index.reservedBytes;
   }
 
   get(key: string): string | undefined {
@@ -222,7 +226,7 @@ export class SegmentStore {
     return true;
   }
 
-  /** Removes every entry and gives all memory back. @returns how many there were. */
+  /** Removes every entry. Its memory goes back step by step, in `maintain`. @returns how many there were. */
   clear(): number {
     const removed = this.slots.used;
     this.counters.deleted += removed;
@@ -295,6 +299,7 @@ export class SegmentStore {
    * @returns false when there is nothing left to do.
    */
   maintain(budgetBytes: number): boolean {
+    if (this.memory.giveBackLeftover()) return true;
     const { blocks } = this;
     // In turns: there may always be more of one kind.
     for (let tries = 0; tries < 3; tries++) {
@@ -312,7 +317,8 @@ export class SegmentStore {
     checkList(this.list, this.slots, this.index, (slot) => this.hashOfSlot(slot));
     checkBlocks(this.blocks, this.slots);
     const { ledger, shard, entryLedger } = this.options;
-    const charged = this.blocks.chargedBytes + this.slots.reservedBytes + this.index.reservedBytes;
+    const { memory, blocks, slots, index } = this;
+    const charged = memory.leftoverBytes + blocks.chargedBytes + slots.reservedBytes + index.reservedBytes;
     assert(ledger.held(shard) === charged, `the ledger holds ${ledger.held(shard)}, the segment ${charged}`);
     assert(!entryLedger || entryLedger.held(shard) === this.entries, 'the entry ledger counts the entries');
   }
@@ -435,7 +441,7 @@ export class SegmentStore {
   }
 
   private reset(): void {
-    this.blocks.releaseAll();
+    this.blocks.clear();
     this.slots.clear();
     this.index.clear();
   }

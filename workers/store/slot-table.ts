@@ -1,7 +1,7 @@
 import { assert } from '../../src/base/assert.ts';
-import type { Ledger } from '../../src/base/ledger.ts';
 import { SLOT_BYTES, SLOT_CHUNK_BYTES } from '../../src/base/segment-sizes.ts';
 import { NO_ADDRESS } from './block-pool.ts';
+import type { SegmentMemory } from './segment-memory.ts';
 
 /**
  * The fixed-size part of every entry: four words side by side, so that one entry's slot is one cache line's
@@ -41,12 +41,10 @@ export class SlotTable {
   private roomFrom = 0;
   /** In the last chunk no slot from this place on is in use. */
   private unusedFrom = CHUNK_SLOTS;
-  private readonly ledger: Ledger;
-  private readonly shard: number;
+  private readonly memory: SegmentMemory;
 
-  constructor(ledger: Ledger, shard: number) {
-    this.ledger = ledger;
-    this.shard = shard;
+  constructor(memory: SegmentMemory) {
+    this.memory = memory;
     assert(this.addChunk(), 'the guarantee covers the first chunk of slots');
   }
 
@@ -76,7 +74,7 @@ export class SlotTable {
 
   /** Forgets every slot and gives back all chunks but the first. */
   clear(): void {
-    while (this.chunks.length > 1) this.popChunk();
+    while (this.chunks.length > 1) this.memory.giveBackLater(this.popChunk(), SLOT_CHUNK_BYTES);
     this.chunks[0].fill(0);
     this.firstFree[0] = NO_SLOT;
     this.usedIn[0] = 1;
@@ -105,7 +103,7 @@ export class SlotTable {
   /** Gives back the last chunk, which must be empty. */
   dropLastChunk(): void {
     assert(this.usedIn.at(-1) === 0 && this.chunks.length > 1, 'a chunk that is dropped is empty');
-    this.popChunk();
+    this.memory.giveBack(this.popChunk(), SLOT_CHUNK_BYTES);
     if (this.roomFrom > this.chunks.length) this.roomFrom = this.chunks.length;
   }
 
@@ -143,7 +141,7 @@ export class SlotTable {
 
   private addChunk(): boolean {
     if (this.chunks.length === MAX_CHUNKS) return false;
-    if (!this.ledger.tryReserve(this.shard, SLOT_CHUNK_BYTES)) return false;
+    if (!this.memory.tryReserve(SLOT_CHUNK_BYTES)) return false;
     const isFirst = this.chunks.length === 0;
     this.chunks.push(new Uint32Array(CHUNK_SLOTS * 4));
     this.unusedFrom = CHUNK_SLOTS;
@@ -155,14 +153,13 @@ export class SlotTable {
     return true;
   }
 
-  private popChunk(): void {
+  private popChunk(): ArrayBuffer {
     const chunk = this.chunks.pop()!;
     this.unusedFrom = CHUNK_SLOTS;
     this.firstFree.pop();
     this.usedIn.pop();
     this.fresh.pop();
-    chunk.buffer.transfer(0);
     this.reservedBytes -= SLOT_CHUNK_BYTES;
-    this.ledger.release(this.shard, SLOT_CHUNK_BYTES);
+    return chunk.buffer;
   }
 }
