@@ -139,6 +139,7 @@ export async function startServer(
       shed: (orders) => router.shed(orders),
       now: Date.now,
       onOrder: (report) => logger.info({ order: report }, 'shed order carried out'),
+      onError: (error) => logger.error({ err: error }, 'memory was not looked at'),
     });
     supervisor.start();
     stopping.undo.push(() => Promise.resolve(supervisor.stop()));

@@ -139,8 +139,9 @@ export class Shard {
     this.mailbox?.close();
     this.mailbox = undefined;
     this.restarts++;
-    // Ends the thread, if it still runs.
-    void pool.destroy().then(() => {
+    // Ends the thread, if it still runs. Should that fail there is nothing else to be done with it.
+    const ended = pool.destroy().catch(() => undefined);
+    void ended.then(() => {
       if (this.state === 'stopped') return;
       this.options.onDeath(this.number, error);
       this.restartTimer = setTimeout(() => this.launch(), restartDelayMs(this.failedStarts));

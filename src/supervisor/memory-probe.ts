@@ -30,14 +30,14 @@ const V2_ROOT = '/sys/fs/cgroup';
 
 /**
  * What 100 % of memory means: the setting, else the tightest limit among this process's control group and
- * its parents, else the machine's memory. A control group's limit above the machine's memory is none.
+ * its parents, else the machine's memory. A control group's limit above the machine's memory is none; a setting above
+ * the group's limit is one that the kernel would not keep, and the group's limit counts.
  */
 export function findMemoryLimit(
   setting: number | undefined,
   read: ReadText = readTextFile,
   machineBytes: number = totalmem(),
 ): MemoryLimit {
-  if (setting !== undefined) return { limitBytes: setting, source: 'MEMORY_LIMIT' };
   let tightest: MemoryLimit = { limitBytes: machineBytes, source: 'machine' };
   for (const group of controlGroups(read)) {
     const text = read(
@@ -48,7 +48,8 @@ export function findMemoryLimit(
       tightest = { limitBytes, source: group.version === 2 ? 'cgroup v2' : 'cgroup v1', group };
     }
   }
-  return tightest;
+  const isKept = setting !== undefined && (!tightest.group || setting < tightest.limitBytes);
+  return isKept ? { limitBytes: setting, source: 'MEMORY_LIMIT' } : tightest;
 }
 
 /** This process's control groups, innermost first, in both versions. */

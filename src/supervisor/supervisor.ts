@@ -15,6 +15,8 @@ export interface SupervisorOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly onOrder?: (report: OrderReport) => void;
+  /** Told what a look at memory failed with; the next one comes all the same. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** The last order, as `/stats` shows it. */
@@ -48,7 +50,8 @@ export class Supervisor {
   }
 
   start(): void {
-    this.timer = setInterval(() => void this.tick(), this.options.intervalMs);
+    const { intervalMs, onError } = this.options;
+    this.timer = setInterval(() => void this.tick().catch(onError), intervalMs);
     this.timer.unref();
   }
 

@@ -74,6 +74,10 @@ async function die(victim: number, fault: Fault): Promise<void> {
   await server.untilReplaced(victim, restarts + 1);
 }
 
+async function heldBytes(): Promise<number> {
+  return (await server.client.stats()).memory.heldBytes;
+}
+
 async function clear(): Promise<void> {
   expect((await server.client.call({ method: 'DELETE', path: '/cache' })).status).toBe(200);
 }
@@ -211,7 +215,6 @@ describe(`after ${DEATHS} deaths`, () => {
       await clear();
       // What was cleared goes back step by step.
       const emptyBytes = SHARDS * EMPTY_SEGMENT_BYTES;
-      const heldBytes = async (): Promise<number> => (await server.client.stats()).memory.heldBytes;
       await expect.poll(heldBytes).toBe(emptyBytes);
       const before = await resourcesBefore();
       for (let n = 0; n < DEATHS; n++) {

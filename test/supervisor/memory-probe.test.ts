@@ -18,12 +18,13 @@ function limitOn(files: Readonly<Record<string, string>>) {
 const OF_MACHINE = { limitBytes: MACHINE, source: 'machine', folder: undefined };
 
 describe('findMemoryLimit', () => {
-  test('takes the setting before all else', () => {
-    const read = machine({ '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/memory.max': '1000\n' });
-    expect(findMemoryLimit(512 * MIB, read, MACHINE)).toStrictEqual({
-      limitBytes: 512 * MIB,
-      source: 'MEMORY_LIMIT',
-    });
+  test('takes the setting before all else, but for a group that would not keep it', () => {
+    const group = { '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/memory.max': `${1024 * MIB}\n` };
+    const setting = { limitBytes: 512 * MIB, source: 'MEMORY_LIMIT' };
+    expect(findMemoryLimit(512 * MIB, machine(group), MACHINE)).toStrictEqual(setting);
+    expect(findMemoryLimit(512 * MIB, machine({}), 256 * MIB)).toStrictEqual(setting);
+    const tighter = findMemoryLimit(2048 * MIB, machine(group), MACHINE);
+    expect(tighter).toMatchObject({ limitBytes: 1024 * MIB, source: 'cgroup v2' });
   });
 
   test('cgroup v2: the leaf', () => {

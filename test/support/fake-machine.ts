@@ -31,6 +31,8 @@ export class FakeMachine {
   readonly baselineBytes: number;
   readonly given: GivenOrder[] = [];
   heldBytes: number[];
+  /** What the supervisor failed with. */
+  readonly errors: unknown[] = [];
   /** Used memory that is neither the empty process's nor the cache's. */
   otherBytes = 0;
   /** Orders that the shards have not answered yet, and the most that ever were so at once. */
@@ -52,6 +54,7 @@ export class FakeMachine {
       heldBytes: () => [...this.heldBytes],
       shed: (orders) => this.shed(orders),
       now: Date.now,
+      onError: (error) => this.errors.push(error),
     });
   }
 

@@ -14,9 +14,9 @@ import type { SegmentMemory } from './segment-memory.ts';
  *             live = bytes of the entries that are not dead
  *
  * An address is 32 bits: the block's id in the high 15, the offset in units of 8 bytes in the low 17. So a
- * shard can hold 32,768 blocks, 32 GiB.
+ * shard can hold 32,767 blocks, nearly 32 GiB.
  *
- * An entry of 128 KiB or more has a block of its own.
+ * An entry of 128 KiB or more has a block of its own: of these a shard can hold no more than 4 GiB at the least.
  */
 export const NO_ADDRESS = 0xffffffff;
 
