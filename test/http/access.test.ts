@@ -30,6 +30,8 @@ const GUARDED: readonly Call[] = [
   { path: '/docs/' },
   { path: '/docs/json' },
   { path: '/docs/static/index.html' },
+  // The page has a route of its own; all else there is served by another.
+  { path: '/docs/static/swagger-ui.css' },
   { path: '/nothing' },
   { path: '/health/' },
   { path: '//health' },
@@ -292,6 +294,14 @@ describe('RATE_LIMIT', () => {
     // The window is the same for all: one of them waits for its end.
     if (what !== 'a key') return;
     await expect.poll(async () => (await client.call(call)).status, { timeout: 5000 }).not.toBe(429);
+  });
+
+  test('every address has a limit of its own', async () => {
+    await using server = await startTestServer({ SHARDS: '1', RATE_LIMIT: String(MOST) });
+    for (const localAddress of ['127.0.0.1', '127.0.0.2']) {
+      const { before } = await untilLimited(server.client, { path: '/cache/none', localAddress });
+      expect(before).toBeGreaterThanOrEqual(MOST);
+    }
   });
 });
 

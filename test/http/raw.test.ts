@@ -24,16 +24,33 @@ test.each([
   ['what is not HTTP', 'HELLO\r\n\r\n'],
   ['a header that is none', 'GET /cache/a HTTP/1.1\r\nhost: test\r\nno colon\r\n\r\n'],
   ['a content length that is none', 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-length: x\r\n\r\n'],
+  [
+    'a content length that comes twice',
+    'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}',
+  ],
 ])('%s is answered 400 in the shape of all errors', async (_what, text) => {
   expect(await answerTo(text)).toStrictEqual({
     status: 400,
-    body: { status: 'ERROR', code: 'CACHE_ERR_REQUEST_INVALID', message: expect.any(String) },
+    body: {
+      status: 'ERROR',
+      code: 'CACHE_ERR_REQUEST_INVALID',
+      message: 'The request is not valid HTTP/1.1.',
+    },
   });
 });
 
-test('headers over 16 KiB are answered 431', async () => {
-  const text = `GET /cache/a HTTP/1.1\r\nhost: test\r\nx: ${'x'.repeat(2 ** 15)}\r\n\r\n`;
-  expect(await answerTo(text)).toMatchObject({ status: 431, body: { code: 'CACHE_ERR_HEADERS_TOO_LARGE' } });
+test.each([
+  ['headers of 32 KiB', `GET /cache/a HTTP/1.1\r\nhost: test\r\nx: ${'x'.repeat(2 ** 15)}\r\n\r\n`],
+  ['a URL of 64 KiB', `GET /cache/${'a'.repeat(2 ** 16)} HTTP/1.1\r\nhost: test\r\n\r\n`],
+])('%s: more than the 16 KiB there are, answered 431', async (_what, text) => {
+  expect(await answerTo(text)).toStrictEqual({
+    status: 431,
+    body: {
+      status: 'ERROR',
+      code: 'CACHE_ERR_HEADERS_TOO_LARGE',
+      message: 'Request line and headers must fit in 16 KiB.',
+    },
+  });
 });
 
 test('pipelined requests are answered in their order', async () => {

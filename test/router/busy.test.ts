@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest';
+import { faultValue } from '../support/faults.ts';
+import { startFaultyServer } from '../support/faulty-server.ts';
 import { expectError } from '../support/http-client.ts';
 import { startTestServer } from '../support/server.ts';
 
@@ -17,4 +19,21 @@ test('a shard with its queue full refuses with 503 and Retry-After, and loses no
     const expected = answers[i].status === 201 ? 200 : 404;
     expect((await server.client.get(`/cache/${key}`)).status).toBe(expected);
   }
+});
+
+test('who is refused is told at once, not when the shard should have answered', async () => {
+  const deadlineMs = 2000;
+  await using server = await startFaultyServer({
+    SHARDS: '1',
+    SHARD_QUEUE_LIMIT: '1',
+    REQUEST_DEADLINE_MS: String(deadlineMs),
+  });
+  const { client, router } = server;
+  const asked = client.put('hung', faultValue('loop'));
+  await expect.poll(() => router.shards[0].mailbox!.inFlight).toBe(1);
+  const startedMs = performance.now();
+  expectError(await client.get('/cache/other'), 503, 'CACHE_ERR_SHARD_BUSY');
+  expectError(await client.put('other', 'v'), 503, 'CACHE_ERR_SHARD_BUSY');
+  expect(performance.now() - startedMs).toBeLessThan(deadlineMs / 2);
+  expectError(await asked, 503, 'CACHE_ERR_SHARD_DEADLINE');
 });

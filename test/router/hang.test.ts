@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Fault, faultValue } from '../support/faults.ts';
 import { type FaultyServer, startFaultyServer } from '../support/faulty-server.ts';
 import { cachePath, expectError } from '../support/http-client.ts';
@@ -9,8 +10,9 @@ import { Reader, type TimedAnswer, keysByShard } from '../support/shard-traffic.
 const SHARDS = 3;
 const VICTIM = 1;
 const DEADLINE_MS = 1000;
+const SILENCE_LIMIT_MS = 2000;
 /** Silent for 2 s at the least, looked at four times a second, and twice; then a new thread starts. */
-const REPLACED_WITHIN_MS = 2000 + 3 * 250 + 1000;
+const REPLACED_WITHIN_MS = SILENCE_LIMIT_MS + 3 * 250 + 1000;
 /** For a machine that is busy with something else. */
 const SLACK = 2;
 
@@ -100,4 +102,17 @@ describe('a shard that hangs', () => {
       expect((await server.client.get('/ready')).status).toBe(200);
     },
   );
+});
+
+test('a main thread that hangs takes no shard for silent: all keep their entries', async () => {
+  const { router, client } = server;
+  const looks = vi.spyOn(router.shards[VICTIM], 'checkHeartbeat');
+  // Behind this the timers come first, and with them the next look, before what the shards answer is read.
+  await setImmediate();
+  for (const shard of router.shards) shard.checkHeartbeat();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SILENCE_LIMIT_MS + 500);
+  // That look, and two that would find a shard gone which it had ended.
+  await expect.poll(() => looks.mock.calls.length).toBeGreaterThan(3);
+  expect(router.shards.map(({ restarts }) => restarts)).toStrictEqual([0, 0, 0]);
+  for (const key of keys.flat()) expect((await client.get(cachePath(key))).status).toBe(200);
 });

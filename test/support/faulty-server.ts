@@ -14,14 +14,34 @@ export interface FaultyServer extends TestServer {
   readonly untilReplaced: (shard: number, restarts: number) => Promise<void>;
 }
 
-/** A server in this process whose shards fail on request: when they start, or when given a `faultValue`. */
-export async function startFaultyServer(env: Readonly<Record<string, string>>): Promise<FaultyServer> {
+/**
+ * A server in this process whose shards fail on request: when they start, or when given a `faultValue`.
+ * @param firstFaults the very first starts fail so, as with `failNextStarts`: for a server of one shard.
+ */
+export async function startFaultyServer(
+  env: Readonly<Record<string, string>>,
+  firstFaults: readonly StartFault[] = [],
+): Promise<FaultyServer> {
   const folder = mkdtempSync(join(tmpdir(), 'kvc-faults-'));
+  const failNextStarts = (faults: readonly StartFault[]): void =>
+    writeFileSync(join(folder, PLAN_FILE), JSON.stringify(faults));
+  const cleanUp = (): void => {
+    delete process.env[FOLDER_VARIABLE];
+    rmSync(folder, { recursive: true, force: true });
+  };
   process.env[FOLDER_VARIABLE] = folder;
-  const server = await startTestServer(env, new URL('faulty-worker.ts', import.meta.url));
+  // Shards that start at once would read the plan while another takes its fault off it.
+  if (firstFaults.length > 0) failNextStarts(firstFaults);
+  let server: TestServer;
+  try {
+    server = await startTestServer(env, new URL('faulty-worker.ts', import.meta.url));
+  } catch (error) {
+    cleanUp();
+    throw error;
+  }
   return {
     ...server,
-    failNextStarts: (faults) => writeFileSync(join(folder, PLAN_FILE), JSON.stringify(faults)),
+    failNextStarts,
     startsMs: () => readFileSync(join(folder, LOG_FILE), 'utf8').trim().split('\n').map(Number),
     untilReplaced: async (shard, restarts) => {
       const { router } = server;
@@ -31,8 +51,7 @@ export async function startFaultyServer(env: Readonly<Record<string, string>>): 
     },
     [Symbol.asyncDispose]: async () => {
       await server[Symbol.asyncDispose]();
-      delete process.env[FOLDER_VARIABLE];
-      rmSync(folder, { recursive: true, force: true });
+      cleanUp();
     },
   };
 }

@@ -9,6 +9,8 @@ export interface Call {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
+  /** The client's own address; the system chooses it when absent. */
+  readonly localAddress?: string;
 }
 
 export interface Answer {
@@ -31,13 +33,14 @@ export class HttpClient {
     this.agent = ca === undefined ? new Agent({ keepAlive: true }) : new SecureAgent({ keepAlive: true, ca });
   }
 
-  call({ method = 'GET', path, headers = {}, body }: Call): Promise<Answer> {
+  call({ method = 'GET', path, headers = {}, body, localAddress }: Call): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const sent = request(
         {
           protocol: this.protocol,
           host: '127.0.0.1',
           port: this.port,
+          localAddress,
           agent: this.agent,
           method,
           path,

@@ -8,9 +8,15 @@ export async function resourcesBefore(): Promise<Readonly<Record<string, number>
   return held;
 }
 
-/** Waits until there is no more of anything than before. */
-export async function untilNothingGrew(before: Readonly<Record<string, number>>): Promise<void> {
-  await expect.poll(() => grown(before, heldResources())).toStrictEqual([]);
+/**
+ * Waits until there is no more of anything than before.
+ * @param options a timeout in ms, where a timer that is left behind must not have the time to run out.
+ */
+export async function untilNothingGrew(
+  before: Readonly<Record<string, number>>,
+  options: { readonly timeout?: number } = {},
+): Promise<void> {
+  await expect.poll(() => grown(before, heldResources()), options).toStrictEqual([]);
 }
 
 /** How many of each thing this process holds: what keeps its event loop alive, threads, files, listeners. */
