@@ -121,7 +121,7 @@ export class JsonBodies {
     }
     const charge = budget.chargeFor(bytes);
     budget.acquire(charge, mayWait(), (isGranted) => {
-      if (reply.raw.destroyed || reply.raw.closed) {
+      if (request.raw.socket.destroyed) {
         // Nobody waits for an answer any more.
         if (isGranted) budget.release(charge);
       } else if (isGranted) {
@@ -134,18 +134,19 @@ export class JsonBodies {
   };
 
   /**
-   * For those who wait for room: takes back that of bodies whose answers cannot leave, ends bodies that come too
-   * slowly, and refuses who has waited too long.
+   * Takes back the room of bodies whose connections have ended. For those who wait for room also that of bodies whose
+   * answers cannot leave; and ends bodies that come too slowly, and refuses who has waited too long.
    */
   sweep(): void {
     const { budget, patienceMs, nowMs } = this.options;
-    if (!budget.hasWaiters) return;
     for (const upload of this.uploads) {
       const elapsedMs = nowMs() - upload.grantedMs;
       const isSlow = elapsedMs > patienceMs && upload.bytes < elapsedMs * LEAST_RATE;
+      // A response that waits for its turn is told nothing when its connection ends.
+      const isGone = upload.request.raw.socket.destroyed;
       // A client may not take its answer; over TLS, when it has reset the connection, Node may never tell.
-      if (upload.response.writableEnded) this.release(upload);
-      else if (isSlow && !upload.isWhole) upload.cutOff();
+      if (isGone || (budget.hasWaiters && upload.response.writableEnded)) this.release(upload);
+      else if (budget.hasWaiters && isSlow && !upload.isWhole) upload.cutOff();
     }
     budget.sweep();
   }
