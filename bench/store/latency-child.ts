@@ -19,8 +19,8 @@ import { keyOf, randomIndex, valueOf } from './workload.ts';
  */
 export interface LatencyJob {
   readonly entries: number;
-  /** What displaces entries: their number, or the bytes they take. The control has none: see `measureControl`. */
-  readonly limit: 'capacity' | 'ceiling' | 'control';
+  /** What displaces entries: their number, or the bytes they take. The others: see `measureUpkeep`, `measureControl`. */
+  readonly limit: 'capacity' | 'ceiling' | 'upkeep' | 'control';
 }
 
 export interface LatencyPhase {
@@ -138,6 +138,10 @@ class Run {
     this.phases.push(await timePhase(phase, operations, this.keyMaker(indexOf), operate));
   }
 
+  async do(phase: string, operations: number, operate: () => void): Promise<void> {
+    this.phases.push(await timePhase(phase, operations, () => undefined, operate));
+  }
+
   expect(condition: boolean, fault: string): void {
     if (!condition) this.faults.push(fault);
   }
@@ -191,6 +195,30 @@ async function measureCeiling(entries: number): Promise<LatencyResult> {
   return run.finish(2 * entries);
 }
 
+/** As much as a shard does between two looks at the clock. */
+const UPKEEP_STEP_BYTES = 2 ** 15;
+const TTL_MS = 1000;
+
+/** What nobody waits for: entries that expire unasked, and the memory of all that was cleared. */
+async function measureUpkeep(entries: number): Promise<LatencyResult> {
+  let nowMs = Date.now();
+  const store = new OurStore({ seed: SEED, now: () => nowMs });
+  const run = new Run(store);
+  for (let i = 0; i < entries; i++) store.put(keyOf(i), valueOf(i, 0), TTL_MS);
+  const steps = Math.ceil((entries * BYTES_PER_ENTRY) / UPKEEP_STEP_BYTES);
+  await run.do('sweep, nothing is due', steps, () => store.maintain(UPKEEP_STEP_BYTES));
+  run.expect(store.count() === entries, `${store.count()} of ${entries} entries before any is due`);
+  nowMs += TTL_MS;
+  await run.do('sweep, 32 KiB of expired entries', steps, () => store.maintain(UPKEEP_STEP_BYTES));
+  while (store.maintain(UPKEEP_STEP_BYTES));
+  run.expect(store.count() === 0, `${store.count()} entries after all have expired`);
+  for (let i = 0; i < entries; i++) store.put(keyOf(i), valueOf(i, 0));
+  await run.do('clear', 1, () => void store.clear());
+  const pieces = Math.ceil(store.stats().reservedBytes / CONTROL_BLOCK_BYTES);
+  await run.do('give a block back after clear', pieces, () => store.maintain(UPKEEP_STEP_BYTES));
+  return run.finish(entries);
+}
+
 const CONTROL_BLOCK_BYTES = 2 ** 20;
 const PAGE_BYTES = 4096;
 const SMALL_WORDS = 4096;
@@ -241,6 +269,7 @@ function warmUp(): void {
 function measure({ entries, limit }: LatencyJob): Promise<LatencyResult> {
   if (limit === 'control') return measureControl(entries);
   warmUp();
+  if (limit === 'upkeep') return measureUpkeep(entries);
   return limit === 'capacity' ? measureCapacity(entries) : measureCeiling(entries);
 }
 

@@ -55,9 +55,14 @@ async function runOperations(): Promise<Record<string, OperationsResult[]>> {
 }
 
 async function runLatency(): Promise<Record<LatencyJob['limit'], LatencyResult[]>> {
-  const results: Record<LatencyJob['limit'], LatencyResult[]> = { control: [], capacity: [], ceiling: [] };
+  const results: Record<LatencyJob['limit'], LatencyResult[]> = {
+    control: [],
+    capacity: [],
+    ceiling: [],
+    upkeep: [],
+  };
   for (let round = 1; round <= scale.latencyRounds; round++) {
-    for (const limit of ['control', 'capacity', 'ceiling'] as const) {
+    for (const limit of ['control', 'capacity', 'ceiling', 'upkeep'] as const) {
       progress(`single operations at ${scale.latencyEntries} entries, ${limit}, round ${round}`);
       results[limit].push(await latency.run({ entries: scale.latencyEntries, limit }, 'fixed threshold'));
     }

@@ -19,6 +19,8 @@ export interface StoreOptions {
   readonly maxEntries?: number | undefined;
   /** Random if absent. */
   readonly seed?: readonly [number, number];
+  /** Milliseconds since the epoch; the system's clock if absent. */
+  readonly now?: () => number;
 }
 
 const LEDGER_UNIT_BYTES = 4_096;
@@ -29,7 +31,7 @@ const AMPLE_BYTES = 64 * 2 ** 30;
 export class OurStore implements Subject {
   readonly segment: SegmentStore;
 
-  constructor({ ceilingBytes = AMPLE_BYTES, maxEntries, seed }: StoreOptions = {}) {
+  constructor({ ceilingBytes = AMPLE_BYTES, maxEntries, seed, now = Date.now }: StoreOptions = {}) {
     const guarantee = guaranteeFor(LARGEST_ENTRY_BYTES);
     this.segment = new SegmentStore({
       shard: 0,
@@ -39,12 +41,12 @@ export class OurStore implements Subject {
           ? undefined
           : Ledger.create(1, { ceiling: maxEntries, guarantee: 1, unit: 1 }),
       seed: seed ?? randomSeed(),
-      now: Date.now,
+      now,
     });
   }
 
-  put(key: string, value: string): void {
-    if (!this.segment.put(key, value, 0)) throw new Error('the store refused an entry');
+  put(key: string, value: string, ttlMs = 0): void {
+    if (!this.segment.put(key, value, ttlMs)) throw new Error('the store refused an entry');
   }
 
   get(key: string): string | undefined {
@@ -53,6 +55,15 @@ export class OurStore implements Subject {
 
   delete(key: string): boolean {
     return this.segment.delete(key);
+  }
+
+  clear(): number {
+    return this.segment.clear();
+  }
+
+  /** One step of what need not be done at once. @returns false when nothing is left. */
+  maintain(budgetBytes: number): boolean {
+    return this.segment.maintain(budgetBytes);
   }
 
   count(): number {

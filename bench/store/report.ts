@@ -22,6 +22,7 @@ export interface StoreReport {
   readonly control: LatencyResult[];
   readonly capacity: LatencyResult[];
   readonly ceiling: LatencyResult[];
+  readonly upkeep: LatencyResult[];
   readonly crafted: CraftedComparison[];
 }
 
@@ -63,8 +64,10 @@ interface LatencyRow {
   readonly recurringPauseMs: number;
 }
 
-function latencyRows({ control, capacity, ceiling }: StoreReport): LatencyRow[] {
-  return [...rowsOf('control', control), ...rowsOf('capacity', capacity), ...rowsOf('ceiling', ceiling)];
+function latencyRows({ control, capacity, ceiling, upkeep }: StoreReport): LatencyRow[] {
+  return Object.entries({ control, capacity, ceiling, upkeep }).flatMap(([limit, rounds]) =>
+    rowsOf(limit, rounds),
+  );
 }
 
 function rowsOf(limit: string, rounds: readonly LatencyResult[]): LatencyRow[] {
@@ -163,7 +166,7 @@ function worstOf(rows: readonly LatencyRow[], limit: string, pick: (phase: Laten
 
 export function storeTargets(report: StoreReport): Target[] {
   const rows = latencyRows(report);
-  const faults = [...report.capacity, ...report.ceiling].flatMap((result) => result.faults);
+  const faults = [...report.capacity, ...report.ceiling, ...report.upkeep].flatMap((result) => result.faults);
   const attacks = report.crafted.filter((comparison) => !comparison.name.startsWith('control'));
   const ratio = Math.max(...attacks.map(craftedRatio));
   const inAllRounds = `in each of ${report.scale.latencyRounds} rounds`;
@@ -190,7 +193,8 @@ export function storeTargets(report: StoreReport): Target[] {
   return [
     longestOf('capacity'),
     longestOf('ceiling'),
-    ...(report.scale.latencyRounds > 1 ? [recurringOf('capacity'), recurringOf('ceiling')] : []),
+    longestOf('upkeep'),
+    ...(report.scale.latencyRounds > 1 ? ['capacity', 'ceiling', 'upkeep'].map(recurringOf) : []),
     {
       target: `no collector pause > ${LONGEST_PAUSE_MS} ms on the shard's thread`,
       measured: `${pauseMs.toFixed(1)} ms`,
@@ -233,7 +237,8 @@ ${operationsTable(report)}
 
 Each timed by itself. "Longest" is the worst of ${scale.latencyRounds} rounds. Other programs share the machine, so a
 thread may lose the processor in the middle of an operation: "without waiting" leaves that out.
-*Capacity* displaces by number of entries; *ceiling* by bytes, after reads have scattered the oldest entries.
+*Capacity* displaces by number of entries; *ceiling* by bytes, after reads have scattered the oldest entries. *Upkeep*
+is what no request waits for, step by step: entries that expire unasked, and the memory of all that was cleared.
 *Control* is no cache at all: a loop of arithmetic, without and with the first touch of as many fresh pages as a fill
 makes. What it shows is the machine's own; a virtual machine's pauses are seen here and nowhere else.
 Every round is the same sequence of operations on a store with the same seed: what the store itself takes long for
