@@ -7,6 +7,8 @@ import { DEAD, entryBytesAt, expiresAtMs, flagsOf } from './entry-layout.ts';
  * in steps, and learns its bound anew.
  */
 export class ExpirySweep {
+  /** Entries looked at so far, dead ones too: what a walk costs. */
+  walkedEntries = 0;
   private readonly blocks: BlockPool;
   private readonly removeExpired: (slot: number) => void;
   private block = 0;
@@ -34,6 +36,7 @@ export class ExpirySweep {
       const { at } = this;
       const bytes = entryBytesAt(words, at);
       this.at += bytes >>> 2;
+      this.walkedEntries++;
       if ((flagsOf(words[at + 1]) & DEAD) !== 0) continue;
       const atMs = expiresAtMs(words, at);
       if (atMs <= nowMs) this.removeExpired(words[at]);

@@ -49,8 +49,8 @@ const CLEANING_RATIO = 12;
 const LEAST_CLEANING_BYTES = 4096;
 /** Near the ceiling a PUT displaces up to this many times its own size, until there are holes enough. */
 const TIGHT_DISPLACEMENT_RATIO = 2;
-/** Looked through for expired entries, before one that lives is displaced. */
-const MOST_SWEPT_BYTES = 2 * BLOCK_BYTES;
+/** So many are looked at for expired ones, before an entry that lives is displaced: two blocks of small entries. */
+const MOST_WALKED_ENTRIES = 2 ** 14;
 /** Displaced at once, at the least, when the ledger has refused. */
 const REFUSED_DISPLACEMENT_BYTES = 2 ** 15;
 
@@ -380,7 +380,8 @@ export class SegmentStore {
     const slot = this.list.leastRecent;
     if (slot === NO_SLOT || this.access.expiryMs(slot) <= nowMs) return this.removeLeastRecent('evicted');
     const { liveBytes } = blocks;
-    for (let swept = 0; swept < MOST_SWEPT_BYTES && sweep.step(nowMs, BLOCK_BYTES); swept += BLOCK_BYTES) {
+    const stop = sweep.walkedEntries + MOST_WALKED_ENTRIES;
+    while (sweep.walkedEntries < stop && sweep.step(nowMs, BLOCK_BYTES)) {
       if (blocks.liveBytes < liveBytes) return liveBytes - blocks.liveBytes;
     }
     return this.removeLeastRecent('evicted');
