@@ -145,6 +145,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.decorate('connections', connections);
   // Each may hold a request; with TLS it holds much more, outside the heap.
   app.server.maxConnections = options.tls ? Math.min(mostRequests, options.mostTlsConnections) : mostRequests;
+  // The next one then finds room, unless all are busy.
+  app.server.on('drop', () => app.server.closeIdleConnections());
   // A client may close its side when it has asked, and still wants the answer.
   Object.assign(app.server, { httpAllowHalfOpen: true });
   // Else Node's parser is fed past the stream, and loses what TLS has decrypted when the stream is paused.

@@ -220,6 +220,15 @@ test('slow clients of every kind at once: each is got rid of in time, and told w
   }),
 );
 
+test('connections that rest make room when there are as many as may be', async () => {
+  server.app.server.maxConnections = 20;
+  const resting = await openClients(20, (raw) => raw.write(GET_NONE));
+  await expect.poll(() => resting.every(({ text }) => text.includes('Key not found'))).toBe(true);
+  const [dropped] = await openClients(1);
+  await expect.poll(() => dropped.isEnded || dropped.socket.readableEnded).toBe(true);
+  expect((await server.client.put('a', '1')).status).toBe(201);
+});
+
 test('uploads and answers that are broken off in the middle', TIMEOUT, () =>
   beside(async () => {
     await server.client.put('large', 'x'.repeat(MIB));
