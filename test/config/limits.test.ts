@@ -24,6 +24,14 @@ describe('deriveLimits', () => {
     expect(limits({ threshold: 0.5 }).thresholdBytes).toBe(512 * MIB);
   });
 
+  test('puts the ceiling under what is half way to the limit, by the headroom and the empty process', () => {
+    const { ceilingBytes } = limits({ limitBytes: 1000 * MIB, threshold: 0.7 });
+    expect(Math.abs(ceilingBytes - (850 - 100 - 100) * MIB)).toBeLessThanOrEqual(1);
+    // The headroom grows no further.
+    const large = limits({ limitBytes: 100_000 * MIB, threshold: 0.5 });
+    expect(Math.abs(large.ceilingBytes - (75_000 - 512 - 100) * MIB)).toBeLessThanOrEqual(1);
+  });
+
   test('guarantees each shard room for the largest entry where the ceiling allows it', () => {
     expect(limits({}).guaranteeBytes).toBe(INPUTS.fullGuaranteeBytes);
     const tight = limits({ fullGuaranteeBytes: 10_000 * MIB });

@@ -12,6 +12,19 @@ import { MIB, createSegment, createSegments } from '../support/segments.ts';
 const KIB = 2 ** 10;
 const value = (bytes: number): string => 'v'.repeat(bytes);
 
+/** The bytes of each buffer that goes back to the system, from now on. */
+function watchFreed(): readonly number[] {
+  const freed: number[] = [];
+  const transfer = Reflect.get(ArrayBuffer.prototype, 'transfer');
+  const spy = vi.spyOn(ArrayBuffer.prototype, 'transfer');
+  spy.mockImplementation(function watched(this: ArrayBuffer, bytes) {
+    freed.push(this.byteLength);
+    return transfer.call(this, bytes);
+  });
+  onTestFinished(() => spy.mockRestore());
+  return freed;
+}
+
 describe('two segments on one ledger', () => {
   test.each([100, 10 * KIB, 200 * KIB, MIB])(
     'a flood of %i bytes each displaces its own oldest, and the ceiling holds after every put',
@@ -93,12 +106,11 @@ test('clear gives back everything above an empty segment', () => {
   for (let i = 0; i < 100_000; i++) store.put(`key-${i}`, value(100), 0);
   for (let i = 0; i < 10; i++) store.put(`large-${i}`, value(MIB), 0);
   expect(ledger.totalHeld()).toBeGreaterThan(20 * MIB);
-  const givenBack = vi.spyOn(ArrayBuffer.prototype, 'transfer');
-  onTestFinished(() => givenBack.mockRestore());
+  const freed = watchFreed();
   store.clear();
   expect(store.entries).toBe(0);
   // No more at once than the block that is kept for the next.
-  expect(givenBack.mock.calls.length).toBeLessThan(2);
+  expect(freed.length).toBeLessThan(2);
   const heldBytes = ledger.totalHeld();
   store.maintain(MIB);
   expect(ledger.totalHeld()).toBeLessThan(heldBytes);
@@ -106,7 +118,24 @@ test('clear gives back everything above an empty segment', () => {
   while (store.maintain(MIB));
   expect(ledger.totalHeld()).toBe(EMPTY_SEGMENT_BYTES);
   expect(store.reservedBytes).toBe(SLOT_CHUNK_BYTES + INDEX_CHUNK_BYTES);
+  // All that left the ledger went back to the system, but for what the system itself adds to each buffer.
+  const freedBytes = freed.reduce((sum, bytes) => sum + bytes, 0);
+  expect(freedBytes).toBeGreaterThan((heldBytes - EMPTY_SEGMENT_BYTES) * 0.99);
   store.checkIntegrity();
+});
+
+test('an order sheds at most one entry more than asked for, and keeps no memory for the next block', () => {
+  const { store, ledger } = createSegment();
+  for (let i = 0; i < 100_000; i++) store.put(`key-${i}`, value(100), 0);
+  const freed = watchFreed();
+  const heldBefore = ledger.totalHeld();
+  const order = new ShedOrder(store, 2 * MIB);
+  let result = order.slice(1000, () => 0);
+  while (!result) result = order.slice(1000, () => 0);
+  expect(result.shedBytes).toBeGreaterThanOrEqual(2 * MIB);
+  expect(result.shedBytes).toBeLessThan(2 * MIB + 2 * 128);
+  const freedBytes = freed.reduce((sum, bytes) => sum + bytes, 0);
+  expect(freedBytes).toBeGreaterThan((heldBefore - ledger.totalHeld()) * 0.99);
 });
 
 test.each([100, 5 * KIB, 120 * KIB, 300 * KIB])(

@@ -51,6 +51,20 @@ describe('Supervisor', () => {
     expect(machine.usedBytes).toBeLessThanOrEqual(700);
   });
 
+  test('what an order did not bring about is forgotten once memory has been below the threshold', async () => {
+    machine.heldBytes = [640, 0, 0];
+    await ticks(1);
+    expect(machine.given).toHaveLength(1);
+    machine.otherBytes = 100;
+    await ticks(2);
+    expect(machine.supervisor.lastDecision).toStrictEqual({ kind: 'wait', reason: 'not ours' });
+    machine.otherBytes = 0;
+    await ticks(1);
+    machine.otherBytes = 100;
+    await ticks(1);
+    expect(machine.given).toHaveLength(2);
+  });
+
   test('reports the order it gave, and what came of it', async () => {
     machine.heldBytes = [400, 200, 40];
     machine.manner = (shard) => ({ delayMs: 100 * shard, conduct: 'obeys' });
