@@ -7,6 +7,7 @@ import {
 } from '../../src/base/segment-sizes.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
 import { NO_SLOT } from '../../workers/store/segment-store.ts';
+import { Random, printedSeed } from '../support/random.ts';
 import { MIB, createSegment, createSegments } from '../support/segments.ts';
 
 const KIB = 2 ** 10;
@@ -67,6 +68,22 @@ test('a value over the guarantee is refused before anything is displaced', () =>
   expect(store.get('key-5')?.length).toBe(10 * KIB);
   expect([store.entries, store.counters.evicted, store.counters.puts]).toEqual([100, 0, 100]);
   expect(ledger.totalHeld()).toBe(heldBefore);
+});
+
+test('where reads have scattered the oldest entries, a put still displaces a few, not a whole block', () => {
+  const { store } = createSegment({ ceilingBytes: 32 * MIB });
+  const random = new Random(printedSeed('holes'));
+  const filled = 250_000;
+  for (let i = 0; i < filled; i++) store.put(`key-${i}`, value(100), 0);
+  for (let i = 0; i < filled; i++) store.get(`key-${random.whole(0, filled - 1)}`);
+  let most = 0;
+  for (let i = 0; i < 50_000; i++) {
+    const { evicted } = store.counters;
+    store.put(`next-${i}`, value(100), 0);
+    most = Math.max(most, store.counters.evicted - evicted);
+  }
+  expect(store.counters.evicted).toBeGreaterThan(40_000);
+  expect(most).toBeLessThan(10);
 });
 
 test('after clear at the ceiling there is room at once, and nothing new is displaced', () => {
