@@ -46,11 +46,11 @@ const LONG_FLOODS: Readonly<Record<string, Flood>> = {
   },
 };
 
-/** Of the newest entries, how many must be there: all that are looked for, or half of what fits in a quarter. */
+/** Of the newest entries, how many must be there: all that are looked for, or what fits in an eighth of the limit. */
 function leastNewest({ valueBytes }: Flood): number {
   const sizes = MIXED_BYTES.map((_, i) => valueBytes(i));
   const meanBytes = sizes.reduce((sum, bytes) => sum + bytes, 0) / sizes.length;
-  return Math.min(NEWEST, Math.floor(LIMIT_BYTES / 4 / meanBytes / 2));
+  return Math.min(NEWEST, Math.floor(LIMIT_BYTES / 8 / meanBytes));
 }
 
 const probe = MemoryGroup.create(`kvc-probe-${process.pid}`, LIMIT_BYTES);

@@ -26,6 +26,8 @@ export interface FloodReport {
 }
 
 const CONNECTIONS = 8;
+/** Of all entries, the newest that no order which is under way can reach. */
+const SAFE_SHARE = 0.75;
 /** Of the newest entries so many are looked for, where so many fit. */
 export const NEWEST = 500;
 const FILLER = 'the quick brown fox jumps over the lazy dog; 0123456789 '.repeat(20_000);
@@ -118,7 +120,7 @@ async function findNewest(
   const { body } = await pipe.get('/stats');
   const { entries } = (JSON.parse(body) as { totals: { entries: number } }).totals;
   // The supervisor may still be shedding from the other end.
-  const asked = Math.min(NEWEST, Math.floor(entries / 2));
+  const asked = Math.min(NEWEST, Math.floor(entries * SAFE_SHARE));
   let found = 0;
   for (let i = flood.requests - asked; i < flood.requests; i++) {
     const reply = await pipe.get(`/cache/${keyOf(i)}`);
