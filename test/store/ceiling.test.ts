@@ -117,6 +117,17 @@ test.each([
   store.checkIntegrity();
 });
 
+test('where nothing is due, a put that displaces does not look at all blocks', () => {
+  const { store } = createSegment({ ceilingBytes: 64 * MIB });
+  const next = (i: number): boolean => store.put(`key-${i}`, value(100 * KIB), 60_000);
+  for (let i = 0; i < 1000; i++) next(i);
+  expect(store.counters.evicted).toBeGreaterThan(0);
+  const looks = vi.spyOn(Math, 'min');
+  onTestFinished(() => looks.mockRestore());
+  for (let i = 1000; i < 1100; i++) next(i);
+  expect(looks.mock.calls.length).toBeLessThan(10 * 100);
+});
+
 test('clear gives back everything above an empty segment', () => {
   const { store, ledger } = createSegment();
   expect(ledger.totalHeld()).toBe(EMPTY_SEGMENT_BYTES);

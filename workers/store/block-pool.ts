@@ -49,6 +49,8 @@ export class BlockPool {
   readonly generation: number[] = [];
   /** A lower bound of the expiry times in each block, ms since the epoch. */
   readonly earliestExpiryMs: number[] = [];
+  /** A lower bound of all of these: before then no block need be looked at. */
+  soonestExpiryMs = Infinity;
   /** The block that small entries are appended to, -1 before the first. */
   openBlock = -1;
   liveBytes = 0;

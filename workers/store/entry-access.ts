@@ -181,6 +181,8 @@ export class EntryAccess {
     if (expiryMs === Infinity) return;
     words[at + 3] = Math.floor(expiryMs / 2 ** 32);
     words[at + 4] = expiryMs % 2 ** 32;
-    if (expiryMs < this.blocks.earliestExpiryMs[block]) this.blocks.earliestExpiryMs[block] = expiryMs;
+    const { blocks } = this;
+    if (expiryMs < blocks.earliestExpiryMs[block]) blocks.earliestExpiryMs[block] = expiryMs;
+    if (expiryMs < blocks.soonestExpiryMs) blocks.soonestExpiryMs = expiryMs;
   }
 }

@@ -50,8 +50,11 @@ export class ExpirySweep {
 
   private findDueBlock(nowMs: number): boolean {
     const { blocks } = this;
+    if (nowMs < blocks.soonestExpiryMs) return false;
+    let soonestMs = Infinity;
     for (let i = 0; i < blocks.blocks; i++) {
       const block = (this.block + i) % blocks.blocks;
+      soonestMs = Math.min(soonestMs, blocks.earliestExpiryMs[block]);
       if (blocks.earliestExpiryMs[block] <= nowMs) {
         this.block = block;
         this.generation = blocks.generation[block];
@@ -60,6 +63,7 @@ export class ExpirySweep {
         return true;
       }
     }
+    blocks.soonestExpiryMs = soonestMs;
     return false;
   }
 }

@@ -51,6 +51,7 @@ export function checkBlocks(blocks: BlockPool, slots: SlotTable): void {
   for (let block = 0; block < blocks.blocks; block++) {
     if (!blocks.isInUse(block)) continue;
     const live = checkBlock(blocks, slots, block);
+    assert(blocks.soonestExpiryMs <= blocks.earliestExpiryMs[block], 'the bound of all is a bound of each');
     assert(live > 0 || block === blocks.openBlock, 'a block without a live entry is released');
     liveBytes += live;
     reservedBytes += blockChargeBytes(blocks.capacity(block));
