@@ -63,6 +63,9 @@ const FULL_HEAP_SHARE = 0.8;
 /** A path of any length that Node lets through: the key's own rule says what is too long. */
 const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
+/** Each takes far more than its bytes. */
+const MOST_HEADERS = 100;
+
 const nowMs = (): number => performance.now();
 
 /** The Fastify application, without a port. */
@@ -147,8 +150,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.server.maxConnections = options.tls ? Math.min(mostRequests, options.mostTlsConnections) : mostRequests;
   // The next one then finds room, unless all are busy.
   app.server.on('drop', () => app.server.closeIdleConnections());
-  // A client may close its side when it has asked, and still wants the answer.
-  Object.assign(app.server, { httpAllowHalfOpen: true });
+  // A client may close its side when it has asked, and still wants the answer. Of one header too many the rest is not
+  // kept: thousands of short ones would take ten times their bytes.
+  Object.assign(app.server, { httpAllowHalfOpen: true, maxHeadersCount: MOST_HEADERS + 1 });
   // Else Node's parser is fed past the stream, and loses what TLS has decrypted when the stream is paused.
   app.server.on('secureConnection', (socket: Socket) => socket.on('data', () => undefined));
   answerUnusualRequests(app.server);
@@ -254,7 +258,10 @@ function answerUnknownRoutes(
     return sendFailure(reply, { code: 'CACHE_ERR_ROUTE_NOT_FOUND', message: 'There is no such path.' });
   };
   app.addHook('onRequest', (request, reply, done) => {
-    if (!hasHeader(request.raw, 'host') && request.raw.httpVersion === '1.1') {
+    if (request.raw.rawHeaders.length > 2 * MOST_HEADERS) {
+      const message = `There may be ${MOST_HEADERS} headers.`;
+      sendFailure(reply, { code: 'CACHE_ERR_HEADERS_TOO_LARGE', message });
+    } else if (!hasHeader(request.raw, 'host') && request.raw.httpVersion === '1.1') {
       sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The Host header is missing.' });
     } else if (request.url.includes('#')) {
       sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: '# must be written as %23.' });

@@ -40,6 +40,15 @@ test.each([
 });
 
 test.each([
+  [100, 404],
+  [101, 431],
+])('a request with %i headers of the 100 that it may have is answered %i', async (count, status) => {
+  const headers = Array.from({ length: count - 1 }, (_, i) => `h${i}: a\r\n`).join('');
+  const text = `GET /cache/none HTTP/1.1\r\nhost: test\r\n${headers}\r\n`;
+  expect(await answerTo(text)).toMatchObject({ status });
+});
+
+test.each([
   ['headers of 32 KiB', `GET /cache/a HTTP/1.1\r\nhost: test\r\nx: ${'x'.repeat(2 ** 15)}\r\n\r\n`],
   ['a URL of 64 KiB', `GET /cache/${'a'.repeat(2 ** 16)} HTTP/1.1\r\nhost: test\r\n\r\n`],
 ])('%s: more than the 16 KiB there are, answered 431', async (_what, text) => {

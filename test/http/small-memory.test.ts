@@ -108,6 +108,25 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     client.close();
   });
 
+  test.each([
+    ['whole', '\r\n'],
+    ['unfinished', ''],
+  ])('clients with many short headers by the hundred, %s, do not end the process', async (_what, end) => {
+    const { child, port, client } = await startSmall();
+    expect((await client.put('kept', '1')).status).toBe(201);
+    const headers = Array.from({ length: 640 }, (_, i) => `h${i}:a\r\n`).join('');
+    const raws: RawSocket[] = [];
+    while (raws.length < 2400) {
+      raws.push(...(await Promise.all(Array.from({ length: 100 }, () => RawSocket.open(port)))));
+    }
+    for (const raw of raws) raw.write(`GET /cache/none HTTP/1.1\r\nhost: test\r\n${headers}${end}`);
+    if (end !== '') await expect.poll(() => raws.every(isAnswered), { timeout: 60_000 }).toBe(true);
+    expect((await client.get('/cache/kept')).status).toBe(200);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
+    for (const raw of raws) raw.close();
+    client.close();
+  });
+
   test('bodies that stand still make room for those that wait', async () => {
     const { port, client } = await startSmall();
     const raws = await Promise.all(Array.from({ length: 30 }, () => RawSocket.open(port)));
