@@ -157,7 +157,7 @@ export class ShardActor {
     }
   }
 
-  /** Does a little of the work that no request waits for. */
+  /** Does a little of the work that no request waits for. @returns whether there is more. */
   maintain(): boolean {
     const { nowMs } = this.options;
     const stopMs = nowMs() + MAINTENANCE_SLICE_MS;

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { BLOCK_CHARGE_BYTES } from '../../src/base/segment-sizes.ts';
 import { collectGarbage, Measurement } from './child.ts';
 import { type GcPauses, watchGc } from './gc-pauses.ts';
 import { Histogram } from './histogram.ts';
@@ -214,7 +215,7 @@ async function measureUpkeep(entries: number): Promise<LatencyResult> {
   run.expect(store.count() === 0, `${store.count()} entries after all have expired`);
   for (let i = 0; i < entries; i++) store.put(keyOf(i), valueOf(i, 0));
   await run.do('clear', 1, () => void store.clear());
-  const pieces = Math.ceil(store.stats().reservedBytes / CONTROL_BLOCK_BYTES);
+  const pieces = Math.ceil(store.stats().reservedBytes / BLOCK_CHARGE_BYTES);
   await run.do('give a block back after clear', pieces, () => store.maintain(UPKEEP_STEP_BYTES));
   return run.finish(entries);
 }

@@ -6,6 +6,7 @@ import { DirectRequest } from '../../src/http/direct-request.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
+const LIMITS = { stalledTimeoutMs: 1000, most: 100, mostUnreadBytes: 100, isHeapFull: () => false };
 
 test.each([
   ['requests', GET],
@@ -16,8 +17,7 @@ test.each([
     let taken = 0;
     const neverAnswer = (): void => void taken++;
     const server = createServer(neverAnswer).on('checkExpectation', neverAnswer);
-    const limits = { stalledTimeoutMs: 1000, most: 1, mostUnreadBytes: 100, isHeapFull: () => false };
-    void new Connections(server, limits);
+    void new Connections(server, { ...LIMITS, most: 1 });
     const raw = await RawSocket.openTo(server);
     raw.write(text.repeat(40));
     await raw.ended();
@@ -32,8 +32,7 @@ test('bodies that nobody takes are counted until they are, and who adds too much
     requests.push(request);
     responses.push(response);
   });
-  const limits = { stalledTimeoutMs: 1000, most: 100, mostUnreadBytes: 100, isHeapFull: () => false };
-  const connections = new Connections(server, limits);
+  const connections = new Connections(server, LIMITS);
   const raw = await RawSocket.openTo(server);
   const put = `PUT / HTTP/1.1\r\nhost: test\r\ncontent-length: 40\r\n\r\n${'x'.repeat(40)}`;
   raw.write(put.repeat(2));
@@ -53,12 +52,7 @@ test('bodies that nobody takes are counted until they are, and who adds too much
 test('an answer that is given up before its turn is counted, and so are those after it', async () => {
   const responses: ServerResponse[] = [];
   const server = createServer((_request, response) => responses.push(response));
-  const connections = new Connections(server, {
-    stalledTimeoutMs: 1000,
-    most: 100,
-    mostUnreadBytes: 100,
-    isHeapFull: () => false,
-  });
+  const connections = new Connections(server, LIMITS);
   const raw = await RawSocket.openTo(server);
   raw.write(GET.repeat(3));
   await expect.poll(() => responses.length).toBe(3);
@@ -75,12 +69,7 @@ test('who takes nothing of an answer for too long is cut off, then and not later
     ({ socket } = request);
     response.end('x'.repeat(2 ** 25));
   });
-  const connections = new Connections(server, {
-    stalledTimeoutMs: 1000,
-    most: 100,
-    mostUnreadBytes: 100,
-    isHeapFull: () => false,
-  });
+  const connections = new Connections(server, LIMITS);
   const raw = await RawSocket.openTo(server);
   raw.socket.pause();
   raw.write(GET);

@@ -20,6 +20,10 @@ async function answerTo(text: string): Promise<{ status: number; body: unknown }
   return { status: Number(head.slice(9, 12)), body: JSON.parse(body) };
 }
 
+function refusal(status: number, code: string, message: string): { status: number; body: object } {
+  return { status, body: { status: 'ERROR', code, message } };
+}
+
 test.each([
   ['what is not HTTP', 'HELLO\r\n\r\n'],
   ['a header that is none', 'GET /cache/a HTTP/1.1\r\nhost: test\r\nno colon\r\n\r\n'],
@@ -29,14 +33,8 @@ test.each([
     'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}',
   ],
 ])('%s is answered 400 in the shape of all errors', async (_what, text) => {
-  expect(await answerTo(text)).toStrictEqual({
-    status: 400,
-    body: {
-      status: 'ERROR',
-      code: 'CACHE_ERR_REQUEST_INVALID',
-      message: 'The request is not valid HTTP/1.1.',
-    },
-  });
+  const message = 'The request is not valid HTTP/1.1.';
+  expect(await answerTo(text)).toStrictEqual(refusal(400, 'CACHE_ERR_REQUEST_INVALID', message));
 });
 
 test.each([
@@ -52,14 +50,8 @@ test.each([
   ['headers of 32 KiB', `GET /cache/a HTTP/1.1\r\nhost: test\r\nx: ${'x'.repeat(2 ** 15)}\r\n\r\n`],
   ['a URL of 64 KiB', `GET /cache/${'a'.repeat(2 ** 16)} HTTP/1.1\r\nhost: test\r\n\r\n`],
 ])('%s: more than the 16 KiB there are, answered 431', async (_what, text) => {
-  expect(await answerTo(text)).toStrictEqual({
-    status: 431,
-    body: {
-      status: 'ERROR',
-      code: 'CACHE_ERR_HEADERS_TOO_LARGE',
-      message: 'Request line and headers must fit in 16 KiB.',
-    },
-  });
+  const message = 'Request line and headers must fit in 16 KiB.';
+  expect(await answerTo(text)).toStrictEqual(refusal(431, 'CACHE_ERR_HEADERS_TOO_LARGE', message));
 });
 
 test('pipelined requests are answered in their order', async () => {

@@ -20,7 +20,6 @@ const SLACK_MS = 8000;
 const CLIENTS = IS_LONG ? 1000 : 100;
 const IDLE_CLIENTS = IS_LONG ? 5000 : 300;
 const DRIP_INTERVAL_MS = IS_LONG ? 1000 : 50;
-const GROUP = 40;
 /** The machine may be busy, but nobody waits for a slow client. */
 const MOST_LATENCY_MS = 3000;
 const ROUNDS = IS_LONG ? 100 : 6;
@@ -48,20 +47,8 @@ afterEach(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-/**
- * In groups, so that the queue of connections that wait to be accepted does not overflow.
- * @param begin what each does at once: all of them together may take longer to open than the first may wait to ask.
- */
 async function openClients(count: number, begin?: (raw: RawSocket) => void): Promise<RawSocket[]> {
-  const opened: RawSocket[] = [];
-  while (opened.length < count) {
-    const group = Array.from({ length: Math.min(GROUP, count - opened.length) }, () =>
-      RawSocket.open(server.port, { isStubborn: true }),
-    );
-    const ready = await Promise.all(group);
-    if (begin) for (const raw of ready) begin(raw);
-    opened.push(...ready);
-  }
+  const opened = await RawSocket.openMany(server.port, count, { isStubborn: true, ...(begin && { begin }) });
   clients.push(...opened);
   return opened;
 }

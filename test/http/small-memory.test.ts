@@ -92,11 +92,7 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     const holder = await RawSocket.open(port);
     holder.write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n1\r\n{`);
     await client.get('/health');
-    const raws: RawSocket[] = [];
-    // In groups, so that the queue of connections that wait to be accepted does not overflow.
-    while (raws.length < CLIENTS) {
-      raws.push(...(await Promise.all(Array.from({ length: 100 }, () => RawSocket.open(port)))));
-    }
+    const raws = await RawSocket.openMany(port, CLIENTS);
     for (const raw of raws) raw.write(`${PUT_HEAD}content-length: 5000\r\n\r\n{`);
     await client.get('/health');
     if (reset) for (const raw of raws) raw.socket.resetAndDestroy();
@@ -115,10 +111,7 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     const { child, port, client } = await startSmall();
     expect((await client.put('kept', '1')).status).toBe(201);
     const headers = Array.from({ length: 640 }, (_, i) => `h${i}:a\r\n`).join('');
-    const raws: RawSocket[] = [];
-    while (raws.length < 2400) {
-      raws.push(...(await Promise.all(Array.from({ length: 100 }, () => RawSocket.open(port)))));
-    }
+    const raws = await RawSocket.openMany(port, 2400);
     for (const raw of raws) raw.write(`GET /cache/none HTTP/1.1\r\nhost: test\r\n${headers}${end}`);
     if (end !== '') await expect.poll(() => raws.every(isAnswered), { timeout: 60_000 }).toBe(true);
     expect((await client.get('/cache/kept')).status).toBe(200);

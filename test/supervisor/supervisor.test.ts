@@ -14,6 +14,7 @@ beforeEach(() => {
 
 afterEach(() => {
   machine.supervisor.stop();
+  expect(machine.errors).toStrictEqual([]);
   vi.useRealTimers();
 });
 

@@ -3,6 +3,9 @@ import { connect as connectTls } from 'node:tls';
 import { once } from 'node:events';
 import { expect, onTestFinished } from 'vitest';
 
+/** So many connect at once. */
+const GROUP = 40;
+
 /** A TCP or TLS connection on which a test writes HTTP by hand. */
 export class RawSocket {
   text = '';
@@ -29,6 +32,25 @@ export class RawSocket {
     const raw = new RawSocket(ca === undefined ? connect(options) : connectTls({ ...options, ca }));
     await once(raw.socket, ca === undefined ? 'connect' : 'secureConnect');
     return raw;
+  }
+
+  /**
+   * Opens many, in groups, so that the queue of connections that wait to be accepted does not overflow.
+   * @param begin what each does at once: all of them together may take longer to open than the first may wait to ask.
+   */
+  static async openMany(
+    port: number,
+    count: number,
+    options: { isStubborn?: boolean; begin?: (raw: RawSocket) => void } = {},
+  ): Promise<RawSocket[]> {
+    const opened: RawSocket[] = [];
+    while (opened.length < count) {
+      const size = Math.min(GROUP, count - opened.length);
+      const group = await Promise.all(Array.from({ length: size }, () => RawSocket.open(port, options)));
+      if (options.begin) for (const raw of group) options.begin(raw);
+      opened.push(...group);
+    }
+    return opened;
   }
 
   /** Has a server listen where it is free, and connects to it; the test ends both. */

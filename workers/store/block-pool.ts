@@ -5,7 +5,7 @@ import {
   OWN_BLOCK_BYTES,
   blockChargeBytes,
 } from '../../src/base/segment-sizes.ts';
-import type { SegmentMemory } from './segment-memory.ts';
+import { type SegmentMemory, free } from './segment-memory.ts';
 
 /**
  * The blocks of one segment: plain `ArrayBuffer`s, filled front to back, released with `transfer(0)`.
@@ -245,9 +245,4 @@ export class BlockPool {
       this.cleaningReserve = this.memory.tryReserve(BLOCK_CHARGE_BYTES);
     }
   }
-}
-
-/** Dropping the reference would leave the memory resident until a collection, and often after it. */
-function free(buffer: ArrayBuffer): void {
-  buffer.transfer(0);
 }

@@ -1,9 +1,13 @@
 import type { Ledger } from '../../src/base/ledger.ts';
 
+/** Dropping the reference would leave the memory resident until a collection, and often after it. */
+export function free(buffer: ArrayBuffer): void {
+  buffer.transfer(0);
+}
+
 /**
  * The memory of one segment: what it takes is reserved in the ledger first, and what it gives back leaves the ledger
- * when it has gone back to the system. Dropping a reference would leave memory resident until a collection, and often
- * after it: so buffers are transferred away.
+ * when it has gone back to the system.
  *
  * To give a gigabyte back takes a fifth of a second and more. What a cleared segment leaves goes piece by piece.
  */
@@ -36,7 +40,7 @@ export class SegmentMemory {
   }
 
   giveBack(buffer: ArrayBuffer, chargeBytes: number): void {
-    buffer.transfer(0);
+    free(buffer);
     this.ledger.release(this.shard, chargeBytes);
   }
 
