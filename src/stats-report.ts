@@ -22,6 +22,7 @@ const COUNTS = [
   'misses',
   'puts',
   'deletes',
+  'cleared',
   'evicted',
   'expired',
   'shedOrders',

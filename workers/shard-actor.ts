@@ -89,7 +89,6 @@ export class ShardActor {
   private replies = '';
   private shedOrders = 0;
   private shedBytes = 0;
-  private deletes = 0;
 
   constructor(options: ActorOptions) {
     this.options = options;
@@ -407,13 +406,12 @@ export class ShardActor {
     this.compressor.forget(key);
     this.settleReads(key);
     const wasThere = this.store.delete(key);
-    if (wasThere) this.deletes++;
     this.replies += String.fromCharCode(wasThere ? DELETED : MISS);
   }
 
   private stats() {
     const { store } = this;
-    const { hits, misses, puts, evicted, expired, shed } = store.counters;
+    const { hits, misses, puts, deleted, cleared, evicted, expired, shed } = store.counters;
     return {
       entries: store.entries,
       liveBytes: store.liveBytes,
@@ -421,7 +419,8 @@ export class ShardActor {
       hits,
       misses,
       puts,
-      deletes: this.deletes,
+      deletes: deleted,
+      cleared,
       evicted,
       expired,
       shedOrders: this.shedOrders,

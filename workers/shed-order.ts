@@ -1,17 +1,20 @@
 import type { ShedResult } from '../src/mailbox/protocol.ts';
-import type { SegmentStore } from './store/segment-store.ts';
+import { NOTHING_DUE, type SegmentStore } from './store/segment-store.ts';
 
 /** Holes that an order leaves and that are not worth moving the rest for, as a share of what is reserved. */
 const WASTE_SLACK_SHARE = 0.002;
 const CLEANING_STEP_BYTES = 2 ** 15;
 /** Between two looks at the clock: giving so much back to the system takes a tenth of a millisecond. */
 const REMOVAL_STEP_BYTES = 2 ** 18;
+/** So much of the blocks is looked through for expired entries at a time, and of what was ordered in all. */
+const SWEEP_STEP_BYTES = 2 ** 15;
+const MOST_SWEPT_RATIO = 4;
 /** What a slice works for; requests wait for its end. */
 export const SHED_SLICE_MS = 0.5;
 
 /**
- * One shed order on its way: first the cold end goes, then the holes that it left are squeezed out, so that
- * the memory really goes back. Both in slices, so that requests are answered in between.
+ * One shed order on its way: what has expired goes before what lives, as far as a look finds it; then the cold end; then
+ * the holes that they left are squeezed out, so that the memory really goes back. All in slices, so that requests are answered in between.
  */
 export class ShedOrder {
   private readonly store: SegmentStore;
@@ -19,12 +22,14 @@ export class ShedOrder {
   private readonly wasteBefore: number;
   private readonly reservedBefore: number;
   private shedBytes = 0;
+  private sweepBytesLeft: number;
   private shedEntries = 0;
   private longestSliceMs = 0;
 
   constructor(store: SegmentStore, orderedBytes: number) {
     this.store = store;
     this.orderedBytes = orderedBytes;
+    this.sweepBytesLeft = orderedBytes * MOST_SWEPT_RATIO;
     this.wasteBefore = store.wasteBytes;
     this.reservedBefore = store.reservedBytes;
   }
@@ -35,7 +40,7 @@ export class ShedOrder {
     let elapsedMs = 0;
     let hasMore = true;
     while (hasMore && elapsedMs < budgetMs) {
-      hasMore = this.removeSome() || this.squeezeSome();
+      hasMore = this.removeExpired() || this.removeColdest() || this.squeezeSome();
       elapsedMs = nowMs() - startedMs;
     }
     this.longestSliceMs = Math.max(this.longestSliceMs, elapsedMs);
@@ -49,7 +54,15 @@ export class ShedOrder {
     };
   }
 
-  private removeSome(): boolean {
+  private removeExpired(): boolean {
+    if (this.shedBytes >= this.orderedBytes || this.sweepBytesLeft <= 0) return false;
+    const bytes = this.store.removeExpired(SWEEP_STEP_BYTES);
+    this.sweepBytesLeft = bytes === NOTHING_DUE ? 0 : this.sweepBytesLeft - SWEEP_STEP_BYTES;
+    if (bytes > 0) this.shedBytes += bytes;
+    return true;
+  }
+
+  private removeColdest(): boolean {
     if (this.shedBytes >= this.orderedBytes) return false;
     const entriesBefore = this.store.counters.shed;
     const wantedBytes = Math.min(this.orderedBytes - this.shedBytes, REMOVAL_STEP_BYTES);

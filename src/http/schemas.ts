@@ -99,6 +99,7 @@ const counts = {
   misses: count,
   puts: count,
   deletes: count,
+  cleared: count.describe('Entries removed by `DELETE /cache`, expired ones that were still held too.'),
   evicted: count.describe('Entries displaced at the ceiling or by CAPACITY.'),
   expired: count,
   shedOrders: count,
@@ -148,7 +149,7 @@ export const responseSchemas = {
   deleted: z.null().describe('Deleted.'),
   cleared: z
     .object({ status: z.literal('OK'), removed: z.int() })
-    .describe('Every shard was emptied of this many entries in all.'),
+    .describe('Every shard was emptied of this many entries in all, expired ones that were still held too.'),
   health: z
     .object({
       status: z.literal('OK'),

@@ -177,6 +177,8 @@ export interface ShardStats {
   readonly misses: number;
   readonly puts: number;
   readonly deletes: number;
+  /** Entries that went because the whole cache was emptied. */
+  readonly cleared: number;
   readonly evicted: number;
   readonly expired: number;
   readonly shedOrders: number;

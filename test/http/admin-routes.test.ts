@@ -13,6 +13,7 @@ const COUNT_NAMES: readonly (keyof Counts)[] = [
   'misses',
   'puts',
   'deletes',
+  'cleared',
   'evicted',
   'expired',
   'shedOrders',
@@ -102,6 +103,16 @@ describe('GET /stats', () => {
     for (const name of COUNT_NAMES) {
       expect([name, shards.reduce((sum, row) => sum + row[name], 0)]).toStrictEqual([name, totals[name]]);
     }
+  });
+
+  test('counts what was removed when the cache was emptied', async () => {
+    await using emptied = await startTestServer({ SHARDS: '2' });
+    const { client } = emptied;
+    for (let i = 0; i < 20; i++) await client.put(`key-${i}`, 'v');
+    await client.call({ method: 'DELETE', path: '/cache/key-0' });
+    await client.call({ method: 'DELETE', path: '/cache' });
+    const { totals } = await client.stats();
+    expect([totals.entries, totals.deletes, totals.cleared]).toStrictEqual([0, 1, 19]);
   });
 
   test('counts what has expired', async () => {

@@ -6,7 +6,7 @@ import { ShedOrder } from '../../workers/shed-order.ts';
 import { entryBytes } from '../../workers/store/entry-layout.ts';
 import type { SegmentStore } from '../../workers/store/segment-store.ts';
 import { ReferenceLru } from '../support/reference-lru.ts';
-import type { Clock } from '../support/segments.ts';
+import { type Clock, carryOut } from '../support/segments.ts';
 
 export type Operation =
   | { readonly kind: 'put'; readonly key: number; readonly bytes: number; readonly ttlMs: number }
@@ -181,10 +181,7 @@ export class SegmentModel {
     const { store, reference } = this;
     const reservedBefore = store.reservedBytes;
     const shedBefore = store.counters.shed;
-    const order = new ShedOrder(store, orderedBytes);
-    let ticks = 0;
-    let result = order.slice(1, () => ticks++);
-    while (!result) result = order.slice(1, () => ticks++);
+    const result = carryOut(new ShedOrder(store, orderedBytes));
     assert(result.shedBytes >= orderedBytes || store.entries === 0, 'as much went as was ordered');
     assert(
       result.releasedBytes === Math.max(0, reservedBefore - store.reservedBytes),

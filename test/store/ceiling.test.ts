@@ -8,7 +8,7 @@ import {
 import { ShedOrder } from '../../workers/shed-order.ts';
 import { NO_SLOT } from '../../workers/store/segment-store.ts';
 import { Random, printedSeed } from '../support/random.ts';
-import { MIB, createSegment, createSegments } from '../support/segments.ts';
+import { MIB, carryOut, createSegment, createSegments } from '../support/segments.ts';
 
 const KIB = 2 ** 10;
 const value = (bytes: number): string => 'v'.repeat(bytes);
@@ -157,13 +157,43 @@ test('an order sheds at most one entry more than asked for, and keeps no memory 
   for (let i = 0; i < 100_000; i++) store.put(`key-${i}`, value(100), 0);
   const freed = watchFreed();
   const heldBefore = ledger.totalHeld();
-  const order = new ShedOrder(store, 2 * MIB);
-  let result = order.slice(1000, () => 0);
-  while (!result) result = order.slice(1000, () => 0);
+  const result = carryOut(new ShedOrder(store, 2 * MIB));
   expect(result.shedBytes).toBeGreaterThanOrEqual(2 * MIB);
   expect(result.shedBytes).toBeLessThan(2 * MIB + 2 * 128);
   const freedBytes = freed.reduce((sum, bytes) => sum + bytes, 0);
   expect(freedBytes).toBeGreaterThan((heldBefore - ledger.totalHeld()) * 0.99);
+});
+
+test('an order sheds what has expired before what lives', () => {
+  const { store, clock } = createSegment();
+  for (let i = 0; i < 10_000; i++) store.put(`kept-${i}`, value(1000), 0);
+  for (let i = 0; i < 10_000; i++) store.put(`short-${i}`, value(1000), 10);
+  clock.ms += 10;
+  const first = carryOut(new ShedOrder(store, 5 * MIB));
+  expect(first.shedEntries).toBe(0);
+  expect(first.shedBytes).toBeGreaterThanOrEqual(5 * MIB);
+  expect(first.shedBytes).toBeLessThan(6 * MIB);
+  expect(first.releasedBytes).toBeGreaterThan(4 * MIB);
+  expect(store.counters.expired).toBeGreaterThan(4000);
+  const second = carryOut(new ShedOrder(store, 8 * MIB));
+  expect(store.counters.expired).toBe(10_000);
+  expect(second.shedEntries).toBeGreaterThan(1000);
+  expect(store.entries).toBe(10_000 - second.shedEntries);
+  expect(store.peek(`kept-${second.shedEntries - 1}`)).toBe(NO_SLOT);
+  expect(store.peek(`kept-${second.shedEntries}`)).not.toBe(NO_SLOT);
+  store.checkIntegrity();
+});
+
+test('an order looks for what has expired in a few times as much as it is to shed', () => {
+  const { store, clock } = createSegment();
+  // In each block one entry is due, so that all of them would be walked.
+  for (let i = 0; i < 100_000; i++) store.put(`key-${i}`, value(100), i % 5000 === 0 ? 10 : 0);
+  clock.ms += 10;
+  const looks = vi.spyOn(store, 'removeExpired');
+  onTestFinished(() => looks.mockRestore());
+  carryOut(new ShedOrder(store, 128 * KIB));
+  expect(looks.mock.calls.length).toBe(16);
+  expect(store.counters.shed).toBeGreaterThan(0);
 });
 
 test.each([100, 5 * KIB, 120 * KIB, 300 * KIB])(
@@ -177,9 +207,7 @@ test.each([100, 5 * KIB, 120 * KIB, 300 * KIB])(
     for (const share of [0.1, 0.3]) {
       const reservedBefore = store.reservedBytes;
       const orderedBytes = Math.floor(reservedBefore * share);
-      const order = new ShedOrder(store, orderedBytes);
-      let ticks = 0;
-      while (!order.slice(1, () => ticks++));
+      carryOut(new ShedOrder(store, orderedBytes));
       expect(reservedBefore - store.reservedBytes).toBeGreaterThanOrEqual(orderedBytes - BLOCK_CHARGE_BYTES);
       store.checkIntegrity();
     }

@@ -93,6 +93,7 @@ export type CountName =
   | 'misses'
   | 'puts'
   | 'deletes'
+  | 'cleared'
   | 'evicted'
   | 'expired'
   | 'shedOrders'

@@ -15,6 +15,7 @@ export class ReferenceLru {
     misses: 0,
     puts: 0,
     deleted: 0,
+    cleared: 0,
     replaced: 0,
     expired: 0,
     evicted: 0,
@@ -76,7 +77,7 @@ export class ReferenceLru {
 
   clear(): number {
     const removed = this.map.size;
-    this.counters.deleted += removed;
+    this.counters.cleared += removed;
     this.map.clear();
     return removed;
   }

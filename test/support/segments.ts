@@ -1,6 +1,17 @@
 import { Ledger } from '../../src/base/ledger.ts';
 import { guaranteeFor, mostEntryBytes } from '../../src/base/segment-sizes.ts';
+import type { ShedResult } from '../../src/mailbox/protocol.ts';
+import type { ShedOrder } from '../../workers/shed-order.ts';
 import { SegmentStore } from '../../workers/store/segment-store.ts';
+
+/** Carries a whole shed order out, in slices of one step each. */
+export function carryOut(order: ShedOrder): ShedResult {
+  let ticks = 0;
+  for (;;) {
+    const result = order.slice(1, () => ticks++);
+    if (result) return result;
+  }
+}
 
 export const PAGE_BYTES = 4096;
 export const MIB = 2 ** 20;

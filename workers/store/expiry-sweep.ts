@@ -1,6 +1,8 @@
 import type { BlockPool } from './block-pool.ts';
 import { DEAD, entryBytesAt, expiresAtMs, flagsOf } from './entry-layout.ts';
 
+export const NOTHING_DUE = -1;
+
 /**
  * Finds expired entries that nobody asks for. Each block knows a lower bound of its entries' expiry times, so
  * blocks where nothing is due cost one comparison; a block where something is due is walked front to back,
@@ -10,42 +12,44 @@ export class ExpirySweep {
   /** Entries looked at so far, dead ones too: what a walk costs. */
   walkedEntries = 0;
   private readonly blocks: BlockPool;
-  private readonly removeExpired: (slot: number) => void;
+  private readonly removeExpired: (slot: number) => number;
   private block = 0;
   private generation = -1;
   private at = 0;
   private earliestMs = Infinity;
 
-  constructor(blocks: BlockPool, removeExpired: (slot: number) => void) {
+  /** @param removeExpired removes an entry, and returns its bytes in its block. */
+  constructor(blocks: BlockPool, removeExpired: (slot: number) => number) {
     this.blocks = blocks;
     this.removeExpired = removeExpired;
   }
 
   /**
    * Walks up to about `budgetBytes` of blocks in which something is due.
-   * @returns false when a whole round found no such block.
+   * @returns the bytes of what was removed, or NOTHING_DUE when a whole round found no such block.
    */
-  step(nowMs: number, budgetBytes: number): boolean {
+  step(nowMs: number, budgetBytes: number): number {
     const { blocks } = this;
-    if (this.generation < 0 && !this.findDueBlock(nowMs)) return false;
+    if (this.generation < 0 && !this.findDueBlock(nowMs)) return NOTHING_DUE;
+    let removedBytes = 0;
     const { block, generation } = this;
     const words = blocks.words[block];
     const stop = this.at + (budgetBytes >>> 2);
     while (blocks.generation[block] === generation && this.at < blocks.filled[block] >>> 2) {
-      if (this.at >= stop) return true;
+      if (this.at >= stop) return removedBytes;
       const { at } = this;
       const bytes = entryBytesAt(words, at);
       this.at += bytes >>> 2;
       this.walkedEntries++;
       if ((flagsOf(words[at + 1]) & DEAD) !== 0) continue;
       const atMs = expiresAtMs(words, at);
-      if (atMs <= nowMs) this.removeExpired(words[at]);
+      if (atMs <= nowMs) removedBytes += this.removeExpired(words[at]);
       else if (atMs < this.earliestMs) this.earliestMs = atMs;
     }
     if (blocks.generation[block] === generation) blocks.earliestExpiryMs[block] = this.earliestMs;
     this.generation = -1;
     this.block = block + 1;
-    return true;
+    return removedBytes;
   }
 
   private findDueBlock(nowMs: number): boolean {

@@ -7,7 +7,7 @@ import { Cleaner, WASTE_FLOOR_BYTES, isWasteful, lacksHoles } from './cleaner.ts
 import { Coldest } from './coldest.ts';
 import { EntryAccess } from './entry-access.ts';
 import { INCOMPRESSIBLE, PLAIN, entryBytes } from './entry-layout.ts';
-import { ExpirySweep } from './expiry-sweep.ts';
+import { ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
 import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
 import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
@@ -15,7 +15,7 @@ import { checkBlocks, checkList } from './segment-integrity.ts';
 import { SegmentMemory } from './segment-memory.ts';
 import { NO_SLOT, SlotTable } from './slot-table.ts';
 
-export { AHEAD_KEYS, NO_SLOT };
+export { AHEAD_KEYS, NOTHING_DUE, NO_SLOT };
 
 export interface SegmentOptions {
   /** This shard's number: its cell in the ledgers. */
@@ -31,13 +31,14 @@ export interface SegmentOptions {
 }
 
 /** Why an entry went. */
-export type Removal = 'deleted' | 'replaced' | 'expired' | 'evicted' | 'shed';
+export type Removal = 'deleted' | 'cleared' | 'replaced' | 'expired' | 'evicted' | 'shed';
 
 export interface SegmentCounters {
   hits: number;
   misses: number;
   puts: number;
   deleted: number;
+  cleared: number;
   replaced: number;
   expired: number;
   evicted: number;
@@ -67,6 +68,7 @@ export class SegmentStore {
     misses: 0,
     puts: 0,
     deleted: 0,
+    cleared: 0,
     replaced: 0,
     expired: 0,
     evicted: 0,
@@ -229,7 +231,7 @@ export class SegmentStore {
   /** Removes every entry. Its memory goes back step by step, in `maintain`. @returns how many there were. */
   clear(): number {
     const removed = this.slots.used;
-    this.counters.deleted += removed;
+    this.counters.cleared += removed;
     this.options.entryLedger?.release(this.options.shard, removed);
     this.reset();
     return removed;
@@ -279,6 +281,14 @@ export class SegmentStore {
     return bytes;
   }
 
+  /**
+   * Looks for what has expired in about `budgetBytes` of blocks, and removes it.
+   * @returns the bytes in their blocks, or NOTHING_DUE when there is nothing to look for.
+   */
+  removeExpired(budgetBytes: number): number {
+    return this.sweep.step(this.options.now(), budgetBytes);
+  }
+
   /** Bytes of blocks that no entry uses. */
   get wasteBytes(): number {
     return this.blocks.wasteBytes;
@@ -304,7 +314,7 @@ export class SegmentStore {
     // In turns: there may always be more of one kind.
     for (let tries = 0; tries < 3; tries++) {
       this.upkeep = (this.upkeep + 1) % 3;
-      if (this.upkeep === 0 && this.sweep.step(this.options.now(), budgetBytes)) return true;
+      if (this.upkeep === 0 && this.removeExpired(budgetBytes) !== NOTHING_DUE) return true;
       const isDue = this.upkeep === 1 && isWasteful(blocks.reservedBytes, blocks.wasteBytes);
       if (isDue && this.cleaner.step(budgetBytes)) return true;
       if (this.upkeep === 2 && this.compactSlots(Math.ceil(budgetBytes / 64))) return true;
@@ -375,14 +385,16 @@ export class SegmentStore {
    * @returns bytes in their blocks, 0 when there is no entry.
    */
   private displace(): number {
-    const { blocks, sweep } = this;
-    const nowMs = this.options.now();
+    const { sweep } = this;
     const slot = this.list.leastRecent;
-    if (slot === NO_SLOT || this.access.expiryMs(slot) <= nowMs) return this.removeLeastRecent('evicted');
-    const { liveBytes } = blocks;
+    if (slot === NO_SLOT || this.access.expiryMs(slot) <= this.options.now()) {
+      return this.removeLeastRecent('evicted');
+    }
     const stop = sweep.walkedEntries + MOST_WALKED_ENTRIES;
-    while (sweep.walkedEntries < stop && sweep.step(nowMs, BLOCK_BYTES)) {
-      if (blocks.liveBytes < liveBytes) return liveBytes - blocks.liveBytes;
+    while (sweep.walkedEntries < stop) {
+      const bytes = this.removeExpired(BLOCK_BYTES);
+      if (bytes > 0) return bytes;
+      if (bytes === NOTHING_DUE) break;
     }
     return this.removeLeastRecent('evicted');
   }
