@@ -139,17 +139,16 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   orderRequests(app);
   bodies.register(app);
-  const connections = new Connections(app.server, {
+  const connectionLimits = {
     stalledTimeoutMs: STALLED_TIMEOUT_MS,
     most: mostRequests,
     mostUnreadBytes: options.unreadBytes,
     isHeapFull,
-  });
+  };
+  const connections = new Connections(app.server, connectionLimits, nowMs);
   app.decorate('connections', connections);
   // Each may hold a request; with TLS it holds much more, outside the heap.
   app.server.maxConnections = options.tls ? Math.min(mostRequests, options.mostTlsConnections) : mostRequests;
-  // The next one then finds room, unless all are busy.
-  app.server.on('drop', () => app.server.closeIdleConnections());
   // A client may close its side when it has asked, and still wants the answer. Of one header too many the rest is not
   // kept: thousands of short ones would take ten times their bytes.
   Object.assign(app.server, { httpAllowHalfOpen: true, maxHeadersCount: MOST_HEADERS + 1 });

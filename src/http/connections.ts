@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type CountedSocket, DirectRequest, UNREAD_COUNTER } from './direct-request.ts';
 import { gatherWrites } from './gather-writes.ts';
+import { SilentConnections } from './silent-connections.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -56,15 +57,21 @@ export interface ConnectionLimits {
  *
  * Bounds the memory of bodies, too, that have come before anybody wants them: each request has a stream that takes up
  * to 64 KiB. Past `mostUnreadBytes` the connections that add to them are closed.
+ *
+ * When one connection too many has come, those that rest are closed, so that the next finds room. Not by
+ * `closeIdleConnections`: to Node those rest, too, which have just come and are about to ask.
  */
 export class Connections {
   limits: ConnectionLimits;
   private readonly sockets = new Set<KnownSocket>();
+  private readonly silent: SilentConnections;
   private total = 0;
   private unread = 0;
 
-  constructor(server: Server, limits: ConnectionLimits) {
+  constructor(server: Server, limits: ConnectionLimits, nowMs: () => number) {
     this.limits = limits;
+    this.silent = new SilentConnections(server, nowMs);
+    server.on('drop', () => this.makeRoom());
     const count = (_request: IncomingMessage, response: ServerResponse): void => {
       response.on('close', countAnswer);
       this.countRequest(response);
@@ -103,6 +110,11 @@ export class Connections {
     }
   }
 
+  private makeRoom(): void {
+    for (const socket of this.sockets) if (socket[CONNECTION]!.responses.length === 0) socket.destroy();
+    this.silent.makeRoom();
+  }
+
   private countRequest(response: ServerResponse): void {
     const socket: KnownSocket = response.req.socket;
     const { most, isHeapFull } = this.limits;
@@ -135,6 +147,7 @@ export class Connections {
       if (bytes > 0 && this.unread > this.limits.mostUnreadBytes) cutOff(socket);
     };
     this.sockets.add(socket);
+    this.silent.remove(socket);
     socket.once('close', () => {
       this.sockets.delete(socket);
       this.total -= connection.responses.length;

@@ -1,12 +1,13 @@
 import { type ServerResponse, createServer } from 'node:http';
-import type { Socket } from 'node:net';
-import { expect, test } from 'vitest';
+import type { AddressInfo, Socket } from 'node:net';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { Connections } from '../../src/http/connections.ts';
 import { DirectRequest } from '../../src/http/direct-request.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
 const LIMITS = { stalledTimeoutMs: 1000, most: 100, mostUnreadBytes: 100, isHeapFull: () => false };
+const nowMs = (): number => performance.now();
 
 test.each([
   ['requests', GET],
@@ -17,7 +18,7 @@ test.each([
     let taken = 0;
     const neverAnswer = (): void => void taken++;
     const server = createServer(neverAnswer).on('checkExpectation', neverAnswer);
-    void new Connections(server, { ...LIMITS, most: 1 });
+    void new Connections(server, { ...LIMITS, most: 1 }, nowMs);
     const raw = await RawSocket.openTo(server);
     raw.write(text.repeat(40));
     await raw.ended();
@@ -32,7 +33,7 @@ test('bodies that nobody takes are counted until they are, and who adds too much
     requests.push(request);
     responses.push(response);
   });
-  const connections = new Connections(server, LIMITS);
+  const connections = new Connections(server, LIMITS, nowMs);
   const raw = await RawSocket.openTo(server);
   const put = `PUT / HTTP/1.1\r\nhost: test\r\ncontent-length: 40\r\n\r\n${'x'.repeat(40)}`;
   raw.write(put.repeat(2));
@@ -52,7 +53,7 @@ test('bodies that nobody takes are counted until they are, and who adds too much
 test('an answer that is given up before its turn is counted, and so are those after it', async () => {
   const responses: ServerResponse[] = [];
   const server = createServer((_request, response) => responses.push(response));
-  const connections = new Connections(server, LIMITS);
+  const connections = new Connections(server, LIMITS, nowMs);
   const raw = await RawSocket.openTo(server);
   raw.write(GET.repeat(3));
   await expect.poll(() => responses.length).toBe(3);
@@ -69,7 +70,7 @@ test('who takes nothing of an answer for too long is cut off, then and not later
     ({ socket } = request);
     response.end('x'.repeat(2 ** 25));
   });
-  const connections = new Connections(server, LIMITS);
+  const connections = new Connections(server, LIMITS, nowMs);
   const raw = await RawSocket.openTo(server);
   raw.socket.pause();
   raw.write(GET);
@@ -83,4 +84,40 @@ test('who takes nothing of an answer for too long is cut off, then and not later
   expect(socket!.destroyed).toBe(false);
   connections.cutOffStalled(2000);
   expect(socket!.destroyed).toBe(true);
+});
+
+test('when one too many comes, those that rest are closed, and those that asked for nothing in a second', async () => {
+  let clockMs = 5000;
+  const responses: ServerResponse[] = [];
+  const server = createServer((_request, response) => responses.push(response));
+  const connected = vi.fn();
+  server.on('connection', connected);
+  void new Connections(server, LIMITS, () => clockMs);
+  server.maxConnections = 3;
+  const silent = await RawSocket.openTo(server);
+  const { port } = server.address() as AddressInfo;
+  const open = async (): Promise<RawSocket> => {
+    const raw = await RawSocket.open(port);
+    onTestFinished(() => raw.close());
+    return raw;
+  };
+  const busy = await open();
+  busy.write(GET);
+  const resting = await open();
+  resting.write(GET);
+  await expect.poll(() => responses.length).toBe(2);
+  expect(connected).toHaveBeenCalledTimes(3);
+  clockMs += 999;
+  await (await open()).ended();
+  expect([silent.isEnded, resting.isEnded, busy.isEnded]).toStrictEqual([false, false, false]);
+  clockMs += 1;
+  await (await open()).ended();
+  await silent.ended();
+  const next = await open();
+  responses[1].end('answered');
+  await resting.until(/answered$/);
+  await (await open()).ended();
+  await resting.ended();
+  expect([next.isEnded, busy.isEnded]).toStrictEqual([false, false]);
+  expect(connected).toHaveBeenCalledTimes(4);
 });

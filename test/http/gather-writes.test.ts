@@ -21,12 +21,8 @@ class Scene {
 
   static async open(): Promise<Scene> {
     const server = createServer();
-    void new Connections(server, {
-      stalledTimeoutMs: 1000,
-      most: 1000,
-      mostUnreadBytes: 100,
-      isHeapFull: () => false,
-    });
+    const limits = { stalledTimeoutMs: 1000, most: 1000, mostUnreadBytes: 100, isHeapFull: () => false };
+    void new Connections(server, limits, () => performance.now());
     const connected = once(server, 'connection');
     const raw = await RawSocket.openTo(server);
     const scene = new Scene(server, raw);

@@ -77,3 +77,40 @@ test('clients whose connection breaks behind a large body do not keep the room f
   await raw.until(/HTTP\/1\.1 201/);
   raw.close();
 });
+
+test('handshakes that nobody goes on with make room for others in a second, and who has asked does not', async () => {
+  await using small = await startTestServer({
+    SHARDS: '1',
+    TLS_CERT_FILE: certificate.certFile,
+    TLS_KEY_FILE: certificate.keyFile,
+  });
+  small.app.server.maxConnections = 3;
+  const isReached = async (): Promise<boolean> => {
+    try {
+      const raw = await RawSocket.open(small.port, { ca: certificate.pem });
+      raw.write(get('none'));
+      await raw.until(/HTTP\/1\.1 404/);
+      raw.close();
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const busy = await RawSocket.open(small.port, { ca: certificate.pem });
+  busy.write(
+    'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n',
+  );
+  await expect.poll(() => small.app.connections.unanswered).toBe(1);
+  const begun = Array.from({ length: 2 }, () => connect(small.port, '127.0.0.1'));
+  for (const socket of begun) {
+    socket.on('error', () => undefined);
+    // The beginning of a record with a handshake.
+    socket.write(Buffer.of(0x16, 3, 1, 2, 0));
+  }
+  await Promise.all(begun.map((socket) => once(socket, 'connect')));
+  expect(await isReached()).toBe(false);
+  await expect.poll(isReached, { timeout: 5000 }).toBe(true);
+  for (const socket of begun) await expect.poll(() => socket.destroyed).toBe(true);
+  expect(busy.isEnded).toBe(false);
+  busy.close();
+});

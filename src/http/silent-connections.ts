@@ -1,0 +1,49 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** A client that has connected has so long to ask before it makes room for others. */
+const GRACE_MS = 1000;
+
+interface Silent {
+  readonly socket: Socket;
+  readonly sinceMs: number;
+}
+
+/**
+ * Connections that have brought no request yet, TLS handshakes that are under way among them. Node gives them seconds;
+ * thousands of them could keep everybody else out for as long, again and again.
+ */
+export class SilentConnections {
+  /** Oldest first. By the client's end, since over TLS `connection` and `request` know different sockets. */
+  private readonly silent = new Map<string, Silent>();
+  private readonly nowMs: () => number;
+
+  constructor(server: Server, nowMs: () => number) {
+    this.nowMs = nowMs;
+    server.on('connection', (socket: Socket) => this.add(socket));
+  }
+
+  /** The connection has brought a request. */
+  remove(socket: Socket): void {
+    this.silent.delete(clientEnd(socket));
+  }
+
+  /** Closes those that have had time enough. */
+  makeRoom(): void {
+    const lastMs = this.nowMs() - GRACE_MS;
+    for (const { socket, sinceMs } of this.silent.values()) {
+      if (sinceMs > lastMs) return;
+      socket.destroy();
+    }
+  }
+
+  private add(socket: Socket): void {
+    const end = clientEnd(socket);
+    this.silent.set(end, { socket, sinceMs: this.nowMs() });
+    socket.once('close', () => this.silent.delete(end));
+  }
+}
+
+function clientEnd({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
