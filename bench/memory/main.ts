@@ -1,5 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
+import { failUsage, readFlags } from '../lib/flags.ts';
 import type { Allocator } from '../store/child.ts';
 import { machineFacts } from '../store/machine.ts';
 import { isInstalled, SERVER_NAMES } from '../store/servers.ts';
@@ -14,21 +14,25 @@ import {
   memoryMarkdown,
   type MemoryReport,
   memoryTargets,
+  PARTS,
   type Part,
   type ShedRow,
 } from './report.ts';
 import { shed } from './shed-child.ts';
 import type { Sizes } from './value-sizes.ts';
 
-/**
- * `npm run bench:memory [-- --quick] [-- --only footprints|replacements|sheds]`: resident bytes per entry beside other caches; how full our store's
- * blocks stay while content is replaced; and what one shed order gives back. Every measurement is a process of
- * its own, rounds are interleaved. A quick run shows that everything works; its figures are not kept. With
- * `--only`, the other parts are those of the last full run.
- */
-const { values: flags } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } },
-});
+const HELP = `Resident bytes per entry beside other caches; how full our store's blocks stay while content is replaced;
+what one shed order gives back. Every measurement is a process of its own, rounds are interleaved.
+
+  npm run bench:memory [-- --quick | --only ${PARTS.join('|')}]
+
+  --quick   shows that everything works; its figures are not kept
+  --only    only this part; the others are those of the last run
+`;
+const flags = readFlags(HELP, { quick: { type: 'boolean', default: false }, only: { type: 'string' } });
+if (flags.only !== undefined && !PARTS.some((part) => part === flags.only)) {
+  failUsage(HELP, `--only: unknown ${flags.only}`);
+}
 const MIB = 2 ** 20;
 const scale = flags.quick
   ? { rounds: 1, entries: [200_000], contentBytes: 64 * MIB, turnovers: 2, heldBytes: 128 * MIB }

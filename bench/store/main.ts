@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
+import { failUsage, readFlags } from '../lib/flags.ts';
 import { craftedKeys, type CraftedComparison } from './crafted-child.ts';
 import { latency, type LatencyJob, type LatencyResult } from './latency-child.ts';
 import { machineFacts } from './machine.ts';
@@ -9,24 +9,29 @@ import { measureServer } from './server-operations.ts';
 import { isInstalled, SERVER_NAMES } from './servers.ts';
 import { IN_PROCESS_NAMES } from './subjects.ts';
 
-/**
- * `npm run bench:store [-- --quick]`: our store beside other caches, then by itself at full size, then under
- * crafted keys. Every measurement is a process of its own, rounds are interleaved. A quick run shows that
- * everything works; its figures are not kept. `--full-size-rounds` shortens what takes longest.
- */
-const { values: flags } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    'full-size-rounds': { type: 'string', default: '3' },
-  },
+const HELP = `Our store beside other caches, then by itself at full size, then under crafted keys.
+Every measurement is a process of its own, rounds are interleaved.
+
+  npm run bench:store [-- --quick | --full-size-rounds N]
+
+  --quick              about a minute: shows that everything works; its figures are not kept
+  --full-size-rounds   measurements with ten million entries, which take longest (default 3)
+`;
+const flags = readFlags(HELP, {
+  quick: { type: 'boolean', default: false },
+  'full-size-rounds': { type: 'string', default: '3' },
 });
+const fullSizeRounds = Number(flags['full-size-rounds']);
+if (!Number.isInteger(fullSizeRounds) || fullSizeRounds < 1) {
+  failUsage(HELP, '--full-size-rounds: a whole number from 1 on');
+}
 const scale = flags.quick
   ? { rounds: 1, entries: 100_000, latencyEntries: 1_000_000, latencyRounds: 1, craftedEntries: 100_000 }
   : {
       rounds: 3,
       entries: 1_000_000,
       latencyEntries: 10_000_000,
-      latencyRounds: Number(flags['full-size-rounds']),
+      latencyRounds: fullSizeRounds,
       craftedEntries: 1_000_000,
     };
 /** Two numbers on lines of their own. */
