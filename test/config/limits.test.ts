@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type LimitInputs, type Limits, deriveLimits } from '../../src/config/limits.ts';
+import { type LimitInputs, type Limits, deriveLimits, deriveTrafficLimits } from '../../src/config/limits.ts';
 import { Random, printedSeed } from '../support/random.ts';
 
 const MIB = 2 ** 20;
@@ -70,5 +70,49 @@ describe('deriveLimits', () => {
       expect(derived.guaranteeBytes, context).toBeGreaterThanOrEqual(inputs.leastGuaranteeBytes);
     }
     expect(accepted).toBeGreaterThan(1000);
+  });
+});
+
+describe('deriveTrafficLimits', () => {
+  test('shares the headroom out among bodies, replies and garbage', () => {
+    // A third of what lies above the threshold: 32 MiB.
+    const traffic = deriveTrafficLimits(320 * MIB, 0.7, 2);
+    expect(traffic).toEqual({
+      bodyBudgetBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 8),
+      unreadBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 2),
+      mostTlsConnections: 1280,
+      replyWindowBytes: Math.floor(traffic.bodyBudgetBytes / 2),
+      collectEveryBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 32),
+    });
+    expect(Math.abs(traffic.bodyBudgetBytes - 4 * MIB)).toBeLessThan(2);
+    expect(deriveTrafficLimits(320 * MIB, 0.7, 8).replyWindowBytes).toBe(
+      Math.floor(traffic.bodyBudgetBytes / 8),
+    );
+  });
+
+  test('does not grow with memory past what is of use', () => {
+    const traffic = deriveTrafficLimits(2 ** 37, 0.7, 1);
+    expect(traffic).toMatchObject({
+      bodyBudgetBytes: 64 * MIB,
+      unreadBytes: 256 * MIB,
+      replyWindowBytes: 64 * MIB,
+      collectEveryBytes: 4 * MIB,
+    });
+  });
+
+  test('all of it together fits into the headroom, whatever the machine', () => {
+    const random = new Random(printedSeed('traffic limits'));
+    for (let i = 0; i < 1000; i++) {
+      const limitBytes = random.whole(32 * MIB, 2 ** 36);
+      const threshold = random.whole(5, 95) / 100;
+      const shards = random.whole(1, 64);
+      const traffic = deriveTrafficLimits(limitBytes, threshold, shards);
+      const { bodyBudgetBytes, unreadBytes, replyWindowBytes, collectEveryBytes } = traffic;
+      const bytes = bodyBudgetBytes + unreadBytes + replyWindowBytes * shards + collectEveryBytes;
+      expect(bytes, JSON.stringify({ limitBytes, threshold, shards })).toBeLessThan(
+        (limitBytes * (1 - threshold)) / 3,
+      );
+      for (const bound of Object.values(traffic)) expect(bound).toBeGreaterThan(0);
+    }
   });
 });
