@@ -27,9 +27,10 @@ const TRAFFIC_SHARE = 1 / 8;
 /** And the part that bodies may take which have come before anybody could read them; they are not copied. */
 const UNREAD_SHARE = 1 / 2;
 
-/** Of the limit, what the buffers of TLS connections may take: entries are shed for them. */
-const TLS_SHARE = 1 / 4;
-/** Of one that rests: 55 KiB were measured. */
+/**
+ * What the buffers of a TLS connection take that rests, or is about to begin: 55 KiB were measured. All of them together
+ * may take as much as the headroom, beyond it: `hard` lies further from the limit than that.
+ */
 const TLS_CONNECTION_BYTES = 2 ** 16;
 
 /** What bodies on their way through the process may take, in bytes. */
@@ -57,7 +58,7 @@ export function deriveTrafficLimits(limitBytes: number, threshold: number, shard
   return {
     bodyBudgetBytes: bytes,
     unreadBytes: Math.floor(headroom * UNREAD_SHARE),
-    mostTlsConnections: Math.floor((limitBytes * TLS_SHARE) / TLS_CONNECTION_BYTES),
+    mostTlsConnections: Math.floor(headroom / TLS_CONNECTION_BYTES),
     replyWindowBytes: Math.floor(bytes / shards),
     collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MOST_COLLECTION_BYTES),
   };

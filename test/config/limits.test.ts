@@ -80,7 +80,7 @@ describe('deriveTrafficLimits', () => {
     expect(traffic).toEqual({
       bodyBudgetBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 8),
       unreadBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 2),
-      mostTlsConnections: 1280,
+      mostTlsConnections: 512,
       replyWindowBytes: Math.floor(traffic.bodyBudgetBytes / 2),
       collectEveryBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 32),
     });

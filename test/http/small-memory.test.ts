@@ -1,4 +1,11 @@
-import { describe, expect, test } from 'vitest';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, type Socket, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { makeCertificate } from '../support/certificate.ts';
 import { ChildServer } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { IS_LONG } from '../support/long.ts';
@@ -8,11 +15,25 @@ import { RawSocket } from '../support/raw-socket.ts';
 const LIMIT = '256mb';
 const LIMIT_BYTES = 256 * 2 ** 20;
 const CLIENTS = IS_LONG ? 8000 : 2000;
+const ENV = { SHARDS: '1', MEMORY_LIMIT: LIMIT };
 const PUT_HEAD = 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n';
 
 async function startSmall(): Promise<{ child: ChildServer; port: number; client: HttpClient }> {
-  const { child, port } = await ChildServer.listening({ env: { SHARDS: '1', MEMORY_LIMIT: LIMIT } });
+  const { child, port } = await ChildServer.listening({ env: ENV });
   return { child, port, client: new HttpClient(port) };
+}
+
+/** What a TLS client says first. */
+async function clientHello(): Promise<Buffer> {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const client = connectTls({ port: (listener.address() as AddressInfo).port, host: '127.0.0.1' });
+  client.on('error', () => undefined);
+  const [socket]: Socket[] = await once(listener, 'connection');
+  const [hello]: Buffer[] = await once(socket, 'data');
+  socket.destroy();
+  listener.close();
+  return hello;
 }
 
 function isAnswered({ text, isEnded }: RawSocket): boolean {
@@ -116,6 +137,36 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     if (end !== '') await expect.poll(() => raws.every(isAnswered), { timeout: 60_000 }).toBe(true);
     expect((await client.get('/cache/kept')).status).toBe(200);
     expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
+    for (const raw of raws) raw.close();
+    client.close();
+  });
+
+  test('TLS handshakes by the thousand that nobody goes on with leave room in memory, and for others', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kvc-small-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const { certFile, keyFile, pem } = makeCertificate(folder, 'server');
+    const env = { ...ENV, TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile };
+    const { child, port } = await ChildServer.listening({ env });
+    const client = new HttpClient(port, pem);
+    const putSome = async (lane: number): Promise<void> => {
+      for (let i = 0; i < 400; i++) await client.put(`full-${lane}-${i}`, 'x'.repeat(60_000));
+    };
+    await Promise.all(Array.from({ length: 8 }, (_, lane) => putSome(lane)));
+    const hello = (await clientHello()).toString('latin1');
+    const raws = await RawSocket.openMany(port, 2000, { begin: (raw) => raw.write(hello) });
+    // One of its own for each: who gets no place at once tries again.
+    const isServed = async (): Promise<boolean> => {
+      const next = new HttpClient(port, pem);
+      try {
+        return (await next.get('/cache/full-0-399')).status === 200;
+      } catch {
+        return false;
+      } finally {
+        next.close();
+      }
+    };
+    await expect.poll(isServed, { timeout: 5000 }).toBe(true);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES * 0.95);
     for (const raw of raws) raw.close();
     client.close();
   });
