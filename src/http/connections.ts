@@ -21,6 +21,8 @@ interface Connection {
   /** Bytes that the client has taken of its answers, when last looked at, and since when. */
   takenBytes: number;
   takenAtMs: number;
+  /** When its last request came. */
+  askedAtMs: number;
   /** To be called after each answer. */
   after: (() => void) | undefined;
 }
@@ -37,6 +39,8 @@ interface KnownSocket extends CountedSocket {
 const STOP_PARSING = 2;
 /** A connection with no more than this many is not at fault when there are too many in all. */
 const FAIR_SHARE = 16;
+/** A connection that has asked for nothing for so long makes room for others. */
+const GRACE_MS = 1000;
 
 export interface ConnectionLimits {
   /** A client that takes nothing of its answer for so long is cut off. */
@@ -58,18 +62,20 @@ export interface ConnectionLimits {
  * Bounds the memory of bodies, too, that have come before anybody wants them: each request has a stream that takes up
  * to 64 KiB. Past `mostUnreadBytes` the connections that add to them are closed.
  *
- * When one connection too many has come, those that rest are closed, so that the next finds room. Not by
- * `closeIdleConnections`: to Node those rest, too, which have just come and are about to ask.
+ * When one connection too many has come, those that have asked for nothing in a second are closed, so that the next
+ * finds room. Not by `closeIdleConnections`: to Node those rest, too, which have just come and are about to ask.
  */
 export class Connections {
   limits: ConnectionLimits;
   private readonly sockets = new Set<KnownSocket>();
   private readonly silent: SilentConnections;
+  private readonly nowMs: () => number;
   private total = 0;
   private unread = 0;
 
   constructor(server: Server, limits: ConnectionLimits, nowMs: () => number) {
     this.limits = limits;
+    this.nowMs = nowMs;
     this.silent = new SilentConnections(server, nowMs);
     server.on('drop', () => this.makeRoom());
     const count = (_request: IncomingMessage, response: ServerResponse): void => {
@@ -111,8 +117,12 @@ export class Connections {
   }
 
   private makeRoom(): void {
-    for (const socket of this.sockets) if (socket[CONNECTION]!.responses.length === 0) socket.destroy();
-    this.silent.makeRoom();
+    const sinceMs = this.nowMs() - GRACE_MS;
+    this.silent.close(sinceMs);
+    for (const socket of this.sockets) {
+      const { responses, askedAtMs } = socket[CONNECTION]!;
+      if (responses.length === 0 && askedAtMs <= sinceMs) socket.destroy();
+    }
   }
 
   private countRequest(response: ServerResponse): void {
@@ -121,6 +131,7 @@ export class Connections {
     const connection = socket[CONNECTION] ?? this.begin(socket);
     const { responses } = connection;
     responses.push(response);
+    connection.askedAtMs = this.nowMs();
     this.total++;
     if (responses.length > 1 && !connection.isPipelined) {
       connection.isPipelined = true;
@@ -138,6 +149,7 @@ export class Connections {
       unreadBytes: 0,
       takenBytes: 0,
       takenAtMs: 0,
+      askedAtMs: 0,
       after: undefined,
     };
     socket[CONNECTION] = connection;

@@ -1,9 +1,6 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** A client that has connected has so long to ask before it makes room for others. */
-const GRACE_MS = 1000;
-
 interface Silent {
   readonly socket: Socket;
   readonly sinceMs: number;
@@ -28,11 +25,10 @@ export class SilentConnections {
     this.silent.delete(clientEnd(socket));
   }
 
-  /** Closes those that have had time enough. */
-  makeRoom(): void {
-    const lastMs = this.nowMs() - GRACE_MS;
+  /** Closes those that have been silent since then, or for longer. */
+  close(sinceThenMs: number): void {
     for (const { socket, sinceMs } of this.silent.values()) {
-      if (sinceMs > lastMs) return;
+      if (sinceMs > sinceThenMs) return;
       socket.destroy();
     }
   }

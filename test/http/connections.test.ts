@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Connections } from '../../src/http/connections.ts';
 import { DirectRequest } from '../../src/http/direct-request.ts';
 import { RawSocket } from '../support/raw-socket.ts';
@@ -86,38 +87,73 @@ test('who takes nothing of an answer for too long is cut off, then and not later
   expect(socket!.destroyed).toBe(true);
 });
 
-test('when one too many comes, those that rest are closed, and those that asked for nothing in a second', async () => {
-  let clockMs = 5000;
+describe('when one connection too many comes', () => {
+  const clock = { ms: 5000 };
   const responses: ServerResponse[] = [];
-  const server = createServer((_request, response) => responses.push(response));
-  const connected = vi.fn();
-  server.on('connection', connected);
-  void new Connections(server, LIMITS, () => clockMs);
-  server.maxConnections = 3;
-  const silent = await RawSocket.openTo(server);
-  const { port } = server.address() as AddressInfo;
-  const open = async (): Promise<RawSocket> => {
+  let port: number;
+
+  beforeEach(async () => {
+    responses.length = 0;
+    const server = createServer((_request, response) => responses.push(response));
+    void new Connections(server, LIMITS, () => clock.ms);
+    server.maxConnections = 2;
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    ({ port } = server.address() as AddressInfo);
+  });
+
+  async function open(): Promise<RawSocket> {
     const raw = await RawSocket.open(port);
     onTestFinished(() => raw.close());
     return raw;
-  };
-  const busy = await open();
-  busy.write(GET);
-  const resting = await open();
-  resting.write(GET);
-  await expect.poll(() => responses.length).toBe(2);
-  expect(connected).toHaveBeenCalledTimes(3);
-  clockMs += 999;
-  await (await open()).ended();
-  expect([silent.isEnded, resting.isEnded, busy.isEnded]).toStrictEqual([false, false, false]);
-  clockMs += 1;
-  await (await open()).ended();
-  await silent.ended();
-  const next = await open();
-  responses[1].end('answered');
-  await resting.until(/answered$/);
-  await (await open()).ended();
-  await resting.ended();
-  expect([next.isEnded, busy.isEnded]).toStrictEqual([false, false]);
-  expect(connected).toHaveBeenCalledTimes(4);
+  }
+
+  async function ask(raw: RawSocket): Promise<void> {
+    const before = responses.length;
+    raw.write(GET);
+    await expect.poll(() => responses.length).toBe(before + 1);
+  }
+
+  /** There is no place for one more, who is sent away. */
+  async function comeInVain(): Promise<void> {
+    await (await open()).ended();
+  }
+
+  test('who has brought no request in a second makes room, who waits for an answer does not', async () => {
+    const silent = await open();
+    const busy = await open();
+    await ask(busy);
+    clock.ms += 999;
+    await comeInVain();
+    await comeInVain();
+    expect(silent.isEnded).toBe(false);
+    clock.ms += 1;
+    await comeInVain();
+    await silent.ended();
+    await ask(await open());
+    clock.ms += 10_000;
+    await comeInVain();
+    await comeInVain();
+    expect(busy.isEnded).toBe(false);
+  });
+
+  test('who rests since a request that is a second old makes room', async () => {
+    const resting = await open();
+    await ask(resting);
+    const busy = await open();
+    await ask(busy);
+    clock.ms += 999;
+    await ask(resting);
+    for (const response of responses) if (response !== responses[1]) response.end('answered');
+    await resting.until(/answered.*answered$/s);
+    clock.ms += 999;
+    await comeInVain();
+    await comeInVain();
+    expect(resting.isEnded).toBe(false);
+    clock.ms += 1;
+    await comeInVain();
+    await resting.ended();
+    await ask(await open());
+    expect(busy.isEnded).toBe(false);
+  });
 });
