@@ -85,7 +85,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     }),
     garbage,
     mayWait: () => connections.unreadBytes < options.unreadBytes / 2,
-    patienceMs: options.deadlineMs,
+    // Who waits behind one that is slow is to have its turn before the deadline.
+    patienceMs: options.deadlineMs / 2,
     nowMs,
   });
   const handleError = (error: FastifyError, reply: FastifyReply): FastifyReply => {

@@ -18,8 +18,10 @@ const CLIENTS = IS_LONG ? 8000 : 2000;
 const ENV = { SHARDS: '1', MEMORY_LIMIT: LIMIT };
 const PUT_HEAD = 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n';
 
-async function startSmall(): Promise<{ child: ChildServer; port: number; client: HttpClient }> {
-  const { child, port } = await ChildServer.listening({ env: ENV });
+async function startSmall(
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ child: ChildServer; port: number; client: HttpClient }> {
+  const { child, port } = await ChildServer.listening({ env: { ...ENV, ...env } });
   return { child, port, client: new HttpClient(port) };
 }
 
@@ -168,6 +170,19 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     await expect.poll(isServed, { timeout: 5000 }).toBe(true);
     expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES * 0.95);
     for (const raw of raws) raw.close();
+    client.close();
+  });
+
+  test('who waits for room behind one body that stands still gets it well within the deadline', async () => {
+    const { port, client } = await startSmall({ REQUEST_DEADLINE_MS: '4000' });
+    const raw = await RawSocket.open(port);
+    raw.write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n1\r\n{`);
+    await client.get('/health');
+    const sentMs = performance.now();
+    expect((await client.put('k', 'x'.repeat(60_000))).status).toBe(201);
+    expect(performance.now() - sentMs).toBeLessThan(3500);
+    await raw.until(/^HTTP\/1\.1 408/);
+    raw.close();
     client.close();
   });
 
