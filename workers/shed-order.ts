@@ -6,15 +6,16 @@ const WASTE_SLACK_SHARE = 0.002;
 const CLEANING_STEP_BYTES = 2 ** 15;
 /** Between two looks at the clock: giving so much back to the system takes a tenth of a millisecond. */
 const REMOVAL_STEP_BYTES = 2 ** 18;
-/** So much of the blocks is looked through for expired entries at a time, and of what was ordered in all. */
+/** So much of the blocks is looked through for expired entries at a time, and in all so many times what was ordered. */
 const SWEEP_STEP_BYTES = 2 ** 15;
 const MOST_SWEPT_RATIO = 4;
 /** What a slice works for; requests wait for its end. */
 export const SHED_SLICE_MS = 0.5;
 
 /**
- * One shed order on its way: what has expired goes before what lives, as far as a look finds it; then the cold end; then
- * the holes that they left are squeezed out, so that the memory really goes back. All in slices, so that requests are answered in between.
+ * One shed order on its way: what has expired goes first, as far as a look finds it, then the cold end; then the holes
+ * that they left are squeezed out, so that the memory really goes back. All in slices, so that requests are answered in
+ * between.
  */
 export class ShedOrder {
   private readonly store: SegmentStore;

@@ -36,7 +36,10 @@ export class SilentConnections {
   private add(socket: Socket): void {
     const end = clientEnd(socket);
     this.silent.set(end, { socket, sinceMs: this.nowMs() });
-    socket.once('close', () => this.silent.delete(end));
+    socket.once('close', () => {
+      // The client may have connected anew from the same port.
+      if (this.silent.get(end)?.socket === socket) this.silent.delete(end);
+    });
   }
 }
 
