@@ -207,13 +207,19 @@ test('slow clients of every kind at once: each is got rid of in time, and told w
   }),
 );
 
-test('connections that rest make room when there are as many as may be', async () => {
+test('connections that rest make room in a second when there are as many as may be', async () => {
   server.app.server.maxConnections = 20;
   const resting = await openClients(20, (raw) => raw.write(GET_NONE));
   await expect.poll(() => resting.every(({ text }) => text.includes('Key not found'))).toBe(true);
-  const [dropped] = await openClients(1);
-  await expect.poll(() => dropped.isEnded || dropped.socket.readableEnded).toBe(true);
-  expect((await server.client.put('a', '1')).status).toBe(201);
+  const isStored = async (): Promise<boolean> => {
+    try {
+      return (await server.client.put('a', '1')).status === 201;
+    } catch {
+      // Who finds no place is sent away, and tries again.
+      return false;
+    }
+  };
+  await expect.poll(isStored, { timeout: 5000 }).toBe(true);
 });
 
 test('uploads and answers that are broken off in the middle', TIMEOUT, () =>
