@@ -127,7 +127,7 @@ export async function startServer(
     stopping.undo.push(() => closeHttp(app));
     const baselineBytes = probe();
     limits = limitsFor(baselineBytes);
-    ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes);
+    ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes, limits.marginBytes);
 
     const supervisor = new Supervisor({
       thresholdBytes: limits.thresholdBytes,

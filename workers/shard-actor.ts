@@ -88,7 +88,6 @@ export class ShardActor {
   private isCompressDue = false;
   private replies = '';
   private shedOrders = 0;
-  private shedBytes = 0;
 
   constructor(options: ActorOptions) {
     this.options = options;
@@ -170,7 +169,6 @@ export class ShardActor {
     const result = order.slice(SHED_SLICE_MS, nowMs);
     if (result) {
       this.order = undefined;
-      this.shedBytes += result.shedBytes;
       this.options.post({ kind: 'shed', id, result });
     } else {
       deferSlice(() => this.continueShedding(order, id, startedMs), nowMs() - startedMs);
@@ -425,7 +423,7 @@ export class ShardActor {
       expired,
       shedOrders: this.shedOrders,
       shedEntries: shed,
-      shedBytes: this.shedBytes,
+      shedBytes: store.shedBytes,
     };
   }
 }

@@ -13,18 +13,20 @@ const MOST_SWEPT_RATIO = 4;
 export const SHED_SLICE_MS = 0.5;
 
 /**
- * One shed order on its way: what has expired goes first, as far as a look finds it, then the cold end; then the holes
- * that they left are squeezed out, so that the memory really goes back. All in slices, so that requests are answered in
- * between.
+ * One shed order on its way. What was cleared and has not gone yet goes first, then what has expired, as far as a look
+ * finds it, then the cold end; then the holes that they left are squeezed out, so that the memory really goes back. All
+ * in slices, so that requests are answered in between.
  */
 export class ShedOrder {
   private readonly store: SegmentStore;
   private readonly orderedBytes: number;
   private readonly wasteBefore: number;
   private readonly reservedBefore: number;
-  private shedBytes = 0;
+  private readonly shedBytesBefore: number;
+  private readonly shedEntriesBefore: number;
+  /** Of what was ordered, for whatever reason it went. */
+  private goneBytes = 0;
   private sweepBytesLeft: number;
-  private shedEntries = 0;
   private longestSliceMs = 0;
 
   constructor(store: SegmentStore, orderedBytes: number) {
@@ -33,6 +35,8 @@ export class ShedOrder {
     this.sweepBytesLeft = orderedBytes * MOST_SWEPT_RATIO;
     this.wasteBefore = store.wasteBytes;
     this.reservedBefore = store.reservedBytes;
+    this.shedBytesBefore = store.shedBytes;
+    this.shedEntriesBefore = store.counters.shed;
   }
 
   /** Works for about `budgetMs`. @returns the result once the order is done. */
@@ -41,36 +45,36 @@ export class ShedOrder {
     let elapsedMs = 0;
     let hasMore = true;
     while (hasMore && elapsedMs < budgetMs) {
-      hasMore = this.removeExpired() || this.removeColdest() || this.squeezeSome();
+      hasMore = this.removeSome() || this.squeezeSome();
       elapsedMs = nowMs() - startedMs;
     }
     this.longestSliceMs = Math.max(this.longestSliceMs, elapsedMs);
     if (hasMore) return undefined;
-    this.store.releaseSpare();
+    const { store } = this;
+    store.releaseSpare();
     return {
-      shedBytes: this.shedBytes,
-      shedEntries: this.shedEntries,
-      releasedBytes: Math.max(0, this.reservedBefore - this.store.reservedBytes),
+      shedBytes: store.shedBytes - this.shedBytesBefore,
+      shedEntries: store.counters.shed - this.shedEntriesBefore,
+      releasedBytes: Math.max(0, this.reservedBefore - store.reservedBytes),
       longestSliceMs: this.longestSliceMs,
     };
   }
 
-  private removeExpired(): boolean {
-    if (this.shedBytes >= this.orderedBytes || this.sweepBytesLeft <= 0) return false;
-    const bytes = this.store.removeExpired(SWEEP_STEP_BYTES);
-    this.sweepBytesLeft = bytes === NOTHING_DUE ? 0 : this.sweepBytesLeft - SWEEP_STEP_BYTES;
-    if (bytes > 0) this.shedBytes += bytes;
-    return true;
+  private removeSome(): boolean {
+    const { store } = this;
+    const wantedBytes = Math.min(this.orderedBytes - this.goneBytes, REMOVAL_STEP_BYTES);
+    if (wantedBytes <= 0) return false;
+    const isSwept = this.sweepBytesLeft <= 0;
+    const bytes =
+      store.giveBackLeftover() || (isSwept ? store.removeColdest(wantedBytes, 'shed') : this.sweepSome());
+    this.goneBytes += bytes;
+    return bytes > 0 || !isSwept;
   }
 
-  private removeColdest(): boolean {
-    if (this.shedBytes >= this.orderedBytes) return false;
-    const entriesBefore = this.store.counters.shed;
-    const wantedBytes = Math.min(this.orderedBytes - this.shedBytes, REMOVAL_STEP_BYTES);
-    const bytes = this.store.removeColdest(wantedBytes, 'shed');
-    this.shedBytes += bytes;
-    this.shedEntries += this.store.counters.shed - entriesBefore;
-    return bytes > 0;
+  private sweepSome(): number {
+    const bytes = this.store.removeExpired(SWEEP_STEP_BYTES);
+    this.sweepBytesLeft = bytes === NOTHING_DUE ? 0 : this.sweepBytesLeft - SWEEP_STEP_BYTES;
+    return Math.max(0, bytes);
   }
 
   private squeezeSome(): boolean {

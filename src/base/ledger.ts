@@ -1,12 +1,14 @@
 import { assert } from './assert.ts';
 
-const TIGHT_SHIFT = 4;
+const TIGHT_SHARE = 1 / 16;
+/** Cells before those of the shards. */
+const LIMIT_CELLS = 3;
 
 /**
  * The one thing that threads share: how much each shard holds, and the ceiling over all of them.
  *
  *     Int32Array over a SharedArrayBuffer, all cells in units
- *     [0] ceiling   [1] guarantee   [2 + i] held by shard i
+ *     [0] ceiling   [1] guarantee   [2] margin   [3 + i] held by shard i
  *
  * Invariant: Σ max(held[i], guarantee) ≤ ceiling, whatever the threads do at once. A shard adds to its own
  * cell first and then sums: of two that reserve at the same time, the later addition sees both, so at least
@@ -30,7 +32,7 @@ export class Ledger {
 
   /** @param amounts ceiling and guarantee in the same measure as `unit` (bytes, or entries with unit 1). */
   static create(shards: number, amounts: { ceiling: number; guarantee: number; unit: number }): Ledger {
-    const ledger = new Ledger(new SharedArrayBuffer((2 + shards) * 4), amounts.unit);
+    const ledger = new Ledger(new SharedArrayBuffer((LIMIT_CELLS + shards) * 4), amounts.unit);
     ledger.setLimits(amounts.ceiling, amounts.guarantee);
     return ledger;
   }
@@ -46,23 +48,25 @@ export class Ledger {
   /**
    * Sets ceiling and guarantee anew, before the first entry is stored.
    * @param ceiling,guarantee in the same measure as `unit`.
+   * @param margin below the ceiling by so much it is near, a sixteenth at the most.
    */
-  setLimits(ceiling: number, guarantee: number): void {
+  setLimits(ceiling: number, guarantee: number, margin = Infinity): void {
     const ceilingUnits = Math.min(Math.floor(ceiling / this.unit), 2 ** 31 - 1);
     const guaranteeUnits = Math.floor(guarantee / this.unit);
-    const shards = this.cells.length - 2;
+    const shards = this.cells.length - LIMIT_CELLS;
     assert(guaranteeUnits * shards <= ceilingUnits, 'the ceiling is lower than what the shards are promised');
     Atomics.store(this.cells, 0, ceilingUnits);
     Atomics.store(this.cells, 1, guaranteeUnits);
+    Atomics.store(this.cells, 2, Math.floor(Math.min(ceilingUnits * TIGHT_SHARE, margin / this.unit)));
   }
 
   held(shard: number): number {
-    return Atomics.load(this.cells, 2 + shard) * this.unit;
+    return Atomics.load(this.cells, LIMIT_CELLS + shard) * this.unit;
   }
 
   totalHeld(): number {
     let units = 0;
-    for (let i = 2; i < this.cells.length; i++) units += Atomics.load(this.cells, i);
+    for (let i = LIMIT_CELLS; i < this.cells.length; i++) units += Atomics.load(this.cells, i);
     return units * this.unit;
   }
 
@@ -73,34 +77,34 @@ export class Ledger {
   tryReserve(shard: number, amount: number): boolean {
     const cells = this.cells;
     const units = Math.ceil(amount / this.unit);
-    const own = Atomics.add(cells, 2 + shard, units) + units;
+    const own = Atomics.add(cells, LIMIT_CELLS + shard, units) + units;
     const guarantee = cells[1];
     if (own <= guarantee) return true;
     let total = 0;
-    for (let i = 2; i < cells.length; i++) total += Math.max(Atomics.load(cells, i), guarantee);
+    for (let i = LIMIT_CELLS; i < cells.length; i++) total += Math.max(Atomics.load(cells, i), guarantee);
     if (total <= cells[0]) return true;
-    Atomics.sub(cells, 2 + shard, units);
+    Atomics.sub(cells, LIMIT_CELLS + shard, units);
     return false;
   }
 
-  /** True when a shard holds more than its guarantee, and less than a sixteenth of the ceiling is left. */
+  /** True when a shard holds more than its guarantee, and less than the margin is left below the ceiling. */
   isTight(shard: number): boolean {
     const cells = this.cells;
-    if (Atomics.load(cells, 2 + shard) <= cells[1]) return false;
+    if (Atomics.load(cells, LIMIT_CELLS + shard) <= cells[1]) return false;
     let total = 0;
-    for (let i = 2; i < cells.length; i++) total += Math.max(Atomics.load(cells, i), cells[1]);
-    return total > cells[0] - (cells[0] >>> TIGHT_SHIFT);
+    for (let i = LIMIT_CELLS; i < cells.length; i++) total += Math.max(Atomics.load(cells, i), cells[1]);
+    return total > cells[0] - cells[2];
   }
 
   /** Gives back what `tryReserve` took. Only that shard's thread may call this. */
   release(shard: number, amount: number): void {
     const units = Math.ceil(amount / this.unit);
-    const before = Atomics.sub(this.cells, 2 + shard, units);
+    const before = Atomics.sub(this.cells, LIMIT_CELLS + shard, units);
     assert(before >= units, 'a shard released more than it held');
   }
 
   /** Takes back all that a dead shard held. Only for the main thread, after that shard's thread has ended. */
   forfeit(shard: number): number {
-    return Atomics.exchange(this.cells, 2 + shard, 0) * this.unit;
+    return Atomics.exchange(this.cells, LIMIT_CELLS + shard, 0) * this.unit;
   }
 }

@@ -16,6 +16,8 @@ export interface Limits {
   readonly thresholdBytes: number;
   /** Most bytes that all shards together may reserve. */
   readonly ceilingBytes: number;
+  /** How far the ceiling lies above the threshold: nearer to it than that nothing may be evicted. */
+  readonly marginBytes: number;
   /** What each shard may reserve however much the others have. */
   readonly guaranteeBytes: number;
 }
@@ -114,18 +116,21 @@ export function deriveLimits(inputs: LimitInputs): Limits | string {
   const thresholdBytes = Math.floor(limitBytes * threshold);
   const hardBytes = thresholdBytes + (limitBytes - thresholdBytes) / 2;
   const ceilingBytes = Math.floor(hardBytes - headroomBytes(limitBytes, threshold) - baselineBytes);
-  if (ceilingBytes < leastGuaranteeBytes * shards) {
-    const missing = leastGuaranteeBytes * shards - ceilingBytes;
+  // Below the threshold there must be room, too, or memory that is not the cache's would have it shed empty.
+  const roomBytes = Math.min(ceilingBytes, thresholdBytes - baselineBytes);
+  if (roomBytes < leastGuaranteeBytes * shards) {
+    const missing = leastGuaranteeBytes * shards - roomBytes;
     return (
       `the memory limit of ${formatBytes(limitBytes)} is too small: the empty process takes ` +
       `${formatBytes(baselineBytes)}, and ${shards} shard(s) need ${formatBytes(missing)} more than is left; ` +
-      'raise MEMORY_LIMIT or the container limit, or lower SHARDS'
+      'raise MEMORY_LIMIT, the container limit or MEMORY_THRESHOLD, or lower SHARDS'
     );
   }
   return {
     limitBytes,
     thresholdBytes,
     ceilingBytes,
+    marginBytes: Math.max(0, baselineBytes + ceilingBytes - thresholdBytes),
     guaranteeBytes: Math.min(fullGuaranteeBytes, Math.floor(ceilingBytes / shards)),
   };
 }

@@ -18,7 +18,8 @@ export class RateStore {
     callback: (error: Error | null, result: { current: number; ttl: number }) => void,
     windowMs: number,
   ): void {
-    const nowMs = Date.now();
+    // Not the time of day, which may be set back.
+    const nowMs = performance.now();
     let count = this.counts.get(client);
     if (!count || count.startedMs + windowMs <= nowMs) {
       count = { current: 0, startedMs: nowMs };

@@ -103,7 +103,7 @@ const counts = {
   evicted: count.describe('Entries displaced at the ceiling or by CAPACITY.'),
   expired: count,
   shedOrders: count,
-  shedEntries: count,
+  shedEntries: count.describe('Entries that orders removed, without those that had expired.'),
   shedBytes: count,
 };
 const routing = {

@@ -187,7 +187,7 @@ export interface ShardStats {
 }
 
 export interface ShedResult {
-  /** Bytes of entries that went. */
+  /** Bytes of the entries that were shed; neither of expired ones nor of what had been cleared, which went before them. */
   readonly shedBytes: number;
   readonly shedEntries: number;
   /** Bytes given back to the system, cleaning included. */

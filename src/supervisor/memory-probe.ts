@@ -31,7 +31,7 @@ const V2_ROOT = '/sys/fs/cgroup';
 /**
  * What 100 % of memory means: the setting, else the tightest limit among this process's control group and
  * its parents, else the machine's memory. A control group's limit above the machine's memory is none; a setting above
- * the group's limit is one that the kernel would not keep, and the group's limit counts.
+ * these is one that cannot be kept, and they count.
  */
 export function findMemoryLimit(
   setting: number | undefined,
@@ -48,7 +48,7 @@ export function findMemoryLimit(
       tightest = { limitBytes, source: group.version === 2 ? 'cgroup v2' : 'cgroup v1', group };
     }
   }
-  const isKept = setting !== undefined && (!tightest.group || setting < tightest.limitBytes);
+  const isKept = setting !== undefined && setting < tightest.limitBytes;
   return isKept ? { limitBytes: setting, source: 'MEMORY_LIMIT' } : tightest;
 }
 

@@ -58,6 +58,21 @@ describe('Ledger', () => {
     expect(ledger.tryReserve(0, 30)).toBe(true);
   });
 
+  test.each([
+    [undefined, 10],
+    [3, 3],
+    [0, 0],
+    [1000, 10],
+  ])('below the ceiling by a margin of %s, a sixteenth at the most, it is near', (margin, expected) => {
+    const ledger = Ledger.create(1, AMOUNTS);
+    ledger.setLimits(160, 10, margin);
+    ledger.tryReserve(0, 160 - expected);
+    expect(ledger.isTight(0)).toBe(false);
+    if (expected === 0) return;
+    ledger.tryReserve(0, 1);
+    expect(ledger.isTight(0)).toBe(true);
+  });
+
   test('a shard that releases more than it held is a defect', () => {
     const ledger = Ledger.create(1, AMOUNTS);
     ledger.tryReserve(0, 5);

@@ -45,6 +45,14 @@ describe('deriveLimits', () => {
     expect(derived).toMatch(/MEMORY_LIMIT.*SHARDS/);
   });
 
+  test.each([
+    ['a threshold below the empty process', { limitBytes: 135 * MIB, baselineBytes: 95 * MIB, shards: 1 }],
+    ['one just above it', { limitBytes: 139 * MIB, baselineBytes: 95 * MIB, shards: 1 }],
+    ['a low threshold', { threshold: 0.08 }],
+  ])('%s is refused: memory that is not the cache’s would have it shed empty', (_what, inputs) => {
+    expect(deriveLimits({ ...INPUTS, ...inputs })).toMatch(/too small.*MEMORY_THRESHOLD/);
+  });
+
   test('whatever the machine: the cache cannot cross the limit, nor be kept below the threshold', () => {
     const random = new Random(printedSeed('limits'));
     let accepted = 0;
@@ -65,6 +73,13 @@ describe('deriveLimits', () => {
       expect(baselineBytes + derived.ceilingBytes, context).toBeLessThan(limitBytes);
       expect(baselineBytes + derived.ceilingBytes, context).toBeGreaterThanOrEqual(
         derived.thresholdBytes - 1,
+      );
+      // Nor may anything be evicted before the threshold is passed.
+      expect(baselineBytes + derived.ceilingBytes - derived.marginBytes, context).toBeGreaterThanOrEqual(
+        derived.thresholdBytes - 1,
+      );
+      expect(derived.thresholdBytes - baselineBytes, context).toBeGreaterThanOrEqual(
+        inputs.leastGuaranteeBytes * shards,
       );
       expect(derived.guaranteeBytes * shards, context).toBeLessThanOrEqual(derived.ceilingBytes);
       expect(derived.guaranteeBytes, context).toBeGreaterThanOrEqual(inputs.leastGuaranteeBytes);

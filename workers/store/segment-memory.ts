@@ -30,7 +30,7 @@ export class SegmentMemory {
 
   /** Reserves bytes in the ledger; leftovers that stand in the way go first. */
   tryReserve(bytes: number): boolean {
-    while (!this.ledger.tryReserve(this.shard, bytes)) if (!this.giveBackLeftover()) return false;
+    while (!this.ledger.tryReserve(this.shard, bytes)) if (this.giveBackLeftover() === 0) return false;
     return true;
   }
 
@@ -50,12 +50,12 @@ export class SegmentMemory {
     this.leftoverBytes += chargeBytes;
   }
 
-  /** Gives one of the buffers back that were left for later. @returns false when there is none. */
-  giveBackLeftover(): boolean {
+  /** Gives one of the buffers back that were left for later. @returns what it was charged, 0 when there is none. */
+  giveBackLeftover(): number {
     const leftover = this.leftovers.pop();
-    if (!leftover) return false;
+    if (!leftover) return 0;
     this.leftoverBytes -= leftover.chargeBytes;
     this.giveBack(leftover.buffer, leftover.chargeBytes);
-    return true;
+    return leftover.chargeBytes;
   }
 }

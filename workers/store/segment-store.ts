@@ -50,7 +50,7 @@ const CLEANING_RATIO = 12;
 const LEAST_CLEANING_BYTES = 4096;
 /** Near the ceiling a PUT displaces up to this many times its own size, until there are holes enough. */
 const TIGHT_DISPLACEMENT_RATIO = 2;
-/** So many are looked at for expired ones, before an entry that lives is displaced: two blocks of small entries. */
+/** A PUT looks at so many for expired ones before it displaces entries that live: two blocks of small entries. */
 const MOST_WALKED_ENTRIES = 2 ** 14;
 /** Displaced at once, at the least, when the ledger has refused. */
 const REFUSED_DISPLACEMENT_BYTES = 2 ** 15;
@@ -88,6 +88,10 @@ export class SegmentStore {
   private readonly sweep: ExpirySweep;
   private readonly ahead: ReadAhead;
   private readonly coldest: Coldest;
+  /** Bytes of the entries that were shed. */
+  shedBytes = 0;
+  /** A PUT looks for expired entries until so many have been walked in all. */
+  private walkStop = 0;
   /** The kind of upkeep that had its turn last. */
   private upkeep = 0;
 
@@ -122,6 +126,11 @@ export class SegmentStore {
   get reservedBytes(): number {
     const { memory, blocks, slots, index } = this;
     return memory.leftoverBytes + blocks.reservedBytes + slots.reservedBytes + index.reservedBytes;
+  }
+
+  /** Bytes of what was cleared and is still to go back. */
+  get leftoverBytes(): number {
+    return this.memory.leftoverBytes;
   }
 
   get(key: string): string | undefined {
@@ -207,6 +216,7 @@ export class SegmentStore {
       const replaced = this.access.expiryMs(old) <= this.options.now() ? 'expired' : 'replaced';
       this.removeHashed(old, hash, replaced);
     }
+    this.walkStop = this.sweep.walkedEntries + MOST_WALKED_ENTRIES;
     this.makeRoomInCapacity();
     const address = this.allocate(bytes);
     const slot = this.takeSlot();
@@ -276,7 +286,9 @@ export class SegmentStore {
     for (let i = 0; i < count && bytes < wantedBytes; i++) {
       const slot = batch[i];
       const isExpired = this.access.expiryMs(slot) <= nowMs;
-      bytes += this.removeHashed(slot, hashes[i], isExpired ? 'expired' : reason);
+      const removed = this.removeHashed(slot, hashes[i], isExpired ? 'expired' : reason);
+      if (reason === 'shed' && !isExpired) this.shedBytes += removed;
+      bytes += removed;
     }
     return bytes;
   }
@@ -294,6 +306,11 @@ export class SegmentStore {
     return this.blocks.wasteBytes;
   }
 
+  /** Gives back a piece of what was cleared. @returns its bytes, 0 when there is none. */
+  giveBackLeftover(): number {
+    return this.memory.giveBackLeftover();
+  }
+
   /** Gives back the memory of a released block that is kept for the next one. */
   releaseSpare(): void {
     this.blocks.dropSpare();
@@ -309,7 +326,7 @@ export class SegmentStore {
    * @returns false when there is nothing left to do.
    */
   maintain(budgetBytes: number): boolean {
-    if (this.memory.giveBackLeftover()) return true;
+    if (this.giveBackLeftover() > 0) return true;
     const { blocks } = this;
     // In turns: there may always be more of one kind.
     for (let tries = 0; tries < 3; tries++) {
@@ -380,7 +397,7 @@ export class SegmentStore {
   }
 
   /**
-   * Makes room: what has expired goes before what lives, as far as a short look finds it. Not to be called while an
+   * Makes room: what has expired goes before what lives, as far as this PUT's short look finds it. Not to be called while an
    * address has been allocated and not yet been written: blocks are walked.
    * @returns bytes in their blocks, 0 when there is no entry.
    */
@@ -390,8 +407,7 @@ export class SegmentStore {
     if (slot === NO_SLOT || this.access.expiryMs(slot) <= this.options.now()) {
       return this.removeLeastRecent('evicted');
     }
-    const stop = sweep.walkedEntries + MOST_WALKED_ENTRIES;
-    while (sweep.walkedEntries < stop) {
+    while (sweep.walkedEntries < this.walkStop) {
       const bytes = this.removeExpired(BLOCK_BYTES);
       if (bytes > 0) return bytes;
       if (bytes === NOTHING_DUE) break;
