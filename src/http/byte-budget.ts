@@ -1,3 +1,6 @@
+/** Smaller bodies are not counted: the number of requests in flight bounds them. */
+export const LEAST_COUNTED_BYTES = 4096;
+
 interface Waiter {
   readonly bytes: number;
   readonly sinceMs: number;

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { LEAST_COUNTED_BYTES } from './byte-budget.ts';
 import { type CountedSocket, DirectRequest, UNREAD_COUNTER } from './direct-request.ts';
 import { gatherWrites } from './gather-writes.ts';
 import { SilentConnections } from './silent-connections.ts';
@@ -62,8 +63,9 @@ export interface ConnectionLimits {
  * Bounds the memory of bodies, too, that have come before anybody wants them: each request has a stream that takes up
  * to 64 KiB. Past `mostUnreadBytes` the connections that add to them are closed.
  *
- * When one connection too many has come, those that have asked for nothing in a second are closed, so that the next
- * finds room. Not by `closeIdleConnections`: to Node those rest, too, which have just come and are about to ask.
+ * When one connection too many has come, those that have brought nothing whole in a second are closed, so that the next
+ * finds room; where there are none, those that rest for as long. Not by `closeIdleConnections`: to Node those rest, too,
+ * which have just come and are about to ask.
  */
 export class Connections {
   limits: ConnectionLimits;
@@ -118,7 +120,15 @@ export class Connections {
 
   private makeRoom(): void {
     const sinceMs = this.nowMs() - GRACE_MS;
-    this.silent.close(sinceMs);
+    let closed = this.silent.close(sinceMs);
+    for (const socket of this.sockets) {
+      const { responses, askedAtMs } = socket[CONNECTION]!;
+      if (askedAtMs > sinceMs || !isUnfinished(responses.at(-1)?.req)) continue;
+      socket.destroy();
+      closed++;
+    }
+    // Those that rest have done nothing wrong: they go when nobody else does.
+    if (closed > 0) return;
     for (const socket of this.sockets) {
       const { responses, askedAtMs } = socket[CONNECTION]!;
       if (responses.length === 0 && askedAtMs <= sinceMs) socket.destroy();
@@ -189,6 +199,11 @@ function countAnswer(this: ServerResponse): void {
   // What has come of the body, or still comes, means nothing any more.
   if (request instanceof DirectRequest && (!request.complete || request.unreadBytes > 0))
     request.discardBody();
+}
+
+/** The end of a small body has not come; the larger ones are the byte budget's. */
+function isUnfinished(request: IncomingMessage | undefined): boolean {
+  return request?.complete === false && Number(request.headers['content-length']) < LEAST_COUNTED_BYTES;
 }
 
 function cutOff(socket: KnownSocket): void {

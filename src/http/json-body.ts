@@ -3,15 +3,12 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { assert } from '../base/assert.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import { BodyBuffer } from './body-buffer.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import { type ByteBudget, LEAST_COUNTED_BYTES } from './byte-budget.ts';
 import { DirectRequest } from './direct-request.ts';
 import { type Failure, FailureError } from './error-replies.ts';
 import { whenClosed } from './when-closed.ts';
 import { isFlatJson } from './flat-json.ts';
 import { keepPlace } from './request-order.ts';
-
-/** Smaller bodies are not counted: the number of requests in flight bounds them. */
-const LEAST_COUNTED_BYTES = 4096;
 
 const TOO_LARGE: Failure = {
   code: 'CACHE_ERR_BODY_TOO_LARGE',

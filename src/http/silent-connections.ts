@@ -25,12 +25,20 @@ export class SilentConnections {
     this.silent.delete(clientEnd(socket));
   }
 
-  /** Closes those that have been silent since then, or for longer. */
-  close(sinceThenMs: number): void {
+  /** How many there are. */
+  get size(): number {
+    return this.silent.size;
+  }
+
+  /** Closes those that have been silent since then, or for longer. @returns how many. */
+  close(sinceThenMs: number): number {
+    let closed = 0;
     for (const { socket, sinceMs } of this.silent.values()) {
-      if (sinceMs > sinceThenMs) return;
+      if (sinceMs > sinceThenMs) break;
       socket.destroy();
+      closed++;
     }
+    return closed;
   }
 
   private add(socket: Socket): void {

@@ -4,9 +4,12 @@ import type { AddressInfo, Socket } from 'node:net';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Connections } from '../../src/http/connections.ts';
 import { DirectRequest } from '../../src/http/direct-request.ts';
+import { SilentConnections } from '../../src/http/silent-connections.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
+const PUT_HEAD = (bytes: number): string =>
+  `PUT / HTTP/1.1\r\nhost: test\r\ncontent-length: ${bytes}\r\n\r\n`;
 const LIMITS = { stalledTimeoutMs: 1000, most: 100, mostUnreadBytes: 100, isHeapFull: () => false };
 const nowMs = (): number => performance.now();
 
@@ -36,7 +39,7 @@ test('bodies that nobody takes are counted until they are, and who adds too much
   });
   const connections = new Connections(server, LIMITS, nowMs);
   const raw = await RawSocket.openTo(server);
-  const put = `PUT / HTTP/1.1\r\nhost: test\r\ncontent-length: 40\r\n\r\n${'x'.repeat(40)}`;
+  const put = `${PUT_HEAD(40)}${'x'.repeat(40)}`;
   raw.write(put.repeat(2));
   await expect.poll(() => connections.unreadBytes).toBe(80);
   requests[0].takeBody({ add: () => undefined, end: () => undefined });
@@ -87,6 +90,15 @@ test('who takes nothing of an answer for too long is cut off, then and not later
   expect(socket!.destroyed).toBe(true);
 });
 
+test('a connection that goes without having asked is forgotten', async () => {
+  const server = createServer();
+  const silent = new SilentConnections(server, nowMs);
+  const raw = await RawSocket.openTo(server);
+  await expect.poll(() => silent.size).toBe(1);
+  raw.close();
+  await expect.poll(() => silent.size).toBe(0);
+});
+
 describe('when one connection too many comes', () => {
   const clock = { ms: 5000 };
   const responses: ServerResponse[] = [];
@@ -135,6 +147,34 @@ describe('when one connection too many comes', () => {
     await comeInVain();
     await comeInVain();
     expect(busy.isEnded).toBe(false);
+  });
+
+  test('who has not ended a small body in a second makes room before those that rest', async () => {
+    const slow = await open();
+    slow.write(PUT_HEAD(10));
+    await expect.poll(() => responses.length).toBe(1);
+    const resting = await open();
+    await ask(resting);
+    responses[1].end('answered');
+    await resting.until(/answered$/);
+    clock.ms += 999;
+    await comeInVain();
+    expect(slow.isEnded).toBe(false);
+    clock.ms += 1;
+    await comeInVain();
+    await slow.ended();
+    await ask(await open());
+    expect(resting.isEnded).toBe(false);
+  });
+
+  test('who sends a larger body does not', async () => {
+    const uploads = [await open(), await open()];
+    for (const upload of uploads) upload.write(PUT_HEAD(4096));
+    await expect.poll(() => responses.length).toBe(2);
+    clock.ms += 10_000;
+    await comeInVain();
+    await comeInVain();
+    for (const upload of uploads) expect(upload.isEnded).toBe(false);
   });
 
   test('who rests since a request that is a second old makes room', async () => {

@@ -98,7 +98,7 @@ test('handshakes that nobody goes on with make room for others in a second, and 
   };
   const busy = await RawSocket.open(small.port, { ca: certificate.pem });
   busy.write(
-    'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n',
+    'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n',
   );
   await expect.poll(() => small.app.connections.unanswered).toBe(1);
   const begun = Array.from({ length: 2 }, () => connect(small.port, '127.0.0.1'));
