@@ -46,11 +46,11 @@ export class Compressor {
     return this.running < MOST_RUNNING;
   }
 
-  /** Waits for the result where the key's entry is being compressed. @returns false where it is not. */
-  join(key: string, waiter: Waiter): boolean {
+  /** Waits for the result where the key's entry is being compressed. @returns the body's length, 0 where it is not. */
+  join(key: string, waiter: Waiter): number {
     const job = this.jobs.get(key);
     job?.waiters.push(waiter);
-    return job !== undefined;
+    return job?.body.length ?? 0;
   }
 
   /** Compresses on a thread of its own; whoever asks for the same entry meanwhile is to `join`. */

@@ -276,9 +276,15 @@ export class ShardActor {
     if (gzip !== undefined) return { code: HIT_GZIP, payload: payloadOf(gzip) };
     if (isGzipWanted && this.compressor.isBusy) {
       const ticket = this.nextTicket();
-      const answerJoined = (compressed: Buffer | undefined, whole: Payload): void =>
+      const bodyLength = this.compressor.join(key, (compressed, whole) => {
         this.answerCompressed(ticket, compressed, whole);
-      if (this.compressor.join(key, answerJoined)) return ticket;
+        this.release(whole.length);
+      });
+      if (bodyLength > 0) {
+        // Each gets a copy.
+        this.window.add(bodyLength);
+        return ticket;
+      }
     }
     const body = entryBody(this.store, key, slot);
     if (!isGzipWanted || body.length <= gzipThresholdBytes || store.isIncompressible(slot)) {

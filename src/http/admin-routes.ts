@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { sendFailure } from './error-replies.ts';
+import { whenClosed } from './when-closed.ts';
 import { errorResponses, responseSchemas } from './schemas.ts';
 
 export interface AdminRouteOptions {
@@ -28,6 +29,7 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     if (gzipThresholdBytes > 0) {
       await admin.register(compress, { threshold: gzipThresholdBytes, encodings: ['gzip'] });
     }
+    boundAnswers(admin);
     await admin.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY });
 
     admin.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
@@ -63,6 +65,29 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
       { schema: { summary: 'Statistics', tags: ['operation'], response: { 200: responseSchemas.stats } } },
       async () => ({ status: 'OK', version, ...(await stats()) }),
     );
+  });
+}
+
+/** Such answers are made anew for each request, from files and through compression, and held until they are taken. */
+const MOST_ANSWERS = 16;
+/** Asked by those who are to know when there is much to do; short. */
+const PROBES: ReadonlySet<string | undefined> = new Set(['/health', '/ready']);
+
+function boundAnswers(admin: FastifyInstance): void {
+  let answers = 0;
+  admin.addHook('onRequest', (request, reply, done) => {
+    if (PROBES.has(request.routeOptions.url)) {
+      done();
+    } else if (answers >= MOST_ANSWERS) {
+      sendFailure(reply, {
+        code: 'CACHE_ERR_BUSY',
+        message: 'Too many of these are being answered already.',
+      });
+    } else {
+      answers++;
+      whenClosed(reply.raw, () => answers--);
+      done();
+    }
   });
 }
 

@@ -65,6 +65,9 @@ const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
 /** Each takes far more than its bytes. */
 const MOST_HEADERS = 100;
+/** What a small request takes of the heap, with its reply; and a connection, of which 16 KiB of a head may have come. */
+const REQUEST_BYTES = 8 * 2 ** 10;
+const CONNECTION_BYTES = 24 * 2 ** 10;
 
 const nowMs = (): number => performance.now();
 
@@ -148,8 +151,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   };
   const connections = new Connections(app.server, connectionLimits, nowMs);
   app.decorate('connections', connections);
-  // Each may hold a request; with TLS it holds much more, outside the heap.
-  app.server.maxConnections = options.tls ? Math.min(mostRequests, options.mostTlsConnections) : mostRequests;
+  // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
+  const mostConnections = Math.floor((mostRequests * REQUEST_BYTES) / CONNECTION_BYTES);
+  app.server.maxConnections = Math.min(mostConnections, options.tls ? options.mostTlsConnections : Infinity);
   // A client may close its side when it has asked, and still wants the answer. Of one header too many the rest is not
   // kept: thousands of short ones would take ten times their bytes.
   Object.assign(app.server, { httpAllowHalfOpen: true, maxHeadersCount: MOST_HEADERS + 1 });
@@ -231,10 +235,10 @@ function isHeapFull(): boolean {
   return used > most * FULL_HEAP_SHARE;
 }
 
-/** Requests without an answer that may be held at once: at about 8 KiB each, with a reply, they take half of what is free. */
+/** Requests without an answer that may be held at once: they take half of what is free. */
 function mostUnanswered(): number {
   const { heap_size_limit: most, used_heap_size: used } = getHeapStatistics();
-  return Math.min(Math.floor((most - used) / 2 / 8192), 2 ** 16);
+  return Math.min(Math.floor((most - used) / 2 / REQUEST_BYTES), 2 ** 16);
 }
 
 /**

@@ -101,7 +101,9 @@ export function handleClientError(error: Error & { code?: string }, socket: Sock
     socket.destroy();
     return;
   }
-  whenAnswered(socket, () => endWith(socket, clientFailure(error.code)));
+  // The error itself holds the piece that could not be read.
+  const failure = clientFailure(error.code);
+  whenAnswered(socket, () => endWith(socket, failure));
 }
 
 /** Answers what Node would answer without a body, or not at all. */
@@ -117,6 +119,8 @@ export function answerUnusualRequests(server: Server): void {
     response.end(body);
   });
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
+    // Node listens no more to a socket that it gives away, and an error that nobody hears ends the process.
+    socket.on('error', () => socket.destroy());
     const failure: Failure = {
       code: 'CACHE_ERR_METHOD_NOT_ALLOWED',
       message: 'CONNECT is not allowed here.',

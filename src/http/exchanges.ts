@@ -110,10 +110,22 @@ export class GetExchange extends Exchange {
     } else if (gzipThresholdBytes > 0 && payload.length > gzipThresholdBytes) {
       headers.push('vary', 'accept-encoding');
     }
-    this.response.writeHead(200, 'OK', headers);
-    if (typeof payload === 'string') this.response.end(payload, 'latin1');
-    else this.response.end(payload);
+    const { response } = this;
+    response.writeHead(200, 'OK', headers);
+    if (typeof payload !== 'string') response.end(payload);
+    else if (isHeld(response)) response.end(ownCopy(payload), 'latin1');
+    else response.end(payload, 'latin1');
   }
+}
+
+/** What it writes is kept until its turn comes, or until the client has taken what was written before. */
+function isHeld({ socket }: ServerResponse): boolean {
+  return socket === null || socket.writableLength > 0;
+}
+
+/** A piece of a string holds the whole of it: here all replies that came in the same batch. */
+function ownCopy(piece: string): string {
+  return Buffer.from(piece, 'latin1').toString('latin1');
 }
 
 /** Waits for the answer to a PUT, which differs between the two families of paths. */

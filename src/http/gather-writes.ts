@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** So many characters leave together at the most. */
-const MOST_CHARACTERS = 2 ** 16;
+/** So many characters leave together at the most. A client that takes none of them has them held. */
+const MOST_CHARACTERS = 2 ** 14;
 
 type Callback = (error?: Error | null) => void;
 
