@@ -78,6 +78,13 @@ export async function startServer(
       ? Ledger.create(settings.SHARDS, { ceiling: settings.CAPACITY, guarantee: 1, unit: 1 })
       : undefined;
 
+  const shared: SharedByShards = {
+    ledger,
+    entryLedger,
+    replyCells: new Int32Array(new SharedArrayBuffer(settings.SHARDS * Int32Array.BYTES_PER_ELEMENT)),
+    replyWindow: traffic.replyWindowBytes,
+  };
+
   const limitsFor = (baselineBytes: number): Limits => {
     const derived = deriveLimits({
       limitBytes: memoryLimit.limitBytes,
@@ -94,7 +101,7 @@ export async function startServer(
   limitsFor(probe() + settings.SHARDS * LEAST_SHARD_BYTES);
 
   const shards = Array.from({ length: settings.SHARDS }, (_, shard) =>
-    createShard(shard, settings, logger, ledger, entryLedger, traffic.replyWindowBytes, workerUrl),
+    createShard(shard, settings, logger, shared, workerUrl),
   );
   const router = new ShardRouter(
     shards,
@@ -119,6 +126,7 @@ export async function startServer(
       tls: access.tls,
       bodyBudgetBytes: traffic.bodyBudgetBytes,
       unreadBytes: traffic.unreadBytes,
+      heldBytes: traffic.heldBytes,
       mostTlsConnections: traffic.mostTlsConnections,
       collectEveryBytes: traffic.collectEveryBytes,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
@@ -195,13 +203,19 @@ export function whoPolls(
     : { forRequests: false, mostPolledFor: 1 };
 }
 
+/** What all shards share: what they hold, and what of it is on its way. */
+interface SharedByShards {
+  readonly ledger: Ledger;
+  readonly entryLedger: Ledger | undefined;
+  readonly replyCells: Int32Array<SharedArrayBuffer>;
+  readonly replyWindow: number;
+}
+
 function createShard(
   shard: number,
   settings: Settings,
   logger: Logger,
-  ledger: Ledger,
-  entryLedger: Ledger | undefined,
-  replyWindow: number,
+  { ledger, entryLedger, replyCells, replyWindow }: SharedByShards,
   workerUrl: URL,
 ): Shard {
   const doorbell = new Doorbell();
@@ -216,6 +230,7 @@ function createShard(
       pollsForRequests: polls.forRequests,
       seed: [randomInt(2 ** 32), randomInt(2 ** 32)],
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
+      replyCells: replyCells.buffer,
       replyWindow,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       checksIntegrity: settings.LOG_LEVEL === 'trace',
@@ -234,6 +249,7 @@ function createShard(
     onDeath: (number, error) => {
       const heldBytes = ledger.forfeit(number);
       entryLedger?.forfeit(number);
+      Atomics.store(replyCells, number, 0);
       logger.error({ err: error, shard: number, heldBytes }, 'a shard died; its entries are gone');
     },
   });

@@ -60,7 +60,9 @@ export interface ActorOptions {
   readonly store: SegmentStore;
   readonly post: (message: FromShard, handedOver?: ArrayBuffer[]) => void;
   readonly gzipThresholdBytes: number;
-  /** Characters of large replies that may be on their way at once. */
+  /** See `ReplyWindow`. */
+  readonly shard: number;
+  readonly replyCells: Int32Array;
   readonly replyWindow: number;
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
@@ -94,6 +96,8 @@ export class ShardActor {
     this.store = options.store;
     this.compressor = new Compressor(options.store);
     this.window = new ReplyWindow({
+      shard: options.shard,
+      cells: options.replyCells,
       characters: options.replyWindow,
       deadlineMs: options.deadlineMs,
       nowMs: options.nowMs,
@@ -161,7 +165,9 @@ export class ShardActor {
     const stopMs = nowMs() + MAINTENANCE_SLICE_MS;
     let hasMore = true;
     while (hasMore && nowMs() < stopMs) hasMore = this.store.maintain(MAINTENANCE_STEP_BYTES);
-    return hasMore;
+    // Room that another shard has given back is told of to nobody.
+    this.answerDeferred();
+    return hasMore || this.window.isWaiting;
   }
 
   private continueShedding(order: ShedOrder, id: number, startedMs: number): void {
@@ -362,6 +368,10 @@ export class ShardActor {
   /** Large replies have reached their clients: whoever waited for the room has a turn. */
   private release(characters: number): void {
     this.window.remove(characters);
+    this.answerDeferred();
+  }
+
+  private answerDeferred(): void {
     for (let get = this.window.next(); get; get = this.window.next()) {
       const { ticket, key, acceptsGzip } = get;
       const slot = this.store.peek(key);

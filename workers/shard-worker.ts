@@ -43,6 +43,8 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
       doorbell.answer();
     },
     gzipThresholdBytes: start.gzipThresholdBytes,
+    shard: start.shard,
+    replyCells: new Int32Array(start.replyCells),
     replyWindow: start.replyWindow,
     deadlineMs: start.deadlineMs,
     nowMs,

@@ -28,6 +28,8 @@ const TRAFFIC_SHARE = 1 / 8;
 
 /** And the part that bodies may take which have come before anybody could read them; they are not copied. */
 const UNREAD_SHARE = 1 / 2;
+/** And the part that small answers may take which cannot leave yet. */
+const HELD_SHARE = 3 / 16;
 
 /**
  * What the buffers of a TLS connection take that rests, or is about to begin: 55 KiB were measured. All of them together
@@ -39,6 +41,7 @@ const TLS_CONNECTION_BYTES = 2 ** 16;
 export interface TrafficLimits {
   readonly bodyBudgetBytes: number;
   readonly unreadBytes: number;
+  readonly heldBytes: number;
   readonly mostTlsConnections: number;
   /** Per shard. */
   readonly replyWindowBytes: number;
@@ -60,6 +63,7 @@ export function deriveTrafficLimits(limitBytes: number, threshold: number, shard
   return {
     bodyBudgetBytes: bytes,
     unreadBytes: Math.floor(headroom * UNREAD_SHARE),
+    heldBytes: Math.floor(headroom * HELD_SHARE),
     mostTlsConnections: Math.floor(headroom / TLS_CONNECTION_BYTES),
     replyWindowBytes: Math.floor(bytes / shards),
     collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MOST_COLLECTION_BYTES),

@@ -38,6 +38,8 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly bodyBudgetBytes: number;
   /** Bytes of bodies that have come before there is room for them. */
   readonly unreadBytes: number;
+  /** Bytes of small answers that cannot leave yet. */
+  readonly heldBytes: number;
   readonly mostTlsConnections: number;
   readonly collectEveryBytes: number;
   /** A body that has not been let in by then: 503. */
@@ -147,6 +149,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     stalledTimeoutMs: STALLED_TIMEOUT_MS,
     most: mostRequests,
     mostUnreadBytes: options.unreadBytes,
+    mostHeldBytes: options.heldBytes,
     isHeapFull,
   };
   const connections = new Connections(app.server, connectionLimits, nowMs);
@@ -176,6 +179,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       gzipThresholdBytes,
       garbage,
       largeReplies,
+      connections,
       admitBody: bodies.admit,
     });
     done();

@@ -29,6 +29,11 @@ interface Connection {
 }
 
 const CONNECTION: unique symbol = Symbol('connection');
+const HELD: unique symbol = Symbol('held bytes');
+
+interface HeldResponse extends ServerResponse {
+  [HELD]?: number;
+}
 
 interface KnownSocket extends CountedSocket {
   [CONNECTION]?: Connection;
@@ -50,6 +55,8 @@ export interface ConnectionLimits {
   readonly most: number;
   /** Bytes of bodies that nobody has taken yet, in all. */
   readonly mostUnreadBytes: number;
+  /** Bytes of small answers that wait for their turn, or for their client to take those before, in all. */
+  readonly mostHeldBytes: number;
   readonly isHeapFull: () => boolean;
 }
 
@@ -61,7 +68,8 @@ export interface ConnectionLimits {
  * nearly full whoever adds to it is closed.
  *
  * Bounds the memory of bodies, too, that have come before anybody wants them: each request has a stream that takes up
- * to 64 KiB. Past `mostUnreadBytes` the connections that add to them are closed.
+ * to 64 KiB. Past `mostUnreadBytes` the connections that add to them are closed. And of small answers that cannot leave
+ * yet: past `mostHeldBytes` likewise.
  *
  * When one connection too many has come, those that have brought nothing whole in a second are closed, so that the next
  * finds room; where there are none, those that rest for as long. Not by `closeIdleConnections`: to Node those rest, too,
@@ -74,6 +82,7 @@ export class Connections {
   private readonly nowMs: () => number;
   private total = 0;
   private unread = 0;
+  private held = 0;
 
   constructor(server: Server, limits: ConnectionLimits, nowMs: () => number) {
     this.limits = limits;
@@ -97,6 +106,18 @@ export class Connections {
   /** Requests without an answer, of all connections. */
   get unanswered(): number {
     return this.total;
+  }
+
+  /** Bytes of small answers that cannot leave yet, of all connections. */
+  get heldBytes(): number {
+    return this.held;
+  }
+
+  /** Counts an answer that cannot leave yet, until its response is closed. */
+  hold(response: HeldResponse, bytes: number): void {
+    response[HELD] = bytes;
+    this.held += bytes;
+    if (this.held > this.limits.mostHeldBytes) cutOff(response.req.socket);
   }
 
   /**
@@ -174,6 +195,7 @@ export class Connections {
       this.sockets.delete(socket);
       this.total -= connection.responses.length;
       this.unread -= connection.unreadBytes;
+      for (const response of connection.responses) this.letGo(response);
       delete socket[UNREAD_COUNTER];
       connection.responses.length = 0;
     });
@@ -187,7 +209,13 @@ export class Connections {
     if (place === 0) responses.shift();
     else responses.splice(place, 1);
     this.total--;
+    this.letGo(response);
     after?.();
+  }
+
+  private letGo(response: HeldResponse): void {
+    this.held -= response[HELD] ?? 0;
+    response[HELD] = 0;
   }
 }
 

@@ -17,6 +17,7 @@ import { JSON_TYPE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { Receiver } from '../mailbox/shard-mailbox.ts';
 import { STATUS_CODES } from './node-http.ts';
+import type { Connections } from './connections.ts';
 import type { LargeReplies } from './large-replies.ts';
 
 /**
@@ -65,6 +66,7 @@ export function writeFailure(response: ServerResponse, code: number): void {
 export interface GetOptions {
   readonly gzipThresholdBytes: number;
   readonly largeReplies: LargeReplies;
+  readonly connections: Connections;
   /** Told of large replies that nobody holds any more. */
   readonly garbage: GarbageMeter;
 }
@@ -113,8 +115,12 @@ export class GetExchange extends Exchange {
     const { response } = this;
     response.writeHead(200, 'OK', headers);
     if (typeof payload !== 'string') response.end(payload);
-    else if (isHeld(response)) response.end(ownCopy(payload), 'latin1');
-    else response.end(payload, 'latin1');
+    else if (isHeld(response)) {
+      response.end(ownCopy(payload), 'latin1');
+      this.options.connections.hold(response, payload.length);
+    } else {
+      response.end(payload, 'latin1');
+    }
   }
 }
 

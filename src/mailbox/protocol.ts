@@ -162,7 +162,9 @@ export interface ShardStart {
   readonly pollsForRequests: boolean;
   /** Bodies longer than this are compressed for who accepts it; 0 turns compression off. */
   readonly gzipThresholdBytes: number;
-  /** Characters of large replies that may be on their way to clients at once. */
+  /** Characters of large replies that are on their way to clients: an `Int32Array` with a cell per shard. */
+  readonly replyCells: SharedArrayBuffer;
+  /** How many of them a shard may have on their way at once. */
   readonly replyWindow: number;
   readonly deadlineMs: number;
   /** Whether the shard checks its whole segment now and then: for who looks for an error, since it takes long. */

@@ -10,7 +10,13 @@ import { RawSocket } from '../support/raw-socket.ts';
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
 const PUT_HEAD = (bytes: number): string =>
   `PUT / HTTP/1.1\r\nhost: test\r\ncontent-length: ${bytes}\r\n\r\n`;
-const LIMITS = { stalledTimeoutMs: 1000, most: 100, mostUnreadBytes: 100, isHeapFull: () => false };
+const LIMITS = {
+  stalledTimeoutMs: 1000,
+  most: 100,
+  mostUnreadBytes: 100,
+  mostHeldBytes: 100,
+  isHeapFull: () => false,
+};
 const nowMs = (): number => performance.now();
 
 test.each([
@@ -52,6 +58,27 @@ test('bodies that nobody takes are counted until they are, and who adds too much
   raw.write(put);
   await raw.ended();
   await expect.poll(() => connections.unreadBytes).toBe(0);
+});
+
+test('answers that cannot leave yet are counted until they have, and who adds too much to them is cut off', async () => {
+  const responses: ServerResponse[] = [];
+  const server = createServer((_request, response) => responses.push(response));
+  const connections = new Connections(server, LIMITS, nowMs);
+  const raw = await RawSocket.openTo(server);
+  raw.write(GET.repeat(3));
+  await expect.poll(() => responses.length).toBe(3);
+  for (const response of responses.slice(1)) {
+    response.end('x'.repeat(50));
+    connections.hold(response, 50);
+  }
+  expect(connections.heldBytes).toBe(100);
+  responses[0].end();
+  await expect.poll(() => connections.heldBytes).toBe(0);
+  raw.write(GET.repeat(3));
+  await expect.poll(() => responses.length).toBe(6);
+  for (const response of responses.slice(4)) connections.hold(response, 51);
+  await raw.ended();
+  await expect.poll(() => connections.heldBytes).toBe(0);
 });
 
 test('an answer that is given up before its turn is counted, and so are those after it', async () => {

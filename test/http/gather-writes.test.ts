@@ -21,7 +21,13 @@ class Scene {
 
   static async open(): Promise<Scene> {
     const server = createServer();
-    const limits = { stalledTimeoutMs: 1000, most: 1000, mostUnreadBytes: 100, isHeapFull: () => false };
+    const limits = {
+      stalledTimeoutMs: 1000,
+      most: 1000,
+      mostUnreadBytes: 100,
+      mostHeldBytes: 100,
+      isHeapFull: () => false,
+    };
     void new Connections(server, limits, () => performance.now());
     const connected = once(server, 'connection');
     const raw = await RawSocket.openTo(server);

@@ -37,6 +37,7 @@ test.each([true, false])(
       doorbell: doorbell.buffer,
       pollsForRequests,
       gzipThresholdBytes: 0,
+      replyCells: new SharedArrayBuffer(4),
       replyWindow: MIB,
       deadlineMs: 1000,
       checksIntegrity: false,

@@ -37,7 +37,7 @@ interface Reply {
 
 const LONG = 'compressible '.repeat(10_000);
 
-function createActor(replyWindow = 64 * MIB) {
+function createActor(replyWindow = 64 * MIB, replyCells?: Int32Array) {
   const subject = createSegment();
   const replies: Reply[] = [];
   /** What was posted, in its order. */
@@ -57,6 +57,8 @@ function createActor(replyWindow = 64 * MIB) {
       else controls.push(message);
     },
     gzipThresholdBytes: 1024,
+    shard: 0,
+    replyCells: replyCells ?? new Int32Array(1),
     replyWindow,
     deadlineMs: 1000,
     nowMs: () => ms++,
