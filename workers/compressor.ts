@@ -85,6 +85,8 @@ export class Compressor {
       if (slot !== NO_SLOT) this.store.attachGzip(slot, compressed ?? NOT_SMALLER);
     }
     for (const waiter of job.waiters) waiter(compressed, job.body);
+    // Each reader has a copy; this one would stay resident until a collection.
+    if (typeof job.body !== 'string') job.body.buffer.transfer(0);
   }
 }
 

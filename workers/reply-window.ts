@@ -19,7 +19,7 @@ export interface ReplyWindowOptions {
 
 /** More reads than this do not wait. */
 const MOST_DEFERRED = 4096;
-/** A shard that has sent a reply larger than its share leaves the others so long for one of theirs. */
+/** A shard that has sent a reply larger than all shares together leaves the others so long for one of theirs. */
 const YIELD_MS = 25;
 
 /**
@@ -27,8 +27,8 @@ const YIELD_MS = 25;
  * until the entry is found, so only the shard can hold back. Small replies pass; a large one that finds the
  * window full waits its turn, and holds up nobody else.
  *
- * A reply larger than the shard's share goes all the same, when the shares of all shards together are not passed: so
- * there is one of them in all, not one of each shard.
+ * A reply larger than the shard's share goes all the same, when the shares of all shards together are not passed. Of
+ * replies larger than these there is so one in all, not one of each shard.
  */
 export class ReplyWindow {
   private readonly options: ReplyWindowOptions;
@@ -57,7 +57,7 @@ export class ReplyWindow {
 
   add(characters: number): void {
     const { cells, shard } = this.options;
-    if (characters > this.options.characters) this.isOversized = true;
+    if (characters > this.options.characters * cells.length) this.isOversized = true;
     Atomics.add(cells, shard, characters);
   }
 

@@ -22,7 +22,7 @@ test('replies go until a shard’s share is used; the last may be larger', () =>
   expect(window.hasRoom).toBe(true);
 });
 
-test('what is larger than a shard’s share goes once in all, not once from each shard', () => {
+test('what is larger than all shares together goes once in all, not once from each shard', () => {
   const { windows, clock } = createWindows(3);
   windows[0].add(50);
   expect(windows.map(({ hasRoom }) => hasRoom)).toStrictEqual([false, false, false]);
@@ -34,6 +34,16 @@ test('what is larger than a shard’s share goes once in all, not once from each
   windows[1].remove(50);
   clock.ms += 25;
   expect(windows.map(({ hasRoom }) => hasRoom)).toStrictEqual([true, true, true]);
+});
+
+test('what is only larger than a shard’s share goes until all shares are used', () => {
+  const { windows } = createWindows(3);
+  windows[0].add(20);
+  expect(windows.map(({ hasRoom }) => hasRoom)).toStrictEqual([false, true, true]);
+  windows[1].add(20);
+  expect(windows[2].hasRoom).toBe(false);
+  windows[0].remove(20);
+  expect(windows.map(({ hasRoom }) => hasRoom)).toStrictEqual([true, false, true]);
 });
 
 test('one shard’s small replies leave the others their shares', () => {
