@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
 import { ERRORS, type ErrorCode } from '../../src/base/errors.ts';
 import { type Counts, expectError } from '../support/http-client.ts';
+import { statusesIn } from '../support/http-text.ts';
+import { RawSocket } from '../support/raw-socket.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
 const COUNT_NAMES: readonly (keyof Counts)[] = [
@@ -216,6 +218,22 @@ describe('GET /docs', () => {
       expect([pathname, (await server.client.get(pathname)).status]).toStrictEqual([pathname, 200]);
     }
   });
+
+  test.each(['/docs/static/swagger-ui-bundle.js', '/openapi.json', '/stats'])(
+    'answers as many at once as are worth it: %s',
+    async (path) => {
+      const raw = await RawSocket.open(server.port);
+      raw.write(`GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`.repeat(100));
+      raw.write('GET /health HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n');
+      const text = await raw.ended();
+      const statuses = statusesIn(text);
+      expect(statuses.length).toBe(101);
+      expect(statuses.filter((status) => status === '200').length).toBe(17);
+      expect(statuses.filter((status) => status === '503').length).toBe(84);
+      expect(text).toMatch(/Retry-After/i);
+      expect((await server.client.get(path)).status).toBe(200);
+    },
+  );
 
   test('a path below it that is not there', async () => {
     expectError(await server.client.get('/docs/nothing'), 404, 'CACHE_ERR_ROUTE_NOT_FOUND');

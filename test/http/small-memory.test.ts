@@ -7,6 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { makeCertificate } from '../support/certificate.ts';
 import { ChildServer } from '../support/child-server.ts';
+import { getText } from '../support/http-text.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { IS_LONG } from '../support/long.ts';
 import { RawSocket } from '../support/raw-socket.ts';
@@ -14,6 +15,7 @@ import { RawSocket } from '../support/raw-socket.ts';
 /** What would take a process with little memory down, or out of service, if nothing bounded it. */
 const LIMIT = '256mb';
 const LIMIT_BYTES = 256 * 2 ** 20;
+const ROUNDS = IS_LONG ? 400 : 100;
 const CLIENTS = IS_LONG ? 8000 : 2000;
 const ENV = { SHARDS: '1', MEMORY_LIMIT: LIMIT };
 const PUT_HEAD = 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n';
@@ -183,6 +185,38 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     expect(performance.now() - sentMs).toBeLessThan(3500);
     await raw.until(/^HTTP\/1\.1 408/);
     raw.close();
+    client.close();
+  });
+
+  test.each(['', 'content-length: 5\r\n'])(
+    'CONNECT that is reset does not end the process: %j',
+    async (header) => {
+      const { port, client } = await startSmall();
+      for (let i = 0; i < 40; i++) {
+        const raw = await RawSocket.open(port);
+        raw.write(`CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n${header}\r\n`);
+        await new Promise((resolve) => void setImmediate(resolve));
+        raw.socket.resetAndDestroy();
+      }
+      expect((await client.get('/health')).status).toBe(200);
+      client.close();
+    },
+  );
+
+  test('answers that nobody takes do not hold all the others of their batches', async () => {
+    const { child, port, client } = await startSmall();
+    await client.put('tiny', 'x'.repeat(20));
+    await client.put('load', 'x'.repeat(3500));
+    const stalled = await RawSocket.openMany(port, 40);
+    const loads = await RawSocket.openMany(port, 8);
+    for (const raw of stalled) raw.socket.pause();
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const raw of stalled) raw.write(getText('tiny').repeat(12));
+      for (const raw of loads) raw.write(getText('load').repeat(12));
+      await expect.poll(async () => (await client.get('/cache/tiny')).status).toBe(200);
+    }
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
+    for (const raw of [...stalled, ...loads]) raw.close();
     client.close();
   });
 

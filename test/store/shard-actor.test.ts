@@ -436,6 +436,15 @@ describe('compression', () => {
     expect(built).toHaveBeenCalledTimes(1);
   });
 
+  test('of a long body is waited for by as many as the window has room for', async () => {
+    const { ask, nextLate } = createActor(2 * LONG.length);
+    ask(encodePut('a', LONG, 0));
+    const answers = Array.from({ length: 6 }, () => nextLate());
+    const codes = ask(...answers.map(() => encodeGet('a', true))).map(({ code }) => code);
+    expect(codes).toEqual([LATE, LATE, WAITING, WAITING, WAITING, WAITING]);
+    for (const late of await Promise.all(answers)) expect(valueIn(gunzip(late.payload)) === LONG).toBe(true);
+  });
+
   test('of long bodies is done for two at once; whoever asks for another meanwhile gets it as it is', async () => {
     const { ask, nextLate } = createActor();
     for (const key of ['a', 'b', 'c']) ask(encodePut(key, key + LONG, 0));
