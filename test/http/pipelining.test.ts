@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { getText as get, putText as put, statusesIn } from '../support/http-text.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
@@ -96,4 +96,18 @@ test('a DELETE with a content type and no body is a DELETE', async () => {
   const headers = { 'content-type': 'application/json' };
   const answer = await server.client.call({ method: 'DELETE', path: '/cache/g', headers });
   expect(answer.status).toBe(204);
+});
+
+test('an answer that cannot leave before others is counted while it is held', async () => {
+  const { connections } = server.app;
+  await server.client.put('held', 'x'.repeat(500));
+  const hold = vi.spyOn(connections, 'hold');
+  onTestFinished(() => hold.mockRestore());
+  await server.client.get('/cache/held');
+  expect(hold).not.toHaveBeenCalled();
+  const { text } = await answersTo(get('held').repeat(10), LAST);
+  expect(text.match(/x{500}/g)?.length).toBe(10);
+  expect(hold).toHaveBeenCalledTimes(9);
+  for (const [, bytes] of hold.mock.calls) expect(bytes).toBeGreaterThan(500);
+  expect(connections.heldBytes).toBe(0);
 });

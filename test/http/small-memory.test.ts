@@ -7,7 +7,6 @@ import { connect as connectTls } from 'node:tls';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { makeCertificate } from '../support/certificate.ts';
 import { ChildServer } from '../support/child-server.ts';
-import { getText } from '../support/http-text.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { IS_LONG } from '../support/long.ts';
 import { RawSocket } from '../support/raw-socket.ts';
@@ -15,7 +14,6 @@ import { RawSocket } from '../support/raw-socket.ts';
 /** What would take a process with little memory down, or out of service, if nothing bounded it. */
 const LIMIT = '256mb';
 const LIMIT_BYTES = 256 * 2 ** 20;
-const ROUNDS = IS_LONG ? 400 : 100;
 const CLIENTS = IS_LONG ? 8000 : 2000;
 const ENV = { SHARDS: '1', MEMORY_LIMIT: LIMIT };
 const PUT_HEAD = 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n';
@@ -202,23 +200,6 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
       client.close();
     },
   );
-
-  test('answers that nobody takes do not hold all the others of their batches', async () => {
-    const { child, port, client } = await startSmall();
-    await client.put('tiny', 'x'.repeat(20));
-    await client.put('load', 'x'.repeat(3500));
-    const stalled = await RawSocket.openMany(port, 40);
-    const loads = await RawSocket.openMany(port, 8);
-    for (const raw of stalled) raw.socket.pause();
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const raw of stalled) raw.write(getText('tiny').repeat(12));
-      for (const raw of loads) raw.write(getText('load').repeat(12));
-      await expect.poll(async () => (await client.get('/cache/tiny')).status).toBe(200);
-    }
-    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
-    for (const raw of [...stalled, ...loads]) raw.close();
-    client.close();
-  });
 
   test('bodies that stand still make room for those that wait', async () => {
     const { port, client } = await startSmall();
