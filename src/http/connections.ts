@@ -148,8 +148,8 @@ export class Connections {
       socket.destroy();
       closed++;
     }
-    // Those that rest have done nothing wrong: they go when nobody else does.
-    if (closed > 0) return;
+    // Those that rest have done nothing wrong: they go when nobody else does, nor is about to.
+    if (closed > 0 || this.silent.size > this.sockets.size) return;
     for (const socket of this.sockets) {
       const { responses, askedAtMs } = socket[CONNECTION]!;
       if (responses.length === 0 && askedAtMs <= sinceMs) socket.destroy();

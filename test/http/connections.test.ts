@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type ServerResponse, createServer } from 'node:http';
+import { type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Connections } from '../../src/http/connections.ts';
@@ -129,11 +129,12 @@ test('a connection that goes without having asked is forgotten', async () => {
 describe('when one connection too many comes', () => {
   const clock = { ms: 5000 };
   const responses: ServerResponse[] = [];
+  let server: Server;
   let port: number;
 
   beforeEach(async () => {
     responses.length = 0;
-    const server = createServer((_request, response) => responses.push(response));
+    server = createServer((_request, response) => responses.push(response));
     void new Connections(server, LIMITS, () => clock.ms);
     server.maxConnections = 2;
     onTestFinished(() => void server.close());
@@ -191,6 +192,23 @@ describe('when one connection too many comes', () => {
     await comeInVain();
     await slow.ended();
     await ask(await open());
+    expect(resting.isEnded).toBe(false);
+  });
+
+  test('who rests does not while most are about to have brought nothing in a second', async () => {
+    server.maxConnections = 3;
+    const resting = await open();
+    await ask(resting);
+    responses[0].end('answered');
+    await resting.until(/answered$/);
+    clock.ms += 5000;
+    const silent = [await open(), await open()];
+    await comeInVain();
+    await comeInVain();
+    expect(resting.isEnded).toBe(false);
+    clock.ms += 1000;
+    await comeInVain();
+    for (const raw of silent) await raw.ended();
     expect(resting.isEnded).toBe(false);
   });
 
