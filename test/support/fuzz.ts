@@ -38,6 +38,8 @@ const METHODS = [
   'BREW',
   '',
 ];
+/** None of which any path has. */
+const WRONG_METHODS = ['PATCH', 'OPTIONS', 'PROPFIND', 'TRACE'];
 const PATHS = [
   '/cache',
   '/cache/',
@@ -117,6 +119,8 @@ type Kinds = Readonly<Record<string, (random: Random) => string>>;
 
 /** Requests that are whole: others may follow on the same connection. */
 const WHOLE: Kinds = {
+  'wrong methods': (random) =>
+    `${pick(random, WRONG_METHODS)} ${pick(random, ['/health', '/cache', '/get'])} HTTP/1.1${CRLF}${HOST}${CRLF}`,
   'deep JSON': (random) => {
     const depth = Math.floor(2 ** (random.next() * 16));
     const open = pick(random, ['[', '{"key":', '{"__proto__":']);
