@@ -115,6 +115,8 @@ export class Connections {
 
   /** Counts an answer that cannot leave yet, until its response is closed. */
   hold(response: HeldResponse, bytes: number): void {
+    // Its connection has been counted out already.
+    if (response.req.socket.destroyed) return;
     response[HELD] = bytes;
     this.held += bytes;
     if (this.held > this.limits.mostHeldBytes) cutOff(response.req.socket);

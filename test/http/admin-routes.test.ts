@@ -235,6 +235,24 @@ describe('GET /docs', () => {
     },
   );
 
+  test('takes none of its places for clients that have gone', async () => {
+    const { connections } = server.app;
+    const text = (path: string): string => `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
+    for (let i = 0; i < 5; i++) {
+      const raw = await RawSocket.open(server.port);
+      raw.socket.pause();
+      // More than the system takes of a client that reads nothing, so that the others wait for their turn.
+      raw.write(text('/docs/static/swagger-ui-bundle.js').repeat(8) + text('/openapi.json').repeat(4));
+      await expect.poll(() => connections.unanswered).toBeGreaterThan(4);
+      await server.client.get('/health');
+      raw.socket.resetAndDestroy();
+      await expect.poll(() => connections.unanswered).toBe(0);
+    }
+    await expect.poll(async () => (await server.client.get('/stats')).status).toBe(200);
+    const answers = await Promise.all(Array.from({ length: 16 }, () => server.client.get('/openapi.json')));
+    expect(answers.map(({ status }) => status)).toStrictEqual(Array(16).fill(200));
+  });
+
   test('a path below it that is not there', async () => {
     expectError(await server.client.get('/docs/nothing'), 404, 'CACHE_ERR_ROUTE_NOT_FOUND');
   });

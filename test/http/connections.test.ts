@@ -81,6 +81,22 @@ test('answers that cannot leave yet are counted until they have, and who adds to
   await expect.poll(() => connections.heldBytes).toBe(0);
 });
 
+test('an answer whose client has gone is not counted: nobody would take it out again', async () => {
+  const responses: ServerResponse[] = [];
+  const server = createServer((_request, response) => responses.push(response));
+  const connections = new Connections(server, LIMITS, nowMs);
+  const raw = await RawSocket.openTo(server);
+  raw.write(GET.repeat(3));
+  await expect.poll(() => responses.length).toBe(3);
+  raw.socket.resetAndDestroy();
+  await expect.poll(() => connections.unanswered).toBe(0);
+  for (const response of responses) {
+    response.end('late');
+    connections.hold(response, 30);
+  }
+  expect(connections.heldBytes).toBe(0);
+});
+
 test('an answer that is given up before its turn is counted, and so are those after it', async () => {
   const responses: ServerResponse[] = [];
   const server = createServer((_request, response) => responses.push(response));
