@@ -204,6 +204,10 @@ describe('GET /openapi.json', () => {
   });
 });
 
+function requestText(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
+}
+
 describe('GET /docs', () => {
   test('is a page, with all that it loads from here', async () => {
     const page = await server.client.get('/docs');
@@ -223,7 +227,7 @@ describe('GET /docs', () => {
     'answers as many at once as are worth it: %s',
     async (path) => {
       const raw = await RawSocket.open(server.port);
-      raw.write(`GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`.repeat(100));
+      raw.write(requestText(path).repeat(100));
       raw.write('GET /health HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n');
       const text = await raw.ended();
       const statuses = statusesIn(text);
@@ -237,12 +241,12 @@ describe('GET /docs', () => {
 
   test('takes none of its places for clients that have gone', async () => {
     const { connections } = server.app;
-    const text = (path: string): string => `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
     for (let i = 0; i < 5; i++) {
       const raw = await RawSocket.open(server.port);
       raw.socket.pause();
       // More than the system takes of a client that reads nothing, so that the others wait for their turn.
-      raw.write(text('/docs/static/swagger-ui-bundle.js').repeat(8) + text('/openapi.json').repeat(4));
+      raw.write(requestText('/docs/static/swagger-ui-bundle.js').repeat(8));
+      raw.write(requestText('/openapi.json').repeat(4));
       await expect.poll(() => connections.unanswered).toBeGreaterThan(4);
       await server.client.get('/health');
       raw.socket.resetAndDestroy();
