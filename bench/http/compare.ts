@@ -16,7 +16,7 @@ import {
 } from './measurement.ts';
 import { keyValueCache } from './peers/node-peers.ts';
 import type { LoadedPeer } from './peers/peer.ts';
-import { parseCount } from './options.ts';
+import { parseCount } from '../lib/flags.ts';
 import { dataSetsOf, type Plan } from './plan.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { runRounds } from './run.ts';

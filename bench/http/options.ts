@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { parseCount } from '../lib/flags.ts';
 import { ALL_PEERS } from './peers/all-peers.ts';
 import { WORKLOADS } from './workloads.ts';
 
@@ -21,13 +22,6 @@ export const HELP = `HTTP benchmarks: our server beside others, on this machine.
   servers:   ${ALL_PEERS.map((peer) => peer.name).join(', ')}
   workloads: ${[...WORKLOADS.map((workload) => workload.name), 'shed'].join(', ')}
 `;
-
-/** @throws Error where the option is not a whole number from 1 on. */
-export function parseCount(option: string, text: string): number {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1) throw new Error(`--${option}: a whole number from 1 on`);
-  return count;
-}
 
 /** Reads the command line. @throws Error that says what is wrong with it. */
 export function parseOptions(args: readonly string[]): Options | 'help' {

@@ -1,5 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { failUsage, readFlags } from '../lib/flags.ts';
+import { readFlags } from '../lib/flags.ts';
 import type { Allocator } from '../store/child.ts';
 import { machineFacts } from '../store/machine.ts';
 import { isInstalled, SERVER_NAMES } from '../store/servers.ts';
@@ -29,10 +29,15 @@ what one shed order gives back. Every measurement is a process of its own, round
   --quick   shows that everything works; its figures are not kept
   --only    only this part; the others are those of the last run
 `;
-const flags = readFlags(HELP, { quick: { type: 'boolean', default: false }, only: { type: 'string' } });
-if (flags.only !== undefined && !PARTS.some((part) => part === flags.only)) {
-  failUsage(HELP, `--only: unknown ${flags.only}`);
-}
+const flags = readFlags(
+  HELP,
+  { quick: { type: 'boolean', default: false }, only: { type: 'string' } },
+  ({ quick, only }) => {
+    if (only !== undefined && !PARTS.some((part) => part === only))
+      throw new Error(`--only: unknown ${only}`);
+    return { quick, only };
+  },
+);
 const MIB = 2 ** 20;
 const scale = flags.quick
   ? { rounds: 1, entries: [200_000], contentBytes: 64 * MIB, turnovers: 2, heldBytes: 128 * MIB }

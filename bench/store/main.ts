@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { failUsage, readFlags } from '../lib/flags.ts';
+import { parseCount, readFlags } from '../lib/flags.ts';
 import { craftedKeys, type CraftedComparison } from './crafted-child.ts';
 import { latency, type LatencyJob, type LatencyResult } from './latency-child.ts';
 import { machineFacts } from './machine.ts';
@@ -17,21 +17,21 @@ Every measurement is a process of its own, rounds are interleaved.
   --quick              about a minute: shows that everything works; its figures are not kept
   --full-size-rounds   measurements with ten million entries, which take longest (default 3)
 `;
-const flags = readFlags(HELP, {
-  quick: { type: 'boolean', default: false },
-  'full-size-rounds': { type: 'string', default: '3' },
-});
-const fullSizeRounds = Number(flags['full-size-rounds']);
-if (!Number.isInteger(fullSizeRounds) || fullSizeRounds < 1) {
-  failUsage(HELP, '--full-size-rounds: a whole number from 1 on');
-}
+const flags = readFlags(
+  HELP,
+  { quick: { type: 'boolean', default: false }, 'full-size-rounds': { type: 'string', default: '3' } },
+  (values) => ({
+    quick: values.quick,
+    fullSizeRounds: parseCount('full-size-rounds', values['full-size-rounds']),
+  }),
+);
 const scale = flags.quick
   ? { rounds: 1, entries: 100_000, latencyEntries: 1_000_000, latencyRounds: 1, craftedEntries: 100_000 }
   : {
       rounds: 3,
       entries: 1_000_000,
       latencyEntries: 10_000_000,
-      latencyRounds: fullSizeRounds,
+      latencyRounds: flags.fullSizeRounds,
       craftedEntries: 1_000_000,
     };
 /** Two numbers on lines of their own. */

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
 import { ERRORS, type ErrorCode } from '../../src/base/errors.ts';
 import { type Counts, expectError } from '../support/http-client.ts';
-import { statusesIn } from '../support/http-text.ts';
+import { requestText, statusesIn } from '../support/http-text.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
@@ -203,10 +203,6 @@ describe('GET /openapi.json', () => {
     for (const code of codes) expect(text).toContain(code);
   });
 });
-
-function requestText(path: string): string {
-  return `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
-}
 
 describe('GET /docs', () => {
   test('is a page, with all that it loads from here', async () => {

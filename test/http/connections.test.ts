@@ -19,6 +19,17 @@ const LIMITS = {
 };
 const nowMs = (): number => performance.now();
 
+/** One client's requests, which the test answers. */
+async function askThreeThings() {
+  const responses: ServerResponse[] = [];
+  const server = createServer((_request, response) => responses.push(response));
+  const connections = new Connections(server, LIMITS, nowMs);
+  const raw = await RawSocket.openTo(server);
+  raw.write(GET.repeat(3));
+  await expect.poll(() => responses.length).toBe(3);
+  return { connections, responses, raw };
+}
+
 test.each([
   ['requests', GET],
   ['requests that expect something', GET.replace('\r\n\r\n', '\r\nexpect: wonders\r\n\r\n')],
@@ -61,12 +72,7 @@ test('bodies that nobody takes are counted until they are, and who adds too much
 });
 
 test('answers that cannot leave yet are counted until they have, and who adds too much to them is cut off', async () => {
-  const responses: ServerResponse[] = [];
-  const server = createServer((_request, response) => responses.push(response));
-  const connections = new Connections(server, LIMITS, nowMs);
-  const raw = await RawSocket.openTo(server);
-  raw.write(GET.repeat(3));
-  await expect.poll(() => responses.length).toBe(3);
+  const { connections, responses, raw } = await askThreeThings();
   for (const response of responses.slice(1)) {
     response.end('x'.repeat(50));
     connections.hold(response, 50);
@@ -82,12 +88,7 @@ test('answers that cannot leave yet are counted until they have, and who adds to
 });
 
 test('an answer whose client has gone is not counted: nobody would take it out again', async () => {
-  const responses: ServerResponse[] = [];
-  const server = createServer((_request, response) => responses.push(response));
-  const connections = new Connections(server, LIMITS, nowMs);
-  const raw = await RawSocket.openTo(server);
-  raw.write(GET.repeat(3));
-  await expect.poll(() => responses.length).toBe(3);
+  const { connections, responses, raw } = await askThreeThings();
   raw.socket.resetAndDestroy();
   await expect.poll(() => connections.unanswered).toBe(0);
   for (const response of responses) {
@@ -98,12 +99,7 @@ test('an answer whose client has gone is not counted: nobody would take it out a
 });
 
 test('an answer that is given up before its turn is counted, and so are those after it', async () => {
-  const responses: ServerResponse[] = [];
-  const server = createServer((_request, response) => responses.push(response));
-  const connections = new Connections(server, LIMITS, nowMs);
-  const raw = await RawSocket.openTo(server);
-  raw.write(GET.repeat(3));
-  await expect.poll(() => responses.length).toBe(3);
+  const { connections, responses, raw } = await askThreeThings();
   responses[1].destroy();
   await expect.poll(() => connections.unanswered).toBe(2);
   for (const response of responses) response.end('there');

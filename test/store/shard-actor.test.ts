@@ -37,7 +37,7 @@ interface Reply {
 
 const LONG = 'compressible '.repeat(10_000);
 
-function createActor(replyWindow = 64 * MIB, replyCells?: Int32Array) {
+function createActor(replyWindow = 64 * MIB) {
   const subject = createSegment();
   const replies: Reply[] = [];
   /** What was posted, in its order. */
@@ -58,7 +58,7 @@ function createActor(replyWindow = 64 * MIB, replyCells?: Int32Array) {
     },
     gzipThresholdBytes: 1024,
     shard: 0,
-    replyCells: replyCells ?? new Int32Array(1),
+    replyCells: new Int32Array(1),
     replyWindow,
     deadlineMs: 1000,
     nowMs: () => ms++,

@@ -11,7 +11,11 @@ export function chunkedPutText(key: string, value: string): string {
 }
 
 export function getText(key: string): string {
-  return `GET /cache/${key} HTTP/1.1\r\nhost: test\r\n\r\n`;
+  return requestText(`/cache/${key}`);
+}
+
+export function requestText(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
 }
 
 /** The statuses of all answers, in their order. */

@@ -74,6 +74,8 @@ export class SegmentStore {
     evicted: 0,
     shed: 0,
   };
+  /** Bytes of the entries that were shed. */
+  shedBytes = 0;
 
   private readonly options: SegmentOptions;
   private readonly seed0: number;
@@ -88,8 +90,6 @@ export class SegmentStore {
   private readonly sweep: ExpirySweep;
   private readonly ahead: ReadAhead;
   private readonly coldest: Coldest;
-  /** Bytes of the entries that were shed. */
-  shedBytes = 0;
   /** A PUT looks for expired entries until so many have been walked in all. */
   private walkStop = 0;
   /** The kind of upkeep that had its turn last. */
@@ -397,8 +397,8 @@ export class SegmentStore {
   }
 
   /**
-   * Makes room: what has expired goes before what lives, as far as this PUT's short look finds it. Not to be called while an
-   * address has been allocated and not yet been written: blocks are walked.
+   * Makes room: what has expired goes before what lives, as far as this PUT's short look finds it. Not to be called
+   * while an address has been allocated and not yet been written: blocks are walked.
    * @returns bytes in their blocks, 0 when there is no entry.
    */
   private displace(): number {
