@@ -100,12 +100,13 @@ describe('the model catches', () => {
   });
 
   test('a displacement of one entry too many', () => {
-    const removeLeastRecent = originalOf(SegmentStore.prototype, 'removeLeastRecent');
-    vi.spyOn(SegmentStore.prototype, 'removeLeastRecent').mockImplementation(function greedy(
+    const removeColdest = originalOf(SegmentStore.prototype, 'removeColdest');
+    vi.spyOn(SegmentStore.prototype, 'removeColdest').mockImplementation(function greedy(
       this: SegmentStore,
+      wantedBytes,
       reason,
     ) {
-      return removeLeastRecent.call(this, reason) + removeLeastRecent.call(this, reason);
+      return removeColdest.call(this, wantedBytes, reason) + removeColdest.call(this, 1, reason);
     });
     expectCaught();
   });

@@ -86,6 +86,30 @@ test('where reads have scattered the oldest entries, a put still displaces a few
   expect(most).toBeLessThan(10);
 });
 
+test.each(['in order', 'scattered'])(
+  'a large value displaces its own size of small entries and little more, %s',
+  (order) => {
+    const { store } = createSegment({ ceilingBytes: 32 * MIB });
+    const random = new Random(printedSeed('large among small'));
+    const entryBytes = 128;
+    const filled = 300_000;
+    for (let i = 0; i < filled; i++) store.put(`key-${i}`.padEnd(12), value(100), 0);
+    if (order === 'scattered') {
+      for (let i = 0; i < filled; i++) store.get(`key-${random.whole(0, filled - 1)}`.padEnd(12));
+    }
+    const [evictedBefore, most] = [store.counters.evicted, 1.5 * MIB];
+    for (let i = 1; i <= 10; i++) {
+      const { evicted } = store.counters;
+      store.put(`large-${i}`, value(MIB - KIB), 0);
+      expect((store.counters.evicted - evicted) * entryBytes).toBeLessThan(most);
+    }
+    const displaced = (store.counters.evicted - evictedBefore) * entryBytes;
+    expect(displaced).toBeGreaterThan(5 * MIB);
+    expect(displaced).toBeLessThan(12 * MIB);
+    store.checkIntegrity();
+  },
+);
+
 test('after clear at the ceiling there is room at once, and nothing new is displaced', () => {
   const { store, ledger } = createSegment({ ceilingBytes: 24 * MIB });
   for (let i = 0; i < 300; i++) store.put(`key-${i}`, value(100 * KIB), 0);

@@ -12,11 +12,12 @@ interface Cache {
   put(key: string, value: string, ttlMs: number): boolean;
   delete(key: string): boolean;
   clear(): number;
-  removeLeastRecent(reason: 'evicted' | 'shed'): number;
 }
 
 interface Subject {
   readonly cache: Cache;
+  /** Removes one entry. @returns 0 when there was none. */
+  readonly removeLeastRecent: (reason: 'evicted' | 'shed') => number;
   readonly clock: Clock;
   readonly check: () => void;
 }
@@ -24,11 +25,22 @@ interface Subject {
 const SUBJECTS: Readonly<Record<string, (capacity?: number) => Subject>> = {
   'the segment store': (capacity) => {
     const { store, clock } = createSegment(capacity === undefined ? {} : { capacity });
-    return { cache: store, clock, check: () => store.checkIntegrity() };
+    return {
+      cache: store,
+      removeLeastRecent: (reason) => store.removeColdest(1, reason),
+      clock,
+      check: () => store.checkIntegrity(),
+    };
   },
   'the reference': (capacity) => {
     const clock = new Clock();
-    return { cache: new ReferenceLru(clock.now, capacity), clock, check: () => undefined };
+    const cache = new ReferenceLru(clock.now, capacity);
+    return {
+      cache,
+      removeLeastRecent: (reason) => cache.removeLeastRecent(reason),
+      clock,
+      check: () => undefined,
+    };
   },
 };
 
@@ -177,7 +189,7 @@ describe.each(Object.entries(SUBJECTS))('%s', (_name, create) => {
   });
 
   test('removes in the order of last use: puts, replacing puts and gets count, misses and deletes do not', () => {
-    const { cache, check } = create();
+    const { cache, removeLeastRecent, check } = create();
     for (const key of ['a', 'b', 'c', 'd', 'e']) cache.put(key, key, 0);
     cache.get('b');
     cache.put('a', 'anew', 0);
@@ -186,12 +198,12 @@ describe.each(Object.entries(SUBJECTS))('%s', (_name, create) => {
     cache.get('b');
     const order = ['c', 'e', 'a', 'b'];
     for (const [i, key] of order.entries()) {
-      expect(cache.removeLeastRecent('shed')).toBeGreaterThan(0);
+      expect(removeLeastRecent('shed')).toBeGreaterThan(0);
       // Looking would be a use; what is left is asked for only in the order in which it lies.
       expect(cache.get(key)).toBeUndefined();
       expect(cache.entries).toBe(order.length - 1 - i);
     }
-    expect(cache.removeLeastRecent('shed')).toBe(0);
+    expect(removeLeastRecent('shed')).toBe(0);
     expect(cache.counters.shed).toBe(4);
     check();
   });
@@ -216,7 +228,7 @@ describe.each(Object.entries(SUBJECTS))('%s', (_name, create) => {
   });
 
   test('counts', () => {
-    const { cache, clock, check } = create();
+    const { cache, removeLeastRecent, clock, check } = create();
     cache.put('a', '1', 0);
     cache.put('a', '2', 0);
     cache.put('b', '1', 0);
@@ -228,9 +240,9 @@ describe.each(Object.entries(SUBJECTS))('%s', (_name, create) => {
     cache.get('x');
     cache.get('c');
     cache.delete('a');
-    cache.removeLeastRecent('shed');
-    cache.removeLeastRecent('evicted');
-    cache.removeLeastRecent('evicted');
+    removeLeastRecent('shed');
+    removeLeastRecent('evicted');
+    removeLeastRecent('evicted');
     cache.put('f', '1', 0);
     cache.clear();
     expect(cache.counters).toEqual({

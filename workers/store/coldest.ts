@@ -1,4 +1,5 @@
 import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
+import { entryBytesAt } from './entry-layout.ts';
 import type { HashIndex } from './hash-index.ts';
 import type { LruList } from './lru-list.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
@@ -36,18 +37,24 @@ export class Coldest {
     this.hashOfSlot = hashOfSlot;
   }
 
-  /** Fills `batch` with slots and `hashes` with those of their keys. @returns how many. */
-  gather(): number {
+  /**
+   * Fills `batch` with slots and `hashes` with those of their keys, until the entries are `wantedBytes` in their blocks.
+   * @returns how many.
+   */
+  gather(wantedBytes: number): number {
     const { slots, blocks, index, batch, hashes } = this;
     let count = 0;
-    for (let slot = this.list.leastRecent; slot !== NO_SLOT && count < COLD_BATCH; slot = slots.prev(slot)) {
+    let bytes = 0;
+    for (
+      let slot = this.list.leastRecent;
+      slot !== NO_SLOT && count < COLD_BATCH && bytes < wantedBytes;
+      slot = slots.prev(slot)
+    ) {
       batch[count++] = slot;
+      const address = slots.address(slot);
+      bytes += entryBytesAt(blocks.words[blockOf(address)], wordOf(address));
     }
     let read = 0;
-    for (let i = 0; i < count; i++) {
-      const address = slots.address(batch[i]);
-      read ^= blocks.words[blockOf(address)][wordOf(address)];
-    }
     for (let i = 0; i < count; i++) hashes[i] = this.hashOfSlot(batch[i]);
     for (let i = 0; i < count; i++) read ^= index.head(index.bucketOf(hashes[i]));
     for (let i = 0; i < count; i++) read ^= slots.chain(index.head(index.bucketOf(hashes[i])));

@@ -50,6 +50,8 @@ const CLEANING_RATIO = 12;
 const LEAST_CLEANING_BYTES = 4096;
 /** Near the ceiling a PUT displaces up to this many times its own size, until there are holes enough. */
 const TIGHT_DISPLACEMENT_RATIO = 2;
+/** But no more than this. With a quarter of it cleaning falls behind, and large values then wait for it. */
+const MOST_AHEAD_BYTES = 2 ** 20;
 /** A PUT looks at so many for expired ones before it displaces entries that live: two blocks of small entries. */
 const MOST_WALKED_ENTRIES = 2 ** 14;
 /** Displaced at once, at the least, when the ledger has refused. */
@@ -266,24 +268,16 @@ export class SegmentStore {
     this.tidy(bytes);
   }
 
-  /** Removes the least recently used entry. @returns its bytes in its block, 0 when there is none. */
-  removeLeastRecent(reason: 'evicted' | 'shed'): number {
-    const slot = this.list.leastRecent;
-    if (slot === NO_SLOT) return 0;
-    return this.remove(slot, this.access.expiryMs(slot) <= this.options.now() ? 'expired' : reason);
-  }
-
   /**
-   * Removes a handful of the least recently used entries, until `wantedBytes` have gone. Does the same as
-   * `removeLeastRecent` again and again, in half the time: see `Coldest`.
+   * Removes least recently used entries until `wantedBytes` have gone, or a handful of them: see `Coldest`.
    * @returns the bytes in their blocks, 0 when there is no entry.
    */
   removeColdest(wantedBytes: number, reason: 'evicted' | 'shed'): number {
     const { batch, hashes } = this.coldest;
-    const count = this.coldest.gather();
+    const count = this.coldest.gather(wantedBytes);
     const nowMs = this.options.now();
     let bytes = 0;
-    for (let i = 0; i < count && bytes < wantedBytes; i++) {
+    for (let i = 0; i < count; i++) {
       const slot = batch[i];
       const isExpired = this.access.expiryMs(slot) <= nowMs;
       const removed = this.removeHashed(slot, hashes[i], isExpired ? 'expired' : reason);
@@ -392,27 +386,28 @@ export class SegmentStore {
   private makeRoomInCapacity(): void {
     const { entryLedger, shard } = this.options;
     while (entryLedger && !entryLedger.tryReserve(shard, 1)) {
-      assert(this.displace() > 0, 'every shard may hold one entry');
+      assert(this.displace(1) > 0, 'every shard may hold one entry');
     }
   }
 
   /**
-   * Makes room: what has expired goes before what lives, as far as this PUT's short look finds it. Not to be called
-   * while an address has been allocated and not yet been written: blocks are walked.
+   * Makes room, of `wantedBytes` or a part of them: what has expired goes before what lives, as far as this PUT's
+   * short look finds it. Not to be called while an address has been allocated and not yet been written: blocks are
+   * walked.
    * @returns bytes in their blocks, 0 when there is no entry.
    */
-  private displace(): number {
+  private displace(wantedBytes: number): number {
     const { sweep } = this;
     const slot = this.list.leastRecent;
     if (slot === NO_SLOT || this.access.expiryMs(slot) <= this.options.now()) {
-      return this.removeLeastRecent('evicted');
+      return this.removeColdest(1, 'evicted');
     }
     while (sweep.walkedEntries < this.walkStop) {
       const bytes = this.removeExpired(BLOCK_BYTES);
       if (bytes > 0) return bytes;
       if (bytes === NOTHING_DUE) break;
     }
-    return this.removeLeastRecent('evicted');
+    return this.removeColdest(wantedBytes, 'evicted');
   }
 
   /**
@@ -421,14 +416,11 @@ export class SegmentStore {
    * steps, on the way to the ceiling, no PUT has to wait for all of them.
    */
   private makeHoles(putBytes: number): void {
-    let displaced = 0;
-    while (
-      displaced < putBytes * TIGHT_DISPLACEMENT_RATIO &&
-      lacksHoles(this.blocks.reservedBytes, this.blocks.wasteBytes)
-    ) {
-      const bytes = this.slots.used > 1 ? this.displace() : 0;
+    let wantedBytes = Math.min(putBytes * TIGHT_DISPLACEMENT_RATIO, MOST_AHEAD_BYTES);
+    while (wantedBytes > 0 && lacksHoles(this.blocks.reservedBytes, this.blocks.wasteBytes)) {
+      const bytes = this.slots.used > 1 ? this.displace(wantedBytes) : 0;
       if (bytes === 0) return;
-      displaced += bytes;
+      wantedBytes -= bytes;
     }
   }
 
@@ -443,11 +435,13 @@ export class SegmentStore {
       const address = blocks.allocate(bytes);
       if (address !== NO_ADDRESS) return address;
       if (blocks.wasteBytes > WASTE_FLOOR_BYTES && this.cleaner.step(BLOCK_CHARGE_BYTES)) continue;
+      const wantedBytes = Math.max(REFUSED_DISPLACEMENT_BYTES, bytes);
       let displaced = 0;
-      while (displaced < Math.max(REFUSED_DISPLACEMENT_BYTES, bytes)) {
+      while (displaced < wantedBytes) {
         if (keep !== NO_SLOT && list.leastRecent === keep) return NO_ADDRESS;
         // A sweep might take `keep`, when it has expired.
-        const removed = keep === NO_SLOT ? this.displace() : this.removeLeastRecent('evicted');
+        const removed =
+          keep === NO_SLOT ? this.displace(wantedBytes - displaced) : this.removeColdest(1, 'evicted');
         if (removed === 0) break;
         displaced += removed;
       }
@@ -465,7 +459,7 @@ export class SegmentStore {
     for (;;) {
       const slot = this.slots.take();
       if (slot !== NO_SLOT) return slot;
-      assert(this.removeLeastRecent('evicted') > 0, 'a refused chunk of slots means that slots are in use');
+      assert(this.removeColdest(1, 'evicted') > 0, 'a refused chunk of slots means that slots are in use');
     }
   }
 
