@@ -20,8 +20,8 @@ import { keyOf, randomIndex, valueOf } from './workload.ts';
  */
 export interface LatencyJob {
   readonly entries: number;
-  /** What displaces entries: their number, or the bytes they take. The others: see `measureUpkeep`, `measureControl`. */
-  readonly limit: 'capacity' | 'ceiling' | 'upkeep' | 'control';
+  /** What displaces entries: their number, or the bytes they take. The others: see `measureMixed` and so on. */
+  readonly limit: 'capacity' | 'ceiling' | 'mixed' | 'upkeep' | 'control';
 }
 
 export interface LatencyPhase {
@@ -196,6 +196,24 @@ async function measureCeiling(entries: number): Promise<LatencyResult> {
   return run.finish(2 * entries);
 }
 
+const LARGE_PUTS = 400;
+
+/** Large values at the ceiling: each displaces as many small entries as it is larger than they. */
+async function measureMixed(entries: number): Promise<LatencyResult> {
+  const store = new OurStore({ ceilingBytes: entries * BYTES_PER_ENTRY, seed: SEED });
+  const run = new Run(store);
+  for (let i = 0; i < entries; i++) store.put(keyOf(i), valueOf(i, 0));
+  const held = store.count();
+  for (let i = 0; i < held; i++) store.get(keyOf(entries - held + randomIndex(i, held, 0x51ed270b)));
+  for (const kib of [16, 128, 1024]) {
+    const value = 'x'.repeat(kib * 2 ** 10);
+    let put = 0;
+    await run.do(`put of ${kib} KiB`, LARGE_PUTS, () => store.put(`${kib} KiB, ${put++}`, value));
+    run.expect(store.get(`${kib} KiB, ${put - 1}`) === value, `a wrong value of ${kib} KiB`);
+  }
+  return run.finish(2 * entries);
+}
+
 /** As much as a shard does between two looks at the clock. */
 const UPKEEP_STEP_BYTES = 2 ** 15;
 const TTL_MS = 1000;
@@ -223,8 +241,10 @@ async function measureUpkeep(entries: number): Promise<LatencyResult> {
 const CONTROL_BLOCK_BYTES = 2 ** 20;
 const PAGE_BYTES = 4096;
 const SMALL_WORDS = 4096;
-/** Steps of arithmetic that take about as long as a PUT. */
-const CONTROL_STEPS = 400;
+/** Rounds of arithmetic that take about as long as a PUT. */
+const CONTROL_ROUNDS = 400;
+/** Steps of each phase per entry: as a pause of the machine comes once in a minute, it runs about as long as the store. */
+const CONTROL_STEPS_PER_ENTRY = 5;
 
 /**
  * What the machine alone does to operations of this length: arithmetic in a little memory that is in use, and
@@ -233,26 +253,31 @@ const CONTROL_STEPS = 400;
 async function measureControl(entries: number): Promise<LatencyResult> {
   const words = new Uint32Array(SMALL_WORDS);
   const work = (step: number): void => {
-    for (let i = 0; i < CONTROL_STEPS; i++) words[(step + i) % SMALL_WORDS] += i;
+    for (let i = 0; i < CONTROL_ROUNDS; i++) words[(step + i) % SMALL_WORDS] += i;
   };
   let current = 0;
   const next = (step: number): void => {
     current = step;
   };
+  /** As many as the store holds of them; the oldest gives way to the next. */
   const blocks: Uint8Array[] = [];
-  let reservedBytes = 0;
+  const mostBlocks = Math.ceil((entries * BYTES_PER_ENTRY) / CONTROL_BLOCK_BYTES);
+  let block = new Uint8Array(CONTROL_BLOCK_BYTES);
+  let [taken, reservedBytes] = [0, 0];
   const touch = (): void => {
     work(current);
     const at = current * BYTES_PER_ENTRY;
     if (at >= reservedBytes) {
-      blocks.push(new Uint8Array(CONTROL_BLOCK_BYTES));
+      block = new Uint8Array(CONTROL_BLOCK_BYTES);
+      blocks[taken++ % mostBlocks] = block;
       reservedBytes += CONTROL_BLOCK_BYTES;
     }
-    if (at % PAGE_BYTES < BYTES_PER_ENTRY) blocks[blocks.length - 1][at % CONTROL_BLOCK_BYTES] = 1;
+    if (at % PAGE_BYTES < BYTES_PER_ENTRY) block[at % CONTROL_BLOCK_BYTES] = 1;
   };
+  const steps = entries * CONTROL_STEPS_PER_ENTRY;
   const phases = [
-    await timePhase('arithmetic', entries, next, () => work(current)),
-    await timePhase('arithmetic, fresh pages', entries, next, touch),
+    await timePhase('arithmetic', steps, next, () => work(current)),
+    await timePhase('arithmetic, fresh pages', steps, next, touch),
   ];
   return { phases, faults: [] };
 }
@@ -267,11 +292,17 @@ function warmUp(): void {
   }
 }
 
+const MEASURES = {
+  control: measureControl,
+  capacity: measureCapacity,
+  ceiling: measureCeiling,
+  mixed: measureMixed,
+  upkeep: measureUpkeep,
+};
+
 function measure({ entries, limit }: LatencyJob): Promise<LatencyResult> {
-  if (limit === 'control') return measureControl(entries);
   warmUp();
-  if (limit === 'upkeep') return measureUpkeep(entries);
-  return limit === 'capacity' ? measureCapacity(entries) : measureCeiling(entries);
+  return MEASURES[limit](entries);
 }
 
 export const latency = new Measurement<LatencyJob, LatencyResult>(import.meta.url, measure);

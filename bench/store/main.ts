@@ -64,10 +64,11 @@ async function runLatency(): Promise<Record<LatencyJob['limit'], LatencyResult[]
     control: [],
     capacity: [],
     ceiling: [],
+    mixed: [],
     upkeep: [],
   };
   for (let round = 1; round <= scale.latencyRounds; round++) {
-    for (const limit of ['control', 'capacity', 'ceiling', 'upkeep'] as const) {
+    for (const limit of ['control', 'capacity', 'ceiling', 'mixed', 'upkeep'] as const) {
       progress(`single operations at ${scale.latencyEntries} entries, ${limit}, round ${round}`);
       results[limit].push(await latency.run({ entries: scale.latencyEntries, limit }, 'fixed threshold'));
     }
