@@ -1,5 +1,5 @@
 import { gzip, gzipSync } from 'node:zlib';
-import type { Payload } from '../src/mailbox/protocol.ts';
+import { type Payload, freePayload } from '../src/mailbox/protocol.ts';
 import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 /** Longer bodies are compressed beside the thread, so that they do not hold up the shard's other keys. */
@@ -85,8 +85,8 @@ export class Compressor {
       if (slot !== NO_SLOT) this.store.attachGzip(slot, compressed ?? NOT_SMALLER);
     }
     for (const waiter of job.waiters) waiter(compressed, job.body);
-    // Each reader has a copy; this one would stay resident until a collection.
-    if (typeof job.body !== 'string') job.body.buffer.transfer(0);
+    // Each reader has a copy.
+    freePayload(job.body);
   }
 }
 

@@ -1,4 +1,5 @@
 import { assert } from '../src/base/assert.ts';
+import { free } from '../src/base/free.ts';
 import {
   BUSY,
   CLEAR,
@@ -27,6 +28,7 @@ import {
   encodeLate,
   encodeU32,
   encodeWaiting,
+  freePayload,
   keyStart,
   requestEnd,
 } from '../src/mailbox/protocol.ts';
@@ -135,8 +137,7 @@ export class ShardActor {
 
   handleLargePut({ key, value, ttlMs }: LargePut): void {
     this.put(key, new Uint8Array(value), ttlMs);
-    // It is this thread's now, and would stay resident until a collection.
-    value.transfer(0);
+    free(value);
     this.postReplies();
   }
 
@@ -254,6 +255,7 @@ export class ShardActor {
     const { code, payload } = answer;
     // Escaped it may be six times as long.
     if (!window.hasRoom && payload.length >= LARGE_PAYLOAD) {
+      freePayload(payload);
       this.defer(key, acceptsGzip);
       return;
     }

@@ -1,3 +1,5 @@
+import { free } from '../base/free.ts';
+
 const LEAST_CAPACITY = 4096;
 
 /**
@@ -40,9 +42,9 @@ export class BodyBuffer {
     return this.buffer?.toString('latin1', 0, this.length) ?? '';
   }
 
-  /** Gives the memory back, which would stay resident until a collection. The text is no more. */
+  /** Gives the memory back. The text is no more. */
   free(): void {
-    if (this.isOwn) (this.buffer?.buffer as ArrayBuffer | undefined)?.transfer(0);
+    if (this.isOwn) free(this.buffer!.buffer as ArrayBuffer);
     this.isOwn = false;
     this.buffer = undefined;
   }

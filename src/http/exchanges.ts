@@ -12,6 +12,7 @@ import {
   STORED,
   TOO_LARGE,
   UNAVAILABLE,
+  freePayload,
 } from '../mailbox/protocol.ts';
 import { JSON_TYPE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
@@ -97,8 +98,10 @@ export class GetExchange extends Exchange {
   settle(code: number, payload: Payload, delivered?: () => void): void {
     if (delivered) {
       this.options.largeReplies.begin(this.response, () => {
+        // Nothing of it is being written any more: a response closes when all has been, or after its socket.
+        freePayload(payload);
+        if (typeof payload === 'string') this.options.garbage.add(payload.length);
         delivered();
-        this.options.garbage.add(payload.length);
       });
     }
     if (code !== HIT && code !== HIT_GZIP) {

@@ -1,3 +1,5 @@
+import { free } from '../base/free.ts';
+
 /**
  * What crosses a shard's port. Three kinds of message:
  *
@@ -98,6 +100,11 @@ export function bytesOf(...parts: readonly (string | Uint8Array)[]): Buffer<Arra
     at += part.length;
   }
   return bytes;
+}
+
+/** Gives the memory back of a payload that nobody uses any more; a string is left to the collector. */
+export function freePayload(payload: Payload): void {
+  if (typeof payload !== 'string') free(payload.buffer);
 }
 
 /** @param ttlMs 0 for none; whole milliseconds below 2^48. */

@@ -17,6 +17,7 @@ import {
   WAITING,
   bytesOf,
   decodeU32,
+  freePayload,
 } from './protocol.ts';
 
 /** Who waits for one reply. */
@@ -33,7 +34,10 @@ export interface Receiver {
 /** A receiver that has been answered already, because its deadline passed; the shard's reply is dropped. */
 const ANSWERED: Receiver = {
   connection: undefined,
-  settle: (_code, _payload, delivered) => delivered?.(),
+  settle: (_code, payload, delivered) => {
+    freePayload(payload);
+    delivered?.();
+  },
 };
 
 /** A reply that follows under its ticket. */

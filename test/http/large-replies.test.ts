@@ -1,6 +1,11 @@
+import type { FastifyReply } from 'fastify';
 import { type ServerResponse, createServer } from 'node:http';
 import { expect, test } from 'vitest';
+import { GarbageMeter } from '../../src/base/garbage-meter.ts';
+import type { Connections } from '../../src/http/connections.ts';
+import { GetExchange } from '../../src/http/exchanges.ts';
 import { LargeReplies } from '../../src/http/large-replies.ts';
+import { HIT } from '../../src/mailbox/protocol.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
@@ -25,3 +30,34 @@ test('a client that takes too long is cut off, also where its reply waits behind
   await raw.ended();
   await expect.poll(() => ends).toBe(1);
 });
+
+test.each(['has taken it', 'has gone'])(
+  'a reply gives its memory back once the client %s, not before',
+  async (how) => {
+    const payload = Buffer.allocUnsafeSlow(32 * 2 ** 20).fill('x');
+    const { length } = payload;
+    let isDelivered = false;
+    const server = createServer((_request, response) => {
+      const reply = { hijack: () => undefined, raw: response } as unknown as FastifyReply;
+      const options = {
+        gzipThresholdBytes: 0,
+        largeReplies: new LargeReplies(1000, () => 0),
+        connections: {} as Connections,
+        garbage: new GarbageMeter(Infinity, () => undefined),
+      };
+      new GetExchange(reply, options).settle(HIT, payload, () => (isDelivered = true));
+    });
+    const raw = await RawSocket.openTo(server);
+    raw.write(GET);
+    await raw.until(/xxx/);
+    raw.socket.pause();
+    expect([isDelivered, payload.buffer.detached]).toStrictEqual([false, false]);
+    if (how === 'has gone') raw.socket.resetAndDestroy();
+    else raw.socket.resume();
+    await expect.poll(() => isDelivered).toBe(true);
+    expect(payload.buffer.detached).toBe(true);
+    if (how === 'has gone') return;
+    await expect.poll(() => raw.text.length).toBeGreaterThan(length);
+    expect(/[^x]/.test(raw.text.slice(raw.text.indexOf('\r\n\r\n') + 4))).toBe(false);
+  },
+);

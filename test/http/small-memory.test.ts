@@ -173,6 +173,29 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     client.close();
   });
 
+  test('values of four shards that are six times as long in JSON are put and read by many at once', async () => {
+    const { child, client } = await startSmall({ SHARDS: '4' });
+    const clients = 24;
+    const escaped = '\\u0001'.repeat(1_040_000);
+    const statuses = new Set<number>();
+    const lane = async (n: number): Promise<void> => {
+      for (let i = 0; i < 12; i++) {
+        const key = `key-${(n + i) % clients}`;
+        const { status } =
+          i % 4 === 0
+            ? await client.send('PUT', '/cache', `{"key":"${key}","value":"${escaped}"}`)
+            : await client.get(`/cache/${key}`, i % 2 === 0 ? {} : { 'accept-encoding': 'gzip' });
+        statuses.add(status);
+      }
+    };
+    await Promise.all(Array.from({ length: clients }, (_, n) => lane(n)));
+    for (const status of statuses) expect(status).toBeOneOf([200, 201, 404, 503]);
+    for (const status of [200, 201]) expect(statuses).toContain(status);
+    expect((await client.get('/health')).status).toBe(200);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES * 0.9);
+    client.close();
+  });
+
   test('who waits for room behind one body that stands still gets it well within the deadline', async () => {
     const { port, client } = await startSmall({ REQUEST_DEADLINE_MS: '4000' });
     const raw = await RawSocket.open(port);

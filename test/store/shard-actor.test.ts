@@ -1,5 +1,5 @@
 import { gunzipSync } from 'node:zlib';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   BUSY,
   CLEARED,
@@ -37,7 +37,7 @@ interface Reply {
 
 const LONG = 'compressible '.repeat(10_000);
 
-function createActor(replyWindow = 64 * MIB) {
+function createActor(replyWindow = 64 * MIB, replyCells = new Int32Array(1)) {
   const subject = createSegment();
   const replies: Reply[] = [];
   /** What was posted, in its order. */
@@ -58,7 +58,7 @@ function createActor(replyWindow = 64 * MIB) {
     },
     gzipThresholdBytes: 1024,
     shard: 0,
-    replyCells: new Int32Array(1),
+    replyCells,
     replyWindow,
     deadlineMs: 1000,
     nowMs: () => ms++,
@@ -240,6 +240,22 @@ describe('a read that finds the reply window full', () => {
     await Promise.all(lates);
     expect(events).toEqual(['replies', 'late', 'late', 'replies']);
   });
+});
+
+test('a reply that was made while another shard took the room is not kept, and waits', () => {
+  const cells = new Int32Array(2);
+  const { ask, store } = createActor(10_000, cells);
+  ask(encodePut('a', 'x'.repeat(20_000), 0));
+  const valueView = store.valueView.bind(store);
+  store.valueView = (slot) => {
+    cells[1] = 20_000;
+    return valueView(slot);
+  };
+  const transfer = vi.spyOn(ArrayBuffer.prototype, 'transfer');
+  onTestFinished(() => transfer.mockRestore());
+  expect(ask(encodeGet('a', false))[0].code).toBe(WAITING);
+  expect(transfer.mock.calls).toStrictEqual([[0]]);
+  expect(transfer.mock.contexts).toMatchObject([{ detached: true }]);
 });
 
 describe('the body of a hit', () => {

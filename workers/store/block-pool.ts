@@ -1,11 +1,12 @@
 import { assert } from '../../src/base/assert.ts';
+import { free } from '../../src/base/free.ts';
 import {
   BLOCK_BYTES,
   BLOCK_CHARGE_BYTES,
   OWN_BLOCK_BYTES,
   blockChargeBytes,
 } from '../../src/base/segment-sizes.ts';
-import { type SegmentMemory, free } from './segment-memory.ts';
+import type { SegmentMemory } from './segment-memory.ts';
 
 /**
  * The blocks of one segment: plain `ArrayBuffer`s, filled front to back, released with `transfer(0)`.

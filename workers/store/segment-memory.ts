@@ -1,9 +1,5 @@
+import { free } from '../../src/base/free.ts';
 import type { Ledger } from '../../src/base/ledger.ts';
-
-/** Dropping the reference would leave the memory resident until a collection, and often after it. */
-export function free(buffer: ArrayBuffer): void {
-  buffer.transfer(0);
-}
 
 /**
  * The memory of one segment: what it takes is reserved in the ledger first, and what it gives back leaves the ledger
