@@ -242,9 +242,9 @@ ${operationsTable(report)}
 Each timed by itself. "Longest" is the worst of ${scale.latencyRounds} rounds. Other programs share the machine, so a
 thread may lose the processor in the middle of an operation: "without waiting" leaves that out.
 *Capacity* displaces by number of entries; *ceiling* by bytes, after reads have scattered the oldest entries. *Mixed*
-puts large values where all entries are small, ten thousand of them for each MiB. *Upkeep* is what no request waits
+puts large values where all entries are small, thousands of them for each MiB. *Upkeep* is what no request waits
 for, step by step: entries that expire unasked, and the memory of all that was cleared. *Control* is no cache at all: a
-loop of arithmetic for about as long, without and with the first touch of as many fresh pages as a fill makes. What it
+loop of arithmetic for about as long, without and with the first touch of fresh pages as often as a fill makes it. What it
 shows is the machine's own.
 Every round is the same sequence of operations on a store with the same seed: what the store itself takes long for
 comes again at the same operation (within ${SAME_PLACE_STEPS}), and the longest such is "in every round". "In its best round"

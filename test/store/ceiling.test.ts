@@ -248,6 +248,7 @@ test('a put looks for expired entries in a few blocks, however many it has to di
   // Something is due in each block, but little of it.
   for (let i = 0; i < 300_000; i++) store.put(`key-${i}`, value(100), i % 4000 === 3999 ? 10 : 0);
   clock.ms += 10;
+  store.put('first', value(MIB), 0);
   const sweep: { walkedEntries: number } = Reflect.get(store, 'sweep');
   const before = sweep.walkedEntries;
   store.put('large', value(MIB), 0);
@@ -256,6 +257,55 @@ test('a put looks for expired entries in a few blocks, however many it has to di
   expect(sweep.walkedEntries - before).toBeLessThan(2 ** 14 + 2 ** 13);
   expect(store.peek('large')).not.toBe(NO_SLOT);
   store.checkIntegrity();
+});
+
+test('a put that wants one place removes few expired entries, however many there are', () => {
+  const capacity = 60_000;
+  const { store, clock } = createSegment({ capacity });
+  store.put('kept', '', 0);
+  for (let i = 1; i < capacity; i++) store.put(`key-${i}`, '', 10);
+  clock.ms += 10;
+  let most = 0;
+  for (let i = 0; i < 200; i++) {
+    const { expired } = store.counters;
+    store.put(`next-${i}`, '', 0);
+    most = Math.max(most, store.counters.expired - expired);
+  }
+  expect(most).toBeGreaterThan(1);
+  expect(most).toBeLessThan(1000);
+  expect(store.counters.evicted).toBe(0);
+  store.checkIntegrity();
+});
+
+describe('near the ceiling, with two shards', () => {
+  test('what a put has just written is there, where its shard has room for few', () => {
+    const { stores, ledger } = createSegments({ shards: 2, ceilingBytes: 128 * MIB });
+    const [large, small] = stores;
+    for (let i = 0; !ledger.isTight(0); i++) large.put(`key-${i}`, value(20 * KIB), 0);
+    for (let i = 0; i < 50; i++) {
+      small.put(`key-${i}`, value(700 * KIB), 0);
+      expect(small.peek(`key-${i}`)).not.toBe(NO_SLOT);
+      small.put(`small-${i}`, value(100), 0);
+      expect(small.peek(`small-${i}`)).not.toBe(NO_SLOT);
+    }
+    expect(small.counters.evicted).toBeGreaterThan(0);
+    for (const store of stores) store.checkIntegrity();
+  });
+
+  test('nothing more is displaced once the other one has made room', () => {
+    const { stores, ledger } = createSegments({ shards: 2, ceilingBytes: 64 * MIB });
+    const [first, second] = stores;
+    let other = 0;
+    while (ledger.held(1) < 32 * MIB) second.put(`key-${other++}`, value(KIB), 0);
+    let next = 0;
+    while (first.counters.evicted === 0) first.put(`key-${next++}`, value(KIB), 0);
+    second.clear();
+    while (second.maintain(MIB));
+    const { evicted } = first.counters;
+    for (let i = 0; i < 2000; i++) first.put(`key-${next++}`, value(KIB), 0);
+    expect(first.counters.evicted).toBe(evicted);
+    for (const store of stores) store.checkIntegrity();
+  });
 });
 
 test('an order looks for what has expired in a few times as much as it is to shed', () => {

@@ -58,9 +58,8 @@ export class BlockPool {
   reservedBytes = 0;
   /** Bytes of all the entries that ever became holes. */
   freedBytes = 0;
-  /** The ceiling was near when a block was last taken or released. */
-  isTight = false;
 
+  private wasTight = false;
   private readonly freeIds: number[] = [];
   private readonly memory: SegmentMemory;
   /** True while the block that cleaning may take beyond the ceiling is there to be taken. */
@@ -75,6 +74,11 @@ export class BlockPool {
     this.memory = memory;
     this.cleaningReserve = memory.tryReserve(BLOCK_CHARGE_BYTES);
     assert(this.cleaningReserve, 'the guarantee covers the cleaning reserve');
+  }
+
+  /** The ceiling was near when a block was last taken or released, and other shards have made no room since. */
+  get isTight(): boolean {
+    return this.wasTight && this.memory.isTight;
   }
 
   /** What the ledger holds for this pool. */
@@ -159,7 +163,7 @@ export class BlockPool {
     this.dropSpare();
     this.openBlock = -1;
     this.liveBytes = 0;
-    this.isTight = false;
+    this.wasTight = false;
     this.refillCleaningReserve();
   }
 
@@ -203,7 +207,7 @@ export class BlockPool {
     this.generation[block] ??= 0;
     this.earliestExpiryMs[block] = Infinity;
     this.reservedBytes += chargeBytes;
-    this.isTight = this.memory.isTight;
+    this.wasTight = this.memory.isTight;
     return block;
   }
 
@@ -217,7 +221,7 @@ export class BlockPool {
     } else {
       free(buffer);
     }
-    this.isTight = this.memory.isTight;
+    this.wasTight = this.memory.isTight;
   }
 
   /** Takes a block out of use. @returns its memory, which is still charged. */

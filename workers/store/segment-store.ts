@@ -1,7 +1,7 @@
 import { assert } from '../../src/base/assert.ts';
 import { hashKey } from '../../src/base/key-hash.ts';
 import type { Ledger } from '../../src/base/ledger.ts';
-import { BLOCK_BYTES, BLOCK_CHARGE_BYTES, SLOT_BYTES, guaranteeFor } from '../../src/base/segment-sizes.ts';
+import { BLOCK_CHARGE_BYTES, SLOT_BYTES, guaranteeFor } from '../../src/base/segment-sizes.ts';
 import { BlockPool, NO_ADDRESS } from './block-pool.ts';
 import { Cleaner, WASTE_FLOOR_BYTES, isWasteful, lacksHoles } from './cleaner.ts';
 import { Coldest } from './coldest.ts';
@@ -54,13 +54,15 @@ const TIGHT_DISPLACEMENT_RATIO = 2;
 const MOST_AHEAD_BYTES = 2 ** 20;
 /** A PUT looks at so many for expired ones before it displaces entries that live: two blocks of small entries. */
 const MOST_WALKED_ENTRIES = 2 ** 14;
+/** And no longer than until it has found some: a block may hold thousands, and removing them all takes milliseconds. */
+const WALK_STEP_BYTES = 2 ** 14;
 /** Displaced at once, at the least, when the ledger has refused. */
 const REFUSED_DISPLACEMENT_BYTES = 2 ** 15;
 
 /**
  * All entries of one shard, in strict least-recently-used order, outside the JavaScript heap. The only face
  * of this folder. Reads and writes cost the same however many entries there are; a write may displace the
- * least recently used entries when the ledger refuses a block.
+ * least recently used entries when the ledger refuses a block, and then costs by how many they are.
  *
  * A slot returned by `find` stays valid until the next call that changes the segment.
  */
@@ -220,13 +222,13 @@ export class SegmentStore {
     }
     this.walkStop = this.sweep.walkedEntries + MOST_WALKED_ENTRIES;
     this.makeRoomInCapacity();
+    if (this.blocks.isTight) this.makeHoles(bytes);
     const address = this.allocate(bytes);
     const slot = this.takeSlot();
     const expiryMs = expires ? Math.ceil(this.options.now() + ttlMs) : Infinity;
     this.access.write(address, slot, key, hash >>> 24, value, expiryMs);
     this.list.insertMostRecent(slot);
     this.index.insert(hash, slot);
-    if (this.blocks.isTight) this.makeHoles(bytes);
     this.tidy(bytes);
     return true;
   }
@@ -403,7 +405,7 @@ export class SegmentStore {
       return this.removeColdest(1, 'evicted');
     }
     while (sweep.walkedEntries < this.walkStop) {
-      const bytes = this.removeExpired(BLOCK_BYTES);
+      const bytes = this.removeExpired(WALK_STEP_BYTES);
       if (bytes > 0) return bytes;
       if (bytes === NOTHING_DUE) break;
     }
@@ -418,7 +420,7 @@ export class SegmentStore {
   private makeHoles(putBytes: number): void {
     let wantedBytes = Math.min(putBytes * TIGHT_DISPLACEMENT_RATIO, MOST_AHEAD_BYTES);
     while (wantedBytes > 0 && lacksHoles(this.blocks.reservedBytes, this.blocks.wasteBytes)) {
-      const bytes = this.slots.used > 1 ? this.displace(wantedBytes) : 0;
+      const bytes = this.displace(wantedBytes);
       if (bytes === 0) return;
       wantedBytes -= bytes;
     }
@@ -438,7 +440,8 @@ export class SegmentStore {
       const wantedBytes = Math.max(REFUSED_DISPLACEMENT_BYTES, bytes);
       let displaced = 0;
       while (displaced < wantedBytes) {
-        if (keep !== NO_SLOT && list.leastRecent === keep) return NO_ADDRESS;
+        // What was displaced may have been enough.
+        if (keep !== NO_SLOT && list.leastRecent === keep) return blocks.allocate(bytes);
         // A sweep might take `keep`, when it has expired.
         const removed =
           keep === NO_SLOT ? this.displace(wantedBytes - displaced) : this.removeColdest(1, 'evicted');
