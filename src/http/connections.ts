@@ -197,7 +197,11 @@ export class Connections {
       this.sockets.delete(socket);
       this.total -= connection.responses.length;
       this.unread -= connection.unreadBytes;
-      for (const response of connection.responses) this.letGo(response);
+      for (const response of connection.responses) {
+        this.letGo(response);
+        // Behind a CONNECT, Node tells those that wait for their turn nothing, and their room would be lost.
+        if (response.socket === null) response.destroy();
+      }
       delete socket[UNREAD_COUNTER];
       connection.responses.length = 0;
     });

@@ -173,6 +173,24 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     client.close();
   });
 
+  test('large replies that wait behind others, with CONNECT behind them, give their room back at a reset', async () => {
+    const { port, client } = await startSmall({ REQUEST_DEADLINE_MS: '2000' });
+    await client.put('large', 'x'.repeat(1_000_000));
+    for (let i = 0; i < 3; i++) {
+      const raw = await RawSocket.open(port);
+      raw.socket.once('data', () => raw.socket.pause());
+      raw.write(
+        `${'GET /cache/large HTTP/1.1\r\nhost: t\r\n\r\n'.repeat(12)}CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n`,
+      );
+      await raw.until(/^HTTP\/1\.1 200/);
+      // Only then have all of them been asked for.
+      expect((await client.stats()).totals.inFlight).toBeGreaterThan(0);
+      raw.socket.resetAndDestroy();
+    }
+    await expect.poll(async () => (await client.get('/cache/large')).status, { timeout: 10_000 }).toBe(200);
+    client.close();
+  });
+
   test('values of four shards that are six times as long in JSON are put and read by many at once', async () => {
     const { child, client } = await startSmall({ SHARDS: '4' });
     const clients = 24;
