@@ -28,7 +28,7 @@ export interface StoreReport {
 }
 
 /** What has a bound on its longest operation. */
-const MEASURED = ['capacity', 'ceiling', 'mixed', 'upkeep'];
+const MEASURED = ['capacity', 'ceiling', 'mixed', 'upkeep'] as const;
 const LONGEST_OPERATION_MS = 5;
 const LONGEST_PAUSE_MS = 10;
 const CRAFTED_RATIO = 1.2;
@@ -67,10 +67,8 @@ interface LatencyRow {
   readonly recurringPauseMs: number;
 }
 
-function latencyRows({ control, capacity, ceiling, mixed, upkeep }: StoreReport): LatencyRow[] {
-  return Object.entries({ control, capacity, ceiling, mixed, upkeep }).flatMap(([limit, rounds]) =>
-    rowsOf(limit, rounds),
-  );
+function latencyRows(report: StoreReport): LatencyRow[] {
+  return (['control', ...MEASURED] as const).flatMap((limit) => rowsOf(limit, report[limit]));
 }
 
 function rowsOf(limit: string, rounds: readonly LatencyResult[]): LatencyRow[] {
@@ -169,10 +167,7 @@ function worstOf(rows: readonly LatencyRow[], limit: string, pick: (phase: Laten
 
 export function storeTargets(report: StoreReport): Target[] {
   const rows = latencyRows(report);
-  const { capacity, ceiling, mixed, upkeep } = report;
-  const faults = Object.values({ capacity, ceiling, mixed, upkeep })
-    .flat()
-    .flatMap((result) => result.faults);
+  const faults = MEASURED.flatMap((limit) => report[limit]).flatMap((result) => result.faults);
   const attacks = report.crafted.filter((comparison) => !comparison.name.startsWith('control'));
   const ratio = Math.max(...attacks.map(craftedRatio));
   const inAllRounds = `in each of ${report.scale.latencyRounds} rounds`;
