@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { makeCertificate } from '../support/certificate.ts';
 import { ChildServer } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
+import { getText } from '../support/http-text.ts';
 import { IS_LONG } from '../support/long.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
@@ -179,9 +180,7 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     for (let i = 0; i < 3; i++) {
       const raw = await RawSocket.open(port);
       raw.socket.once('data', () => raw.socket.pause());
-      raw.write(
-        `${'GET /cache/large HTTP/1.1\r\nhost: t\r\n\r\n'.repeat(12)}CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n`,
-      );
+      raw.write(`${getText('large').repeat(12)}CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n`);
       await raw.until(/^HTTP\/1\.1 200/);
       // Only then have all of them been asked for.
       expect((await client.stats()).totals.inFlight).toBeGreaterThan(0);
