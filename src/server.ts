@@ -10,6 +10,7 @@ import { Ledger } from './base/ledger.ts';
 import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './base/segment-sizes.ts';
 import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, deriveLimits, deriveTrafficLimits } from './config/limits.ts';
+import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
 import { Shard } from './router/shard.ts';
 import { ShardRouter } from './router/shard-router.ts';
@@ -123,6 +124,7 @@ export async function startServer(
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       authToken: access.authToken,
       rateLimit: settings.RATE_LIMIT,
+      trustedProxies: parseProxyList(settings.TRUST_PROXY) ?? undefined,
       tls: access.tls,
       bodyBudgetBytes: traffic.bodyBudgetBytes,
       unreadBytes: traffic.unreadBytes,

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { parseByteSize } from '../base/byte-size.ts';
+import { parseProxyList } from './proxy-list.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
 interface Setting<Value> {
@@ -150,6 +151,12 @@ const SETTINGS = {
     allowed: '0 to 1000000000',
     meaning: 'requests per second from one client address before 429; 0 for any number',
     schema: wholeText(0, 1e9),
+  },
+  TRUST_PROXY: {
+    fallback: '',
+    allowed: 'addresses and CIDR ranges, separated by commas; loopback, linklocal, uniquelocal',
+    meaning: 'proxies whose X-Forwarded-For tells RATE_LIMIT which client asks',
+    schema: z.string().refine((text) => parseProxyList(text) !== null),
   },
   LOG_LEVEL: {
     fallback: 'info',

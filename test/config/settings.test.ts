@@ -20,6 +20,7 @@ const NAMES = [
   'TLS_CERT_FILE',
   'TLS_KEY_FILE',
   'RATE_LIMIT',
+  'TRUST_PROXY',
   'LOG_LEVEL',
 ];
 
@@ -37,6 +38,20 @@ const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
   ['GZIP_THRESHOLD_BYTES', '65mb', 'never', '-1'],
   ['REQUEST_DEADLINE_MS', '9', '60001', 'soon'],
   ['SHARD_QUEUE_LIMIT', '0', '65537', 'none'],
+  [
+    'TRUST_PROXY',
+    'true',
+    '1',
+    '10.0.0.0/33',
+    '10.0.0/8',
+    '10.0.0.1:80',
+    '::1/129',
+    'proxy.example',
+    '10.0.0.1,',
+    '1.2.3.4/8/8',
+    '1.2.3.4/',
+    '1.2.3.4/-1',
+  ],
   ['LOG_LEVEL', 'loud', 'INFO'],
 ];
 
@@ -62,6 +77,7 @@ describe('readSettings', () => {
       TLS_CERT_FILE: '',
       TLS_KEY_FILE: '',
       RATE_LIMIT: 0,
+      TRUST_PROXY: '',
       LOG_LEVEL: 'info',
     });
   });
@@ -92,6 +108,7 @@ describe('readSettings', () => {
       TLS_CERT_FILE: 'cert.pem',
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: '1000',
+      TRUST_PROXY: 'loopback, 10.0.0.0/8',
       LOG_LEVEL: 'silent',
     });
     expect(settings).toStrictEqual({
@@ -113,6 +130,7 @@ describe('readSettings', () => {
       TLS_CERT_FILE: 'cert.pem',
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: 1000,
+      TRUST_PROXY: 'loopback, 10.0.0.0/8',
       LOG_LEVEL: 'silent',
     });
   });
