@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { readAccessFiles } from './config/access-files.ts';
 import { readSettings, settingsHelp } from './config/settings.ts';
+import { ListenError } from './listening.ts';
 import { LimitTooSmallError, type RunningServer, startServer } from './server.ts';
 import type { StopSignals } from './stop-signals.ts';
 
@@ -34,12 +35,17 @@ export async function run(args: readonly string[], signals: StopSignals): Promis
   } catch (error) {
     console.error(startFailure(error));
     logger.debug({ err: error }, 'cannot start');
-    process.exitCode = error instanceof LimitTooSmallError ? EXIT_CONFIGURATION : EXIT_FAILURE;
+    process.exitCode = isConfiguration(error) ? EXIT_CONFIGURATION : EXIT_FAILURE;
   }
+}
+
+function isConfiguration(error: unknown): boolean {
+  return error instanceof LimitTooSmallError || (error instanceof ListenError && error.isConfiguration);
 }
 
 function startFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof LimitTooSmallError) return `MEMORY_LIMIT: ${error.message}`;
+  if (error instanceof ListenError) return error.message;
   return `cannot start: ${error.message}`;
 }

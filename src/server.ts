@@ -12,6 +12,7 @@ import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, deriveLimits, deriveTrafficLimits } from './config/limits.ts';
 import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
+import { listenError, resolveHost } from './listening.ts';
 import { Shard } from './router/shard.ts';
 import { ShardRouter } from './router/shard-router.ts';
 import { statsReport } from './stats-report.ts';
@@ -59,7 +60,7 @@ export async function loadAll(): Promise<void> {
 /**
  * Puts the parts together, from the ledger up, and listens.
  * @param workerUrl the shard threads' module; tests of faults give one that fails on request.
- * @throws LimitTooSmallError; whatever `listen` fails with, such as EADDRINUSE.
+ * @throws LimitTooSmallError, ListenError
  */
 export async function startServer(
   settings: Settings,
@@ -67,6 +68,10 @@ export async function startServer(
   access: AccessFiles = OPEN_ACCESS,
   workerUrl: URL = WORKER_URL,
 ): Promise<RunningServer> {
+  const { address: host, others } = await resolveHost(settings.HOST);
+  if (others.length > 0) {
+    logger.info({ host: settings.HOST, address: host, others }, 'HOST has several addresses; listens on one');
+  }
   const memoryLimit = findMemoryLimit(settings.MEMORY_LIMIT);
   const probe = (): number => usedBytes(memoryLimit, process.memoryUsage.rss());
 
@@ -154,7 +159,7 @@ export async function startServer(
     supervisor.start();
     stopping.undo.push(() => Promise.resolve(supervisor.stop()));
 
-    const address = await app.listen({ host: settings.HOST, port: settings.PORT });
+    const address = await listen(app, host, settings);
     logger.info({ address, shards: settings.SHARDS, limits, limitSource: memoryLimit.source }, 'listening');
     return { app, router, supervisor, limits, close };
   } catch (error) {
@@ -164,6 +169,14 @@ export async function startServer(
 
   async function close(): Promise<void> {
     for (const undo of stopping.undo.splice(0).toReversed()) await undo();
+  }
+}
+
+async function listen(app: FastifyInstance, host: string, { HOST, PORT }: Settings): Promise<string> {
+  try {
+    return await app.listen({ host, port: PORT });
+  } catch (error) {
+    throw listenError(HOST, PORT, error);
   }
 }
 

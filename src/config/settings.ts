@@ -45,9 +45,10 @@ export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII
 const SETTINGS = {
   HOST: {
     fallback: '0.0.0.0',
-    allowed: 'an address or host name',
-    meaning: 'address it listens on',
-    schema: z.string().min(1),
+    allowed: 'an address or host name of this machine',
+    meaning: 'the one address it listens on; of a name with several the first, IPv4 before IPv6',
+    // As URLs have IPv6 addresses.
+    schema: z.string().transform((text) => /^\[([^\]]*:[^\]]*)\]$/.exec(text)?.[1] ?? text),
   },
   PORT: {
     fallback: '7171',

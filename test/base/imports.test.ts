@@ -25,7 +25,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Within `src/` itself, from the bottom up. */
-const TOP_ORDER = ['launch.ts', 'stop-signals.ts', 'stats-report.ts', 'server.ts', 'run.ts', 'main.ts'];
+const TOP_ORDER = [
+  'launch.ts',
+  'stop-signals.ts',
+  'stats-report.ts',
+  'listening.ts',
+  'server.ts',
+  'run.ts',
+  'main.ts',
+];
 const READERS_OF_THE_ENVIRONMENT = new Set(['src/launch.ts', 'src/run.ts']);
 
 interface SourceFile {

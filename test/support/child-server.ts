@@ -20,6 +20,8 @@ export interface ChildOptions {
   readonly args?: readonly string[];
   /** The folder that has `src/main.ts`. */
   readonly root?: string;
+  /** A command that becomes the server: the server's own is appended to it. */
+  readonly launcher?: readonly string[];
 }
 
 /** As long as the machine may be busy with something else. */
@@ -37,8 +39,9 @@ export class ChildServer {
   readonly exited: Promise<Exit>;
   private readonly child: ChildProcess;
 
-  constructor({ env = {}, args = [], root = ROOT }: ChildOptions = {}) {
-    this.child = spawn(process.execPath, ['src/main.ts', ...args], {
+  constructor({ env = {}, args = [], root = ROOT, launcher = [] }: ChildOptions = {}) {
+    const [command, ...rest] = [...launcher, process.execPath, 'src/main.ts', ...args];
+    this.child = spawn(command, rest, {
       cwd: root,
       env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -77,7 +80,7 @@ export class ChildServer {
       const fail = (why: string): void => reject(new Error(`${why}: ${this.output}${this.errors}`));
       const timer = setTimeout(() => fail('does not listen'), LISTEN_DEADLINE_MS);
       const look = (): void => {
-        const port = /"address":"https?:\/\/127\.0\.0\.1:(\d+)"/.exec(this.output)?.[1];
+        const port = /"address":"https?:\/\/[^"]+:(\d+)","shards"/.exec(this.output)?.[1];
         if (port === undefined) return;
         clearTimeout(timer);
         resolve(Number(port));
