@@ -16,7 +16,8 @@ const LIMIT_CELLS = 3;
  * main thread calls when that thread is no more: so what a dead shard held comes back exactly.
  *
  * The guarantee is what a shard may always hold, however much the others have taken. Without it a shard
- * that is asked last would find the ceiling taken and have nothing of its own to displace.
+ * that is asked last would find the ceiling taken and have nothing of its own to displace. So what a shard lacks
+ * of its guarantee is lost to the others.
  */
 export class Ledger {
   readonly buffer: SharedArrayBuffer;
@@ -48,7 +49,7 @@ export class Ledger {
   /**
    * Sets ceiling and guarantee anew, before the first entry is stored.
    * @param ceiling,guarantee in the same measure as `unit`.
-   * @param margin below the ceiling by so much it is near, a sixteenth at the most.
+   * @param margin nearer to the ceiling than that room may be made ahead of need.
    */
   setLimits(ceiling: number, guarantee: number, margin = Infinity): void {
     const ceilingUnits = Math.min(Math.floor(ceiling / this.unit), 2 ** 31 - 1);
@@ -57,7 +58,7 @@ export class Ledger {
     assert(guaranteeUnits * shards <= ceilingUnits, 'the ceiling is lower than what the shards are promised');
     Atomics.store(this.cells, 0, ceilingUnits);
     Atomics.store(this.cells, 1, guaranteeUnits);
-    Atomics.store(this.cells, 2, Math.floor(Math.min(ceilingUnits * TIGHT_SHARE, margin / this.unit)));
+    Atomics.store(this.cells, 2, Math.floor(Math.min(ceilingUnits, margin / this.unit)));
   }
 
   held(shard: number): number {
@@ -87,13 +88,22 @@ export class Ledger {
     return false;
   }
 
-  /** True when a shard holds more than its guarantee, and less than the margin is left below the ceiling. */
+  /**
+   * True when a shard holds more than its guarantee, and is soon to be refused: less than a sixteenth of the ceiling is
+   * left beside what is promised to others. But not before what is held in fact has come within the margin.
+   */
   isTight(shard: number): boolean {
     const cells = this.cells;
-    if (Atomics.load(cells, LIMIT_CELLS + shard) <= cells[1]) return false;
+    const guarantee = cells[1];
+    if (Atomics.load(cells, LIMIT_CELLS + shard) <= guarantee) return false;
+    let held = 0;
     let total = 0;
-    for (let i = LIMIT_CELLS; i < cells.length; i++) total += Math.max(Atomics.load(cells, i), cells[1]);
-    return total > cells[0] - cells[2];
+    for (let i = LIMIT_CELLS; i < cells.length; i++) {
+      const units = Atomics.load(cells, i);
+      held += units;
+      total += Math.max(units, guarantee);
+    }
+    return total > cells[0] * (1 - TIGHT_SHARE) && held > cells[0] - cells[2];
   }
 
   /** Gives back what `tryReserve` took. Only that shard's thread may call this. */

@@ -41,6 +41,15 @@ const optionalBytes: z.ZodType<number | undefined, string> = z.union([
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
 
+/** With several shards each may keep a place of CAPACITY that the others cannot use: of a thousand one at the most. */
+const LEAST_CAPACITY_PER_SHARD = 1000;
+
+/** How many shards there are where SHARDS does not say. */
+export function defaultShards(processors: number, capacity: number): number {
+  const most = capacity > 0 ? Math.floor(capacity / LEAST_CAPACITY_PER_SHARD) : 64;
+  return Math.max(1, Math.min(64, processors - 1, most));
+}
+
 const SETTINGS = {
   HOST: {
     fallback: '0.0.0.0',
@@ -55,9 +64,10 @@ const SETTINGS = {
     schema: wholeText(0, 65535),
   },
   SHARDS: {
-    fallback: String(Math.min(64, Math.max(1, availableParallelism() - 1))),
+    fallback: String(defaultShards(availableParallelism(), 0)),
     allowed: '1 to 64',
-    meaning: 'worker threads that own the data; by default processors − 1, at least 1',
+    meaning:
+      'worker threads that own the data; by default processors − 1, at least 1, and one per 1,000 of CAPACITY at most',
     schema: wholeText(1, 64),
   },
   MEMORY_LIMIT: {
@@ -87,7 +97,9 @@ const SETTINGS = {
   CAPACITY: {
     fallback: '0',
     allowed: '0, or a whole number from SHARDS to 2147483647',
-    meaning: 'most entries over all shards, the least recently used go first; 0 for no such limit',
+    meaning:
+      'most entries over all shards; a new one over it displaces the least recently used of its own shard; ' +
+      'up to CAPACITY − SHARDS + 1 entries nothing is displaced; 0 for no such limit',
     schema: wholeText(0, 2 ** 31 - 1),
   },
   MAX_KEY_LENGTH: {
@@ -183,6 +195,9 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     const isBlank = text === '' && given !== '';
     if (parsed.success && !isBlank) values[name] = parsed.data;
     else faults.push(`${name}: ${shown(name, text)} is not allowed; allowed: ${allowed}`);
+  }
+  if (faults.length === 0 && !env['SHARDS']) {
+    values['SHARDS'] = defaultShards(availableParallelism(), values['CAPACITY'] as number);
   }
   const settings = values as Settings;
   if (faults.length === 0 && settings.CAPACITY > 0 && settings.CAPACITY < settings.SHARDS) {

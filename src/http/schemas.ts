@@ -100,7 +100,9 @@ const counts = {
   puts: count,
   deletes: count,
   cleared: count.describe('Entries removed by `DELETE /cache`, expired ones that were still held too.'),
-  evicted: count.describe('Entries displaced at the ceiling or by CAPACITY.'),
+  evicted: count.describe(
+    'Entries displaced at the ceiling or by CAPACITY, the least recently used of their shard.',
+  ),
   expired: count,
   shedOrders: count,
   shedEntries: count.describe('Entries that orders removed, without those that had expired.'),

@@ -73,6 +73,21 @@ describe('Ledger', () => {
     expect(ledger.isTight(0)).toBe(true);
   });
 
+  test('what others are promised brings the ceiling near, but not before the margin is reached', () => {
+    const ledger = Ledger.create(4, AMOUNTS);
+    ledger.setLimits(160, 10, 20);
+    ledger.tryReserve(0, 120);
+    expect(ledger.isTight(0)).toBe(false);
+    // Within a sixteenth of all it may have, with 140 of 160 held.
+    ledger.tryReserve(0, 9);
+    ledger.tryReserve(1, 10);
+    ledger.tryReserve(2, 1);
+    expect([ledger.totalHeld(), ledger.isTight(0)]).toStrictEqual([140, false]);
+    ledger.tryReserve(2, 1);
+    expect([ledger.totalHeld(), ledger.isTight(0)]).toStrictEqual([141, true]);
+    expect(ledger.isTight(1)).toBe(false);
+  });
+
   test('a shard that releases more than it held is a defect', () => {
     const ledger = Ledger.create(1, AMOUNTS);
     ledger.tryReserve(0, 5);

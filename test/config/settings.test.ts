@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { readSettings, settingsHelp } from '../../src/config/settings.ts';
+import { defaultShards, readSettings, settingsHelp } from '../../src/config/settings.ts';
 
 const NAMES = [
   'HOST',
@@ -70,6 +70,27 @@ describe('readSettings', () => {
     const { settings } = readSettings({});
     expect(settings!.SHARDS).toBeGreaterThanOrEqual(1);
     expect(settings!.SHARDS).toBeLessThanOrEqual(64);
+  });
+
+  test.each([
+    [1, 0, 1],
+    [2, 0, 1],
+    [9, 0, 8],
+    [128, 0, 64],
+    [9, 1, 1],
+    [9, 1999, 1],
+    [9, 2000, 2],
+    [9, 8000, 8],
+    [9, 1_000_000, 8],
+    [1, 1_000_000, 1],
+  ])('with %i processors and a capacity of %i there are %i shards', (processors, capacity, shards) => {
+    expect(defaultShards(processors, capacity)).toBe(shards);
+  });
+
+  test('a small capacity alone is taken on every machine, and one with shards as it says', () => {
+    expect(readSettings({ CAPACITY: '1' }).settings).toMatchObject({ SHARDS: 1, CAPACITY: 1 });
+    expect(readSettings({ CAPACITY: '8', SHARDS: '8' }).settings).toMatchObject({ SHARDS: 8, CAPACITY: 8 });
+    expect(readSettings({ CAPACITY: '1', SHARDS: '' }).settings).toMatchObject({ SHARDS: 1 });
   });
 
   test('reads every setting', () => {

@@ -132,6 +132,16 @@ describe('GET /stats', () => {
   });
 });
 
+test('with several shards a capacity displaces nothing up to the documented number of entries', async () => {
+  const [shards, capacity] = [4, 20];
+  await using small = await startTestServer({ SHARDS: String(shards), CAPACITY: String(capacity) });
+  const keys = Array.from({ length: capacity - shards + 1 }, (_, i) => `key-${i}`);
+  for (const key of keys) await small.client.put(key, 'v');
+  for (const key of keys) expect((await small.client.get(`/cache/${key}`)).status).toBe(200);
+  const { totals } = await small.client.stats();
+  expect([totals.entries, totals.evicted]).toStrictEqual([keys.length, 0]);
+});
+
 interface OpenApiDocument {
   readonly openapi: string;
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;

@@ -6,6 +6,7 @@ import { Cleaner } from '../../workers/store/cleaner.ts';
 import { HashIndex } from '../../workers/store/hash-index.ts';
 import { LruList } from '../../workers/store/lru-list.ts';
 import { SegmentStore } from '../../workers/store/segment-store.ts';
+import { originalOf } from '../support/original-of.ts';
 import { printedSeed } from '../support/random.ts';
 import { MIB, createSegment } from '../support/segments.ts';
 import { type Operation, SegmentModel, operation } from './segment-model.ts';
@@ -57,14 +58,6 @@ interface Insides {
   copy(...args: unknown[]): void;
   grow(): void;
   setHead(bucket: number, slot: number): void;
-}
-
-/** A method before it is replaced, to be called with `call`. */
-function originalOf<Prototype, Name extends keyof Prototype>(
-  prototype: Prototype,
-  name: Name,
-): Prototype[Name] {
-  return prototype[name];
 }
 
 function expectCaught(): void {

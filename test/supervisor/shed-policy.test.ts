@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Observation, apportion, decideShed } from '../../src/supervisor/shed-policy.ts';
+import { type LastOrder, type Observation, apportion, decideShed } from '../../src/supervisor/shed-policy.ts';
 import { Random, printedSeed } from '../support/random.ts';
 
 const OVER: Observation = {
@@ -68,6 +68,48 @@ describe('decideShed', () => {
       reason: 'at floor',
     });
     expect(decideShed({ ...OVER, heldBytes: [301, 0] }, undefined).kind).toBe('shed');
+  });
+});
+
+describe('memory of others that stays', () => {
+  const [thresholdBytes, baselineBytes] = [179_000, 96_000];
+  const floorBytes = (thresholdBytes - baselineBytes) / 2;
+
+  /** Orders that are carried out to the byte, one after the other, until there is none. */
+  function shedBeside(otherBytes: number, shedFraction: number): { held: number; orders: number } {
+    const used = (held: number): number => baselineBytes + otherBytes + held;
+    let held = 95_000;
+    let last: LastOrder | undefined;
+    for (let orders = 0; ; orders++) {
+      const usedBytes = used(held);
+      const seen = { usedBytes, thresholdBytes, baselineBytes, shedFraction, heldBytes: [held - 5000, 5000] };
+      const decision = decideShed(seen, last);
+      if (decision.kind === 'wait') return { held, orders };
+      const [first, second] = decision.orders;
+      last = { usedBeforeBytes: usedBytes, heldBeforeBytes: held, heldAfterBytes: held - first - second };
+      held = last.heldAfterBytes;
+    }
+  }
+
+  test.each([0.05, 0.1, 0.3])(
+    'orders of %d follow one another until it is made up for, or half of the room is left',
+    (shedFraction) => {
+      for (let otherBytes = 0; otherBytes < 200_000; otherBytes += 977) {
+        const { held, orders } = shedBeside(otherBytes, shedFraction);
+        const before = held / (1 - shedFraction);
+        const context = `${otherBytes} of others: ${orders} orders, ${held} left`;
+        expect(held, context).toBeGreaterThan(floorBytes * (1 - shedFraction) - 1);
+        const isMadeUp = baselineBytes + otherBytes + held <= thresholdBytes;
+        expect(isMadeUp || held <= floorBytes, context).toBe(true);
+        // The order before the last one was not enough.
+        const wasDue = baselineBytes + otherBytes + before > thresholdBytes && before > floorBytes;
+        if (orders > 0) expect(wasDue, context).toBe(true);
+      }
+    },
+  );
+
+  test('20 MiB of it beside a full cache of 95 are worth four orders of a tenth', () => {
+    expect(shedBeside(20_000, 0.1).orders).toBe(4);
   });
 });
 
