@@ -66,7 +66,7 @@ export class ChildServer {
   async report(): Promise<{ resources: Record<string, number>; modules: string[] }> {
     const reports = (): string[] => this.output.match(/^.*"resources":.*$/gm) ?? [];
     const before = reports().length;
-    this.signal('SIGUSR2');
+    this.signal('SIGCONT');
     await expect.poll(() => reports().length).toBe(before + 1);
     return JSON.parse(reports().at(-1)!) as { resources: Record<string, number>; modules: string[] };
   }
