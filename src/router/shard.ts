@@ -18,6 +18,8 @@ export interface ShardOptions {
   readonly silenceLimitMs: number;
   /** Called when the thread has ended, before a new one starts: with what it held, memory and all, gone. */
   readonly onDeath: (shard: number, error: unknown) => void;
+  /** Called when a new thread has taken its place. */
+  readonly onRestart?: (shard: number, downMs: number) => void;
 }
 
 /** A shard that has never been up and fails this often will not come up. */
@@ -38,6 +40,7 @@ export class Shard {
   private pool: Piscina | undefined;
   private failedStarts = 0;
   private wasSilent = false;
+  private downSinceMs: number | undefined;
   private restartTimer: NodeJS.Timeout | undefined;
   private readonly firstStart = Promise.withResolvers<void>();
 
@@ -127,6 +130,9 @@ export class Shard {
     this.failedStarts = 0;
     this.state = 'up';
     this.firstStart.resolve();
+    if (this.downSinceMs === undefined) return;
+    this.options.onRestart?.(this.number, this.options.mailbox.now() - this.downSinceMs);
+    this.downSinceMs = undefined;
   }
 
   private die(pool: Piscina, error: unknown): void {
@@ -135,6 +141,7 @@ export class Shard {
     // Means nothing any more once the shard has been up.
     if (this.failedStarts === MOST_FIRST_STARTS) this.firstStart.reject(error);
     this.state = 'restarting';
+    this.downSinceMs ??= this.options.mailbox.now();
     this.wasSilent = false;
     this.mailbox?.close();
     this.mailbox = undefined;

@@ -14,7 +14,24 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/supervisor': ['src/base', 'src/config', 'src/mailbox', 'src/router'],
   'src/http': ['src/base', 'src/config', 'src/mailbox', 'src/router', 'src/supervisor'],
   // Server and process entry: they put the parts together.
-  src: ['src/base', 'src/config', 'src/mailbox', 'src/router', 'src/supervisor', 'src/http', 'package.json'],
+  src: [
+    'src/base',
+    'src/config',
+    'src/mailbox',
+    'src/router',
+    'src/supervisor',
+    'src/http',
+    'src/process',
+    'package.json',
+  ],
+  'src/process': [
+    'src/base',
+    'src/config',
+    'src/supervisor',
+    'src/log-events.ts',
+    'src/server.ts',
+    'package.json',
+  ],
   'workers/store': ['src/base'],
   workers: [
     'src/base',
@@ -25,8 +42,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Within `src/` itself, from the bottom up. */
-const TOP_ORDER = ['launch.ts', 'stop-signals.ts', 'stats-report.ts', 'server.ts', 'run.ts', 'main.ts'];
-const READERS_OF_THE_ENVIRONMENT = new Set(['src/launch.ts', 'src/run.ts']);
+const TOP_ORDER = ['log-events.ts', 'stats-report.ts', 'server.ts', 'main.ts'];
+const READERS_OF_THE_ENVIRONMENT = new Set(['src/process/launch.ts', 'src/main.ts']);
 
 interface SourceFile {
   readonly path: string;
@@ -67,9 +84,9 @@ describe('imports', () => {
         expect(name, path).toMatch(/^(src\/|workers\/|node:|@?[a-z]|package\.json$)/);
     }
     expect(FILES.find(({ path }) => path === 'src/main.ts')!.imports).toStrictEqual([
-      'src/launch.ts',
-      'src/stop-signals.ts',
-      'src/run.ts',
+      'src/process/launch.ts',
+      'src/process/stop-signals.ts',
+      'src/process/run.ts',
       'src/server.ts',
     ]);
   });

@@ -99,7 +99,7 @@ function listening(child: ChildProcess): Promise<Start> {
     child.stdout!.setEncoding('utf8');
     child.stdout!.on('data', (chunk: string) => {
       if (text.length < 10_000) text += chunk;
-      const line = /^.*"msg":"listening"}$/m.exec(text)?.[0];
+      const line = /^.*"address":"http.*}$/m.exec(text)?.[0];
       if (line === undefined) return;
       const { address, limits } = JSON.parse(line) as ListeningRecord;
       const roomBytes = limits.ceilingBytes - limits.marginBytes;
