@@ -4,8 +4,8 @@ import type { Cleared, ShardRouter } from '../router/shard-router.ts';
 import { GzipNegotiation } from './accept-gzip.ts';
 import { FailureError } from './error-replies.ts';
 import { hasHeader } from './has-header.ts';
-import { refuseBody } from './json-body.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
+import { refuseBody } from './no-body.ts';
 import { inOrder } from './request-order.ts';
 import { type RequestSchemas, errorResponses, responseSchemas } from './schemas.ts';
 

@@ -37,7 +37,7 @@ const CODE_OF_FIELD: Readonly<Record<string, ErrorCode>> = {
 const CODE_OF_FRAMEWORK_ERROR: Readonly<Record<string, Failure>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     code: 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED',
-    message: 'The content type must be application/json.',
+    message: 'The content type must be application/json; send the header "Content-Type: application/json".',
   },
   FST_ERR_BAD_URL: {
     code: 'CACHE_ERR_REQUEST_INVALID',
