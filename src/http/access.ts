@@ -4,19 +4,23 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { FailureError } from './error-replies.ts';
 import { RateStore } from './rate-store.ts';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Who may ask without a token: anybody (`open`), and however often (`probe`). */
+    access?: 'open' | 'probe';
+  }
+}
+
 export interface AccessOptions {
-  /** Wanted as `Authorization: Bearer …` by every path but the probes; none when absent. */
+  /** Wanted as `Authorization: Bearer …` by every route that has no `access`; none when absent. */
   readonly authToken: string | undefined;
   /** Requests per second and client address; 0 for any number. */
   readonly rateLimit: number;
 }
 
 /** What an orchestrator asks must be answered whoever asks, however often. */
-const PROBES: ReadonlySet<string | undefined> = new Set(['/health', '/ready']);
-
-/** By its route, so that whatever query comes with it makes no difference. */
-function isProbe({ routeOptions }: FastifyRequest): boolean {
-  return PROBES.has(routeOptions.url);
+export function isProbe({ routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config.access === 'probe';
 }
 
 const RATE_WINDOW_MS = 1000;
@@ -55,7 +59,7 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
     specCompliance: 'rfc6749',
   });
   app.addHook('onRequest', (request, reply, done) => {
-    if (isProbe(request)) {
+    if (request.routeOptions.config.access !== undefined) {
       done();
       return;
     }

@@ -1,6 +1,6 @@
 const MOST_REMEMBERED = 256;
-/** Longer values are worked out each time: together they would be megabytes. */
-const LONGEST_REMEMBERED = 256;
+/** No client has so much to say, and to work it out would take longer than all else that a request needs. */
+const LONGEST = 1024;
 
 /** What is worked out of a header field, remembered for the values that clients keep sending. */
 export class HeaderMemo<Result> {
@@ -11,14 +11,14 @@ export class HeaderMemo<Result> {
     this.workOut = workOut;
   }
 
-  of(value: string): Result {
+  /** @returns undefined for a value that is too long. */
+  of(value: string): Result | undefined {
     const known = this.remembered.get(value);
     if (known !== undefined) return known;
+    if (value.length > LONGEST) return undefined;
     const result = this.workOut(value);
-    if (value.length <= LONGEST_REMEMBERED) {
-      if (this.remembered.size >= MOST_REMEMBERED) this.remembered.clear();
-      this.remembered.set(value, result);
-    }
+    if (this.remembered.size >= MOST_REMEMBERED) this.remembered.clear();
+    this.remembered.set(value, result);
     return result;
   }
 }
