@@ -191,9 +191,8 @@ export class JsonBodies {
     const { upload, headers } = request;
     const declared = headers['content-length'];
     // Node has ended the stream of a request without a body before anybody could listen to it.
-    const fault = hasBody(headers) ? unreadable(headers) : NOT_JSON;
-    if (fault) {
-      done(new FailureError(fault));
+    if (!hasBody(headers)) {
+      done(new FailureError(NOT_JSON));
       return;
     }
     const body = new BodyBuffer(declared === undefined ? undefined : Number(declared), limitBytes);
@@ -207,7 +206,7 @@ export class JsonBodies {
       end: () => {
         // It has come; now it is not the client that takes its time.
         if (upload) upload.isWhole = true;
-        finish(parse(body, limitBytes));
+        finish(unreadable(headers) ?? parse(body, limitBytes));
       },
     });
     payload.on('error', () => finish(INCOMPLETE));

@@ -262,6 +262,8 @@ describe('what clients send as JSON', () => {
   ])('content type %s: 415 that names the charset wanted', async (type) => {
     const headers = { 'content-type': type };
     const answer = await server.client.call({ method: 'PUT', path: '/cache', headers, body: ENTRY });
+    // The body has come whole: the connection is as good as before.
+    expect(answer.headers.connection).not.toBe('close');
     expectError(answer, 415, 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED', /charset must be utf-8.*application\/json/);
   });
 
