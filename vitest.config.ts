@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: SYSTEM,
+          exclude: [...SYSTEM, '**/node_modules/**'],
           testTimeout: 60_000,
           expect: EXPECT,
           sequence: { groupOrder: 0 },

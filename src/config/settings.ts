@@ -138,7 +138,7 @@ const SETTINGS = {
   AUTH_TOKEN: {
     fallback: '',
     allowed: TOKEN_RULE.allowed,
-    meaning: 'when set, every path but /health and /ready wants "Authorization: Bearer <token>"',
+    meaning: 'when set, every path but probes and pages wants "Authorization: Bearer <token>"',
     schema: z.string().regex(TOKEN_RULE.pattern),
     isSecret: true,
   },

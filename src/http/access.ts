@@ -4,9 +4,16 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { FailureError } from './error-replies.ts';
 import { RateStore } from './rate-store.ts';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Who may ask without a token: anybody (`open`), and however often (`probe`). */
+    access?: 'open' | 'probe';
+  }
+}
+
 export interface AccessOptions {
   /**
-   * The token is wanted as `Authorization: Bearer …` by every path but the probes; none when absent. It may become another
+   * The token is wanted as `Authorization: Bearer …` by every route that has no `access`; none when absent. It may become another
    * one while the server runs.
    */
   readonly access: { readonly token: string | undefined };
@@ -15,11 +22,8 @@ export interface AccessOptions {
 }
 
 /** What an orchestrator asks must be answered whoever asks, however often. */
-const PROBES: ReadonlySet<string | undefined> = new Set(['/health', '/ready']);
-
-/** By its route, so that whatever query comes with it makes no difference. */
-function isProbe({ routeOptions }: FastifyRequest): boolean {
-  return PROBES.has(routeOptions.url);
+export function isProbe({ routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config.access === 'probe';
 }
 
 const RATE_WINDOW_MS = 1000;
@@ -54,7 +58,7 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
   let token: string | undefined = access.token;
   let verify = verifierOf(app, token);
   app.addHook('onRequest', (request, reply, done) => {
-    if (isProbe(request)) {
+    if (request.routeOptions.config.access !== undefined) {
       done();
       return;
     }

@@ -13,18 +13,21 @@ import { getHeapStatistics } from 'node:v8';
 import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
 import type { ShardRouter } from '../router/shard-router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
-import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
+import { registerAdminRoutes } from './admin-routes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { DirectRequest } from './direct-request.ts';
 import { answerUnusualRequests, failureOf, handleClientError, sendFailure } from './error-replies.ts';
-import { JsonBodies, hasBody } from './json-body.ts';
+import { finishAnswers } from './finish-answers.ts';
+import { JsonBodies } from './json-body.ts';
 import { LargeReplies } from './large-replies.ts';
 import { Connections } from './connections.ts';
-import { hasHeader } from './has-header.ts';
-import { METHODS } from './node-http.ts';
+import { hasBody } from './no-body.ts';
+import { registerOpenApi } from './openapi.ts';
+import { MOST_HEADERS, checkHeads } from './request-head.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
+import { answerToUnknown, collectRoutes } from './unknown-routes.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly router: ShardRouter;
@@ -47,6 +50,8 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly stats: () => Promise<object>;
   /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
   readonly isShuttingDown: () => boolean;
+  /** Whether a request comes from a proxy whose `X-Forwarded-…` headers count; none does when absent. */
+  readonly isTrustedProxy?: (request: FastifyRequest) => boolean;
 }
 
 /**
@@ -67,8 +72,6 @@ const FULL_HEAP_SHARE = 0.8;
 /** A path of any length that Node lets through: the key's own rule says what is too long. */
 const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
-/** Each takes far more than its bytes. */
-const MOST_HEADERS = 100;
 /** What a small request takes of the heap, with its reply; and a connection, of which 16 KiB of a head may have come. */
 const REQUEST_BYTES = 8 * 2 ** 10;
 const CONNECTION_BYTES = 24 * 2 ** 10;
@@ -168,6 +171,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const methodsOf = collectRoutes(app);
 
   await registerAccess(app, options);
+  finishAnswers(app, gzipThresholdBytes);
   await registerOpenApi(app, { version, hasToken: options.access.token !== undefined });
   await app.register((cache, _options, done) => {
     registerCacheRoutes(cache, {
@@ -193,11 +197,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await registerAdminRoutes(app, {
     router,
     version,
-    gzipThresholdBytes,
     stats,
     isShuttingDown: options.isShuttingDown,
+    gzipThresholdBytes,
+    isTrustedProxy: options.isTrustedProxy ?? (() => false),
   });
-  answerUnknownRoutes(app, methodsOf);
+  checkHeads(app, answerToUnknown(app, methodsOf));
   await app.ready();
   return app;
 }
@@ -212,25 +217,6 @@ function compileValidator({ obvious }: RequestSchemas): FastifySchemaCompiler<Zo
   };
 }
 
-/** The methods of each path that is registered from now on. */
-function collectRoutes(app: FastifyInstance): ReadonlyMap<string, ReadonlySet<string>> {
-  const methodsOf = new Map<string, Set<string>>();
-  app.addHook('onRoute', ({ url, method }) => {
-    const methods = methodsOf.get(url) ?? new Set();
-    for (const one of [method].flat()) methods.add(one);
-    methodsOf.set(url, methods);
-  });
-  return methodsOf;
-}
-
-function patternOf(url: string): RegExp {
-  const pattern = url
-    .replaceAll('.', '\\.')
-    .replaceAll('*', '.*')
-    .replaceAll(/:[^/]+/g, '[^/]*');
-  return new RegExp(`^${pattern}$`);
-}
-
 function isHeapFull(): boolean {
   const { heap_size_limit: most, used_heap_size: used } = getHeapStatistics();
   return used > most * FULL_HEAP_SHARE;
@@ -240,41 +226,4 @@ function isHeapFull(): boolean {
 function mostUnanswered(): number {
   const { heap_size_limit: most, used_heap_size: used } = getHeapStatistics();
   return Math.min(Math.floor((most - used) / 2 / REQUEST_BYTES), 2 ** 16);
-}
-
-/**
- * 405 with `Allow` where the path is known with other methods, else 404, before anything of a body is read.
- * The hook is run for every request: so it also looks for what Node would have answered in its own way.
- */
-function answerUnknownRoutes(
-  app: FastifyInstance,
-  methodsOf: ReadonlyMap<string, ReadonlySet<string>>,
-): void {
-  for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
-  const answer = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const path = request.url.split('?', 1)[0];
-    for (const [url, methods] of methodsOf) {
-      if (methods.has(request.method) || !patternOf(url).test(path)) continue;
-      const allowed = [...methods].toSorted().join(', ');
-      void reply.header('allow', allowed);
-      const message = `${request.method} is not allowed here; allowed: ${allowed}.`;
-      return sendFailure(reply, { code: 'CACHE_ERR_METHOD_NOT_ALLOWED', message });
-    }
-    return sendFailure(reply, { code: 'CACHE_ERR_ROUTE_NOT_FOUND', message: 'There is no such path.' });
-  };
-  app.addHook('onRequest', (request, reply, done) => {
-    if (request.raw.rawHeaders.length > 2 * MOST_HEADERS) {
-      const message = `There may be ${MOST_HEADERS} headers.`;
-      sendFailure(reply, { code: 'CACHE_ERR_HEADERS_TOO_LARGE', message });
-    } else if (!hasHeader(request.raw, 'host') && request.raw.httpVersion === '1.1') {
-      sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The Host header is missing.' });
-    } else if (request.url.includes('#')) {
-      sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: '# must be written as %23.' });
-    } else if (request.is404) {
-      answer(request, reply);
-    } else {
-      done();
-    }
-  });
-  app.setNotFoundHandler(answer);
 }
