@@ -1,4 +1,4 @@
-import type { Ledger } from './base/ledger.ts';
+import type { Ledger } from './shared/ledger.ts';
 import type { Limits } from './config/limits.ts';
 import { type Settings, publicSettings } from './config/settings.ts';
 import type { ShardRouter, ShardRow } from './router/shard-router.ts';

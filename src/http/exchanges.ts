@@ -13,7 +13,7 @@ import {
   TOO_LARGE,
   UNAVAILABLE,
   freePayload,
-} from '../mailbox/protocol.ts';
+} from '../shared/protocol.ts';
 import { JSON_TYPE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { Receiver } from '../mailbox/shard-mailbox.ts';

@@ -1,6 +1,6 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { assert } from '../base/assert.ts';
-import { type Doorbell, WAIT_MS } from './doorbell.ts';
+import { assert } from '../shared/assert.ts';
+import { type Doorbell, WAIT_MS } from '../shared/doorbell.ts';
 import {
   CLEARED,
   type ControlReply,
@@ -18,7 +18,7 @@ import {
   bytesOf,
   decodeU32,
   freePayload,
-} from './protocol.ts';
+} from '../shared/protocol.ts';
 
 /** Who waits for one reply. */
 export interface Receiver {

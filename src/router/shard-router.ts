@@ -1,4 +1,4 @@
-import { hashKey, shardOfHash } from '../base/key-hash.ts';
+import { hashKey, shardOfHash } from '../shared/key-hash.ts';
 import {
   BUSY,
   CLEARED,
@@ -12,7 +12,7 @@ import {
   encodeDelete,
   encodeGet,
   encodePut,
-} from '../mailbox/protocol.ts';
+} from '../shared/protocol.ts';
 import type { Receiver } from '../mailbox/shard-mailbox.ts';
 import type { Shard, ShardState } from './shard.ts';
 

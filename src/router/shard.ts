@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import type { ControlReply, ShardStart } from '../mailbox/protocol.ts';
+import type { ControlReply, ShardStart } from '../shared/protocol.ts';
 import { type MailboxOptions, ShardMailbox } from '../mailbox/shard-mailbox.ts';
 import { restartDelayMs } from './restart-policy.ts';
 

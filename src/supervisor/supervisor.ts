@@ -1,4 +1,4 @@
-import type { ShedResult } from '../mailbox/protocol.ts';
+import type { ShedResult } from '../shared/protocol.ts';
 import { type Decision, type LastOrder, decideShed } from './shed-policy.ts';
 
 export interface SupervisorOptions {

@@ -16,7 +16,7 @@ import {
   encodeGet,
   encodePut,
   encodeU32,
-} from '../../src/mailbox/protocol.ts';
+} from '../../src/shared/protocol.ts';
 import { FakeShard, Recorder } from '../support/fake-shard.ts';
 
 const DEADLINE_MS = 100;

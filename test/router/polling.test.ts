@@ -1,14 +1,14 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { expect, onTestFinished, test } from 'vitest';
-import { Ledger } from '../../src/base/ledger.ts';
-import { Doorbell } from '../../src/mailbox/doorbell.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
+import { Doorbell } from '../../src/shared/doorbell.ts';
 import {
   type FromShard,
   HANDED_OVER_BYTES,
   type ShardStart,
   encodeGet,
   encodePut,
-} from '../../src/mailbox/protocol.ts';
+} from '../../src/shared/protocol.ts';
 import { whoPolls } from '../../src/server.ts';
 
 const MIB = 2 ** 20;

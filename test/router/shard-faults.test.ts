@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { EMPTY_SEGMENT_BYTES } from '../../src/base/segment-sizes.ts';
+import { EMPTY_SEGMENT_BYTES } from '../../src/shared/segment-sizes.ts';
 import { type Fault, faultValue } from '../support/faults.ts';
 import { type FaultyServer, startFaultyServer } from '../support/faulty-server.ts';
 import { type Answer, cachePath, expectError } from '../support/http-client.ts';

@@ -1,4 +1,4 @@
-import type { ShedResult } from '../../src/mailbox/protocol.ts';
+import type { ShedResult } from '../../src/shared/protocol.ts';
 import { Supervisor } from '../../src/supervisor/supervisor.ts';
 
 /** How a fake shard takes an order. */

@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { Doorbell } from '../../src/mailbox/doorbell.ts';
-import type { ControlRequest, FromShard, LargePut, Payload, ToShard } from '../../src/mailbox/protocol.ts';
+import { Doorbell } from '../../src/shared/doorbell.ts';
+import type { ControlRequest, FromShard, LargePut, Payload, ToShard } from '../../src/shared/protocol.ts';
 import { type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
 
 /** A mailbox with a clock that stands still, and the far end of its port in the hands of a test. */

@@ -8,7 +8,7 @@ import {
   encodeGet,
   encodePut,
   encodeU32,
-} from '../../src/mailbox/protocol.ts';
+} from '../../src/shared/protocol.ts';
 
 const TEN_YEARS_MS = 10 * 365.25 * 86_400_000;
 

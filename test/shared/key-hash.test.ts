@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { hashKey, shardOfHash } from '../../src/base/key-hash.ts';
+import { hashKey, shardOfHash } from '../../src/shared/key-hash.ts';
 
 /** Of the Linux kernel's own test of `hsiphash` on 32 bits: the hash of the bytes 0, 1, 2, … of each length. */
 const KERNEL_SEED = [0x03020100, 0x07060504] as const;

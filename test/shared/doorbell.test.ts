@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { Doorbell } from '../../src/mailbox/doorbell.ts';
+import { Doorbell } from '../../src/shared/doorbell.ts';
 
 const LONG_MS = 30_000;
 
@@ -84,7 +84,7 @@ describe('Doorbell', () => {
 
   test.each(['wait', 'pollForRing'])("ends another thread's %s", async (how) => {
     const doorbell = new Doorbell();
-    const module = new URL('../../src/mailbox/doorbell.ts', import.meta.url).href;
+    const module = new URL('../../src/shared/doorbell.ts', import.meta.url).href;
     const workerData = { buffer: doorbell.buffer, module, how };
     const worker = new Worker(WAITING_THREAD, { eval: true, workerData });
     try {

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { InvariantError } from '../../src/base/assert.ts';
-import { Ledger } from '../../src/base/ledger.ts';
+import { InvariantError } from '../../src/shared/assert.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
 import { Random, printedSeed } from '../support/random.ts';
 import type { LedgerRun, LedgerTally } from '../support/ledger-thread.ts';
 

@@ -1,4 +1,4 @@
-import { free } from '../base/free.ts';
+import { free } from './free.ts';
 
 /**
  * What crosses a shard's port. Three kinds of message:
