@@ -11,11 +11,11 @@ import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './shared/segm
 import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, deriveLimits, deriveTrafficLimits } from './config/limits.ts';
 import type { Settings } from './config/settings.ts';
-import { Shard } from './router/shard.ts';
-import { ShardRouter } from './router/shard-router.ts';
+import { Shard } from './shards/shard.ts';
+import { ShardRouter } from './shards/router.ts';
 import { statsReport } from './stats-report.ts';
-import { findMemoryLimit, usedBytes } from './supervisor/memory-probe.ts';
-import { Supervisor } from './supervisor/supervisor.ts';
+import { findMemoryLimit, usedBytes } from './memory/probe.ts';
+import { Supervisor } from './memory/supervisor.ts';
 
 const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 /** A shard's entries are not in its heap; what is there is one batch of requests and one of replies. */

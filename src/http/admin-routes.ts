@@ -3,7 +3,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
-import type { ShardRouter } from '../router/shard-router.ts';
+import type { ShardRouter } from '../shards/router.ts';
 import { sendFailure } from './error-replies.ts';
 import { whenClosed } from './when-closed.ts';
 import { errorResponses, responseSchemas } from './schemas.ts';

@@ -11,7 +11,7 @@ import type { Socket } from 'node:net';
 import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
 import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
-import type { ShardRouter } from '../router/shard-router.ts';
+import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
 import { ByteBudget } from './byte-budget.ts';

@@ -16,7 +16,7 @@ import {
 } from '../shared/protocol.ts';
 import { JSON_TYPE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
-import type { Receiver } from '../mailbox/shard-mailbox.ts';
+import type { Receiver } from '../shards/mailbox.ts';
 import { STATUS_CODES } from './node-http.ts';
 import type { Connections } from './connections.ts';
 import type { LargeReplies } from './large-replies.ts';

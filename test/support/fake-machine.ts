@@ -1,5 +1,5 @@
 import type { ShedResult } from '../../src/shared/protocol.ts';
-import { Supervisor } from '../../src/supervisor/supervisor.ts';
+import { Supervisor } from '../../src/memory/supervisor.ts';
 
 /** How a fake shard takes an order. */
 export interface Manner {

@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Doorbell } from '../../src/shared/doorbell.ts';
 import type { ControlRequest, FromShard, LargePut, Payload, ToShard } from '../../src/shared/protocol.ts';
-import { type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
+import { type Receiver, ShardMailbox } from '../../src/shards/mailbox.ts';
 
 /** A mailbox with a clock that stands still, and the far end of its port in the hands of a test. */
 export class FakeShard {

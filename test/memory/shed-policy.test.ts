@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Observation, apportion, decideShed } from '../../src/supervisor/shed-policy.ts';
+import { type Observation, apportion, decideShed } from '../../src/memory/shed-policy.ts';
 import { Random, printedSeed } from '../support/random.ts';
 
 const OVER: Observation = {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { cachePath, expectError } from '../support/http-client.ts';
-import { type TestServer, startTestServer } from '../support/server.ts';
-import { Reader, keysByShard } from '../support/shard-traffic.ts';
+import { cachePath, expectError } from '../../support/http-client.ts';
+import { type TestServer, startTestServer } from '../../support/server.ts';
+import { Reader, keysByShard } from '../../support/shard-traffic.ts';
 
 const SHARDS = 3;
 const VICTIM = 1;

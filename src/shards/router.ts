@@ -13,7 +13,7 @@ import {
   encodeGet,
   encodePut,
 } from '../shared/protocol.ts';
-import type { Receiver } from '../mailbox/shard-mailbox.ts';
+import type { Receiver } from './mailbox.ts';
 import type { Shard, ShardState } from './shard.ts';
 
 /** Deadlines are looked at so many times before one has passed that none is missed by much. */

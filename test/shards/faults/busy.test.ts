@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { faultValue } from '../support/faults.ts';
-import { startFaultyServer } from '../support/faulty-server.ts';
-import { expectError } from '../support/http-client.ts';
-import { startTestServer } from '../support/server.ts';
+import { faultValue } from '../../support/faults.ts';
+import { startFaultyServer } from '../../support/faulty-server.ts';
+import { expectError } from '../../support/http-client.ts';
+import { startTestServer } from '../../support/server.ts';
 
 test('a shard with its queue full refuses with 503 and Retry-After, and loses nothing of what it took', async () => {
   await using server = await startTestServer({ SHARDS: '1', SHARD_QUEUE_LIMIT: '1' });

@@ -1,12 +1,12 @@
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { EMPTY_SEGMENT_BYTES } from '../../src/shared/segment-sizes.ts';
-import { type Fault, faultValue } from '../support/faults.ts';
-import { type FaultyServer, startFaultyServer } from '../support/faulty-server.ts';
-import { type Answer, cachePath, expectError } from '../support/http-client.ts';
-import { IS_LONG } from '../support/long.ts';
-import { resourcesBefore, untilNothingGrew } from '../support/resources.ts';
-import { Reader, type TimedAnswer, keysByShard } from '../support/shard-traffic.ts';
+import { EMPTY_SEGMENT_BYTES } from '../../../src/shared/segment-sizes.ts';
+import { type Fault, faultValue } from '../../support/faults.ts';
+import { type FaultyServer, startFaultyServer } from '../../support/faulty-server.ts';
+import { type Answer, cachePath, expectError } from '../../support/http-client.ts';
+import { IS_LONG } from '../../support/long.ts';
+import { resourcesBefore, untilNothingGrew } from '../../support/resources.ts';
+import { Reader, type TimedAnswer, keysByShard } from '../../support/shard-traffic.ts';
 
 const SHARDS = 3;
 const DEADLINE_MS = 1000;

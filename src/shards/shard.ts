@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { ControlReply, ShardStart } from '../shared/protocol.ts';
-import { type MailboxOptions, ShardMailbox } from '../mailbox/shard-mailbox.ts';
+import { type MailboxOptions, ShardMailbox } from './mailbox.ts';
 import { restartDelayMs } from './restart-policy.ts';
 
 export type ShardState = 'starting' | 'up' | 'restarting' | 'stopped';

@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type Fault, faultValue } from '../support/faults.ts';
-import { type FaultyServer, startFaultyServer } from '../support/faulty-server.ts';
-import { cachePath, expectError } from '../support/http-client.ts';
-import { IS_LONG } from '../support/long.ts';
-import { resourcesBefore, untilNothingGrew } from '../support/resources.ts';
-import { Reader, type TimedAnswer, keysByShard } from '../support/shard-traffic.ts';
+import { type Fault, faultValue } from '../../support/faults.ts';
+import { type FaultyServer, startFaultyServer } from '../../support/faulty-server.ts';
+import { cachePath, expectError } from '../../support/http-client.ts';
+import { IS_LONG } from '../../support/long.ts';
+import { resourcesBefore, untilNothingGrew } from '../../support/resources.ts';
+import { Reader, type TimedAnswer, keysByShard } from '../../support/shard-traffic.ts';
 
 const SHARDS = 3;
 const VICTIM = 1;

@@ -1,8 +1,8 @@
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import type { StartFault } from '../support/faults.ts';
-import { startFaultyServer } from '../support/faulty-server.ts';
-import { resourcesBefore, untilNothingGrew } from '../support/resources.ts';
+import type { StartFault } from '../../support/faults.ts';
+import { startFaultyServer } from '../../support/faulty-server.ts';
+import { resourcesBefore, untilNothingGrew } from '../../support/resources.ts';
 
 /** A start may take 5 s: until then its timer would still be there. */
 const GONE_WITHIN_MS = 3000;
