@@ -5,13 +5,13 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
-import { Doorbell } from './shared/doorbell.ts';
 import { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './shared/segment-sizes.ts';
 import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, deriveLimits, deriveTrafficLimits } from './config/limits.ts';
 import type { Settings } from './config/settings.ts';
 import { Shard } from './shards/shard.ts';
+import { pollingPolicy } from './shards/lone-client.ts';
 import { ShardRouter } from './shards/router.ts';
 import { statsReport } from './stats-report.ts';
 import { findMemoryLimit, usedBytes } from './memory/probe.ts';
@@ -185,24 +185,6 @@ async function closeHttp(app: FastifyInstance): Promise<void> {
   clearInterval(timer);
 }
 
-/** To so many requests a quick answer is worth more than a longer batch. */
-const MOST_POLLED_FOR = 3;
-
-/**
- * Which threads may poll: a shard for its next request, the main thread for the replies to how many requests. With one
- * processor polling would only keep the other thread from working; one of several shards is seldom the one that is
- * asked next, and the others want its processor: see ADR 8.
- */
-export function whoPolls(
-  shards: number,
-  processors: number,
-): { readonly forRequests: boolean; readonly mostPolledFor: number } {
-  if (processors === 1) return { forRequests: false, mostPolledFor: 0 };
-  return shards === 1
-    ? { forRequests: true, mostPolledFor: MOST_POLLED_FOR }
-    : { forRequests: false, mostPolledFor: 1 };
-}
-
 /** What all shards share: what they hold, and what of it is on its way. */
 interface SharedByShards {
   readonly ledger: Ledger;
@@ -218,16 +200,14 @@ function createShard(
   { ledger, entryLedger, replyCells, replyWindow }: SharedByShards,
   workerUrl: URL,
 ): Shard {
-  const doorbell = new Doorbell();
-  const polls = whoPolls(settings.SHARDS, availableParallelism());
+  const { pollsForRequests, maxPolledFor } = pollingPolicy(settings.SHARDS, availableParallelism());
   return new Shard({
     start: {
       shard,
       ledger: ledger.buffer,
       ledgerUnitBytes: LEDGER_UNIT_BYTES,
       entryLedger: entryLedger?.buffer,
-      doorbell: doorbell.buffer,
-      pollsForRequests: polls.forRequests,
+      pollsForRequests,
       seed: [randomInt(2 ** 32), randomInt(2 ** 32)],
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       replyCells: replyCells.buffer,
@@ -239,11 +219,9 @@ function createShard(
       queueLimit: settings.SHARD_QUEUE_LIMIT,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       now: () => performance.now(),
-      doorbell,
-      mostPolledFor: polls.mostPolledFor,
+      maxPolledFor,
     },
-    workerUrl,
-    workerHeapMb: WORKER_HEAP_MB,
+    thread: { workerUrl, heapMb: WORKER_HEAP_MB },
     startDeadlineMs: START_DEADLINE_MS * Math.ceil(settings.SHARDS / availableParallelism()),
     silenceLimitMs: Math.max(LEAST_SILENCE_MS, 2 * settings.REQUEST_DEADLINE_MS),
     onDeath: (number, error) => {

@@ -186,7 +186,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   const sweepTimer = setInterval(() => {
     bodies.sweep();
-    if (router.lacksRoom) largeReplies.cutOffSlow();
+    if (router.awaitsReplyRoom) largeReplies.cutOffSlow();
   }, BUDGET_SWEEP_INTERVAL_MS);
   const stallTimer = setInterval(() => connections.cutOffStalled(nowMs()), TIMEOUT_CHECK_INTERVAL_MS);
   for (const timer of [sweepTimer, stallTimer]) {

@@ -16,7 +16,7 @@ import {
 } from '../shared/protocol.ts';
 import { JSON_TYPE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
-import type { Receiver } from '../shards/mailbox.ts';
+import type { PendingRequest } from '../shards/pending-requests.ts';
 import { STATUS_CODES } from './node-http.ts';
 import type { Connections } from './connections.ts';
 import type { LargeReplies } from './large-replies.ts';
@@ -73,7 +73,7 @@ export interface GetOptions {
 }
 
 /** Waits for what a shard replies, and answers with it past Fastify. */
-abstract class Exchange implements Receiver {
+abstract class Exchange implements PendingRequest {
   readonly connection: object;
   protected readonly response: ServerResponse;
 

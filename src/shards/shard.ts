@@ -1,44 +1,46 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { Piscina } from 'piscina';
-import type { ControlReply, ShardStart } from '../shared/protocol.ts';
-import { type MailboxOptions, ShardMailbox } from './mailbox.ts';
+import { Doorbell } from '../shared/doorbell.ts';
+import type { ShardStart } from '../shared/protocol.ts';
+import { Mailbox, type MailboxOptions } from './mailbox.ts';
 import { restartDelayMs } from './restart-policy.ts';
+import { Thread, type ThreadOptions } from './thread.ts';
 
 export type ShardState = 'starting' | 'up' | 'restarting' | 'stopped';
 
 export interface ShardOptions {
-  readonly start: ShardStart;
+  /** What the thread is given, beside its end of a session. */
+  readonly start: Omit<ShardStart, 'doorbell'>;
+  readonly thread: ThreadOptions;
   readonly mailbox: MailboxOptions;
-  /** The worker thread's module. */
-  readonly workerUrl: URL;
-  readonly workerHeapMb: number;
   /** A thread that does not report ready in this time has failed to start. */
   readonly startDeadlineMs: number;
   /** A thread that gives no sign of life for longer is ended. */
   readonly silenceLimitMs: number;
-  /** Called when the thread has ended, before a new one starts: with what it held, memory and all, gone. */
+  /** Called when the thread has ended, and its memory is free, before a new one starts. */
   readonly onDeath: (shard: number, error: unknown) => void;
 }
 
-/** A shard that has never been up and fails this often will not come up. */
-const MOST_FIRST_STARTS = 3;
+/** A shard that has never been up and fails to start this often will not come up. */
+const MAX_FIRST_STARTS = 3;
 
 /**
- * One shard as the main thread sees it: a Piscina pool of one thread with one task that never ends, and the
- * mailbox to it. When the task does end the thread is gone; a new *pool* follows, since only so does every start
- * have its own end: a pool would begin another thread without a word, and none after one that failed early.
+ * The life cycle of one shard: a thread, followed by a new one whenever it ends. With each thread come new sessions; today
+ * there is one, that of the main thread, whose end is the mailbox.
  */
 export class Shard {
   readonly number: number;
   state: ShardState = 'starting';
   restarts = 0;
-  mailbox: ShardMailbox | undefined;
+  /** Absent while the shard is not up. */
+  mailbox: Mailbox | undefined;
 
   private readonly options: ShardOptions;
-  private pool: Piscina | undefined;
+  private thread: Thread | undefined;
+  private port: MessagePort | undefined;
   private failedStarts = 0;
   private wasSilent = false;
-  private restartTimer: NodeJS.Timeout | undefined;
+  /** Of the start that is under way, or of the next one. */
+  private startTimer: NodeJS.Timeout | undefined;
   private readonly firstStart = Promise.withResolvers<void>();
 
   constructor(options: ShardOptions) {
@@ -47,104 +49,86 @@ export class Shard {
   }
 
   /**
-   * Starts the thread. @returns when it has first reported ready.
-   * @throws what it last failed with, when it has failed to start a few times running.
+   * Starts the thread.
+   * @returns when it has first reported ready.
+   * @throws its last error, if it fails to start a few times in a row.
    */
   start(): Promise<void> {
     this.launch();
     return this.firstStart.promise;
   }
 
-  /** Ends the thread, and answers whoever still waits for it. */
+  /** Ends the thread, and settles all requests that wait for it. */
   async stop(): Promise<void> {
     this.state = 'stopped';
-    clearTimeout(this.restartTimer);
-    this.mailbox?.close();
-    this.mailbox = undefined;
-    await this.pool?.destroy();
+    clearTimeout(this.startTimer);
+    this.disconnect();
+    await this.thread?.end(new Error('the shard was stopped'));
   }
 
   /** Ends the thread as if it had crashed: a new one takes its place. */
-  async kill(): Promise<void> {
-    await Promise.all(this.pool?.threads.map((thread) => thread.terminate()) ?? []);
+  async kill(reason = 'the shard was killed'): Promise<void> {
+    await this.thread?.end(new Error(reason));
   }
 
-  /** Ends a thread that has stopped to answer: stuck in a loop, it would never end by itself. */
+  /** Ends a thread that has stopped answering: stuck in a loop, it would never end by itself. */
   checkHeartbeat(): void {
     const { mailbox } = this;
     if (!mailbox) return;
-    // This thread may have been the one that stood still: then the answers lie in the port already, and have
-    // been read by the time of the next look.
-    const isSilent = mailbox.heartbeat() > this.options.silenceLimitMs;
-    if (isSilent && this.wasSilent) void this.kill();
+    // If it was the main thread that stood still, the answers lie in the port, and are read before the next check.
+    const isSilent = mailbox.control.heartbeat() > this.options.silenceLimitMs;
+    if (isSilent && this.wasSilent) void this.kill('the shard gave no sign of life');
     this.wasSilent = isSilent;
   }
 
   private launch(): void {
     const { options } = this;
-    const pool = new Piscina({
-      filename: options.workerUrl.href,
-      // Else a pool begins another thread whenever one dies, after it was destroyed, too.
-      minThreads: 0,
-      maxThreads: 1,
-      idleTimeout: Infinity,
-      atomics: 'disabled',
-      recordTiming: false,
-      resourceLimits: { maxOldGenerationSizeMb: options.workerHeapMb },
-    });
-    this.pool = pool;
-    const { port1, port2 } = new MessageChannel();
-    let isOver = false;
-    const end = (error: unknown): void => {
-      if (isOver) return;
-      isOver = true;
-      clearTimeout(startTimer);
-      port1.close();
-      this.die(pool, error);
-    };
-    const startTimer = setTimeout(
-      () => end(new Error('the shard did not start in time')),
-      options.startDeadlineMs,
-    );
-    port1.once('message', (message: ControlReply) => {
-      if (isOver || message.kind !== 'ready') return;
-      clearTimeout(startTimer);
-      this.becomeUp(port1);
-    });
-    // A thread that dies with its task rejects it; one that dies before it has it raises `error`, or nothing.
-    pool.on('error', end);
-    pool.on('workerDestroy', () => setImmediate(end, new Error('the thread of the shard ended')));
-    // Piscina derives the list's type from the last overload of `postMessage`, which is not the list's.
-    const transferList = [port2] as never;
-    pool.run({ port: port2, start: options.start }, { transferList }).then(() => {
-      end(new Error('the shard ended its task'));
-    }, end);
+    const thread = new Thread(options.thread, (error) => this.restart(thread, error));
+    this.thread = thread;
+    this.startTimer = setTimeout(() => {
+      void thread.end(new Error('the shard did not start in time'));
+    }, options.startDeadlineMs);
+    thread.start(...this.connect());
   }
 
-  private becomeUp(port: MessagePort): void {
-    if (this.state === 'stopped') return;
-    this.mailbox = new ShardMailbox(port, this.options.mailbox);
+  /** Opens a session with a thread that is about to start. @returns the task of the thread, and what it transfers. */
+  private connect(): [task: object, transferList: object[]] {
+    const { port1, port2 } = new MessageChannel();
+    const doorbell = new Doorbell();
+    this.port = port1;
+    // The first message says that the shard is ready.
+    port1.once('message', () => this.becomeUp(port1, doorbell));
+    return [{ port: port2, start: { ...this.options.start, doorbell: doorbell.buffer } }, [port2]];
+  }
+
+  private disconnect(): void {
+    this.mailbox?.close();
+    this.mailbox = undefined;
+    this.port?.close();
+  }
+
+  private becomeUp(port: MessagePort, doorbell: Doorbell): void {
+    clearTimeout(this.startTimer);
+    this.mailbox = new Mailbox(port, doorbell, this.options.mailbox);
     this.failedStarts = 0;
     this.state = 'up';
     this.firstStart.resolve();
   }
 
-  private die(pool: Piscina, error: unknown): void {
+  private restart(thread: Thread, error: unknown): void {
     if (this.state === 'stopped') return;
+    clearTimeout(this.startTimer);
     if (this.state !== 'up') this.failedStarts++;
-    // Means nothing any more once the shard has been up.
-    if (this.failedStarts === MOST_FIRST_STARTS) this.firstStart.reject(error);
+    // Has no effect once the shard has been up.
+    if (this.failedStarts === MAX_FIRST_STARTS) this.firstStart.reject(error);
     this.state = 'restarting';
-    this.wasSilent = false;
-    this.mailbox?.close();
-    this.mailbox = undefined;
     this.restarts++;
-    // Ends the thread, if it still runs. Should that fail there is nothing else to be done with it.
-    const ended = pool.destroy().catch(() => undefined);
-    void ended.then(() => {
+    this.wasSilent = false;
+    this.disconnect();
+    void thread.end(new Error('the thread has ended')).then(() => {
       if (this.state === 'stopped') return;
       this.options.onDeath(this.number, error);
-      this.restartTimer = setTimeout(() => this.launch(), restartDelayMs(this.failedStarts));
+      this.startTimer = setTimeout(() => this.launch(), restartDelayMs(this.failedStarts));
     });
   }
 }

@@ -59,7 +59,7 @@ function turnEnds(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }
 
-describe('ShardMailbox', () => {
+describe('Mailbox', () => {
   test('requests of one turn cross as one message, in their order', async () => {
     const requests = [encodePut('a', '1', 0), encodeGet('a', false), encodeDelete('a'), encodeClear()];
     for (const request of requests) send(request);
@@ -106,7 +106,7 @@ describe('ShardMailbox', () => {
       [{ code: HIT, payload: 'body' }],
       [{ code: MISS, payload: '' }],
       [{ code: STORED, payload: '' }],
-      [{ code: CLEARED, payload: '7' }],
+      [{ code: CLEARED, payload: encodeU32(7) }],
     ]);
     expect(shard.mailbox.inFlight).toBe(0);
   });
@@ -167,14 +167,14 @@ describe('ShardMailbox', () => {
     await untilBatches(1);
     shard.reply(reply(LATE, encodeU32(1)) + reply(MISS));
     await untilSettled(recorders[1]);
-    expect(shard.mailbox.lacksRoom).toBe(false);
+    expect(shard.mailbox.awaitsReplyRoom).toBe(false);
     const waiting = send(encodeGet('b', false));
     await untilBatches(2);
     shard.reply(reply(WAITING, encodeU32(2)));
-    await expect.poll(() => shard.mailbox.lacksRoom).toBe(true);
+    await expect.poll(() => shard.mailbox.awaitsReplyRoom).toBe(true);
     shard.reply({ kind: 'late', ticket: 2, code: MISS, payload: '' });
     await untilSettled(waiting);
-    expect(shard.mailbox.lacksRoom).toBe(false);
+    expect(shard.mailbox.awaitsReplyRoom).toBe(false);
   });
 
   test('bytes that are handed over reach their receivers, among short replies and late', async () => {
@@ -197,14 +197,14 @@ describe('ShardMailbox', () => {
 
   test('has room for as many requests as its limit, and again when they are answered', async () => {
     const recorders = [1, 2, 3, 4].map(() => {
-      expect(shard.mailbox.hasRoom()).toBe(true);
+      expect(shard.mailbox.hasRoomFor('read')).toBe(true);
       return send(encodeGet('a', false));
     });
-    expect(shard.mailbox.hasRoom()).toBe(false);
+    expect(shard.mailbox.hasRoomFor('read')).toBe(false);
     await untilBatches(1);
     shard.reply(reply(MISS));
     await untilSettled(recorders[0]);
-    expect(shard.mailbox.hasRoom()).toBe(true);
+    expect(shard.mailbox.hasRoomFor('read')).toBe(true);
   });
 
   test('the deadline of a request begins when it is sent, whatever its batch waits for', async () => {
@@ -224,14 +224,14 @@ describe('ShardMailbox', () => {
     const recorders = [1, 2, 3, 4].map(() => send(encodeGet('a', false)));
     await untilBatches(1);
     shard.reply(reply(MISS).repeat(4));
-    expect(shard.mailbox.hasRoomToWrite()).toBe(true);
+    expect(shard.mailbox.hasRoomFor('write')).toBe(true);
     for (const { settled } of recorders) expect(settled).toStrictEqual([{ code: MISS, payload: '' }]);
     for (const request of ['b', 'c', 'd', 'e']) send(encodeGet(request, false));
     await untilBatches(2);
     shard.reply(reply(MISS).repeat(2));
-    expect(shard.mailbox.hasRoom()).toBe(false);
+    expect(shard.mailbox.hasRoomFor('read')).toBe(false);
     shard.nowMs++;
-    expect(shard.mailbox.hasRoom()).toBe(true);
+    expect(shard.mailbox.hasRoomFor('read')).toBe(true);
   });
 
   test('where there is no room, what has gathered leaves when the batch before it is answered', async () => {
@@ -239,7 +239,7 @@ describe('ShardMailbox', () => {
     await untilBatches(1);
     for (const request of ['b', 'c', 'd']) send(encodeGet(request, false));
     shard.reply(reply(MISS));
-    expect(shard.mailbox.hasRoom()).toBe(true);
+    expect(shard.mailbox.hasRoomFor('read')).toBe(true);
     expect(shard.received()).toBe(2);
   });
 
@@ -287,7 +287,7 @@ describe('ShardMailbox', () => {
     const recorder = send(encodeGet('a', true));
     await untilBatches(1);
     shard.reply(reply(LATE, encodeU32(5)));
-    const barrier = shard.mailbox.control({ kind: 'stats' });
+    const barrier = shard.mailbox.control.request({ kind: 'stats' });
     await expect.poll(() => shard.controls.length, { interval: 1 }).toBe(1);
     passTime(DEADLINE_MS);
     await barrier;
@@ -312,18 +312,18 @@ describe('ShardMailbox', () => {
     const waiting = [send(encodeGet('a', true)), send(encodeGet('b', false))];
     await untilBatches(1);
     shard.reply(reply(LATE, encodeU32(1)));
-    const stats = shard.mailbox.control({ kind: 'stats' });
-    const shed = shard.mailbox.control({ kind: 'shed', shedBytes: 1 });
+    const stats = shard.mailbox.control.request({ kind: 'stats' });
+    const shed = shard.mailbox.control.request({ kind: 'shed', shedBytes: 1 });
     shard.mailbox.close();
     shard.mailbox.close();
     for (const { settled } of waiting) expect(settled).toStrictEqual([{ code: UNAVAILABLE, payload: '' }]);
     expect(await Promise.all([stats, shed])).toStrictEqual([undefined, undefined]);
-    expect(await shard.mailbox.control({ kind: 'stats' })).toBeUndefined();
+    expect(await shard.mailbox.control.request({ kind: 'stats' })).toBeUndefined();
   });
 
   test('a shed order takes the time it takes, statistics have a deadline', async () => {
-    const stats = shard.mailbox.control({ kind: 'stats' });
-    const shed = shard.mailbox.control({ kind: 'shed', shedBytes: 5 });
+    const stats = shard.mailbox.control.request({ kind: 'stats' });
+    const shed = shard.mailbox.control.request({ kind: 'shed', shedBytes: 5 });
     await expect.poll(() => shard.controls.length, { interval: 1 }).toBe(2);
     passTime(DEADLINE_MS * 2);
     expect(await stats).toBeUndefined();
@@ -338,16 +338,16 @@ describe('ShardMailbox', () => {
     vi.spyOn(shard.doorbell, 'ring').mockImplementation(() => void received.push(shard.received()));
     send(encodeGet('a', false));
     await untilBatches(1);
-    void shard.mailbox.control({ kind: 'stats' });
+    void shard.mailbox.control.request({ kind: 'stats' });
     expect(received).toStrictEqual([1, 2]);
   });
 });
 
-describe('ShardMailbox that polls', () => {
+describe('Mailbox that polls', () => {
   let polling: FakeShard;
 
   beforeEach(() => {
-    polling = new FakeShard({ queueLimit: 4, deadlineMs: DEADLINE_MS, mostPolledFor: 2 });
+    polling = new FakeShard({ queueLimit: 4, deadlineMs: DEADLINE_MS, maxPolledFor: 2 });
   });
 
   afterEach(() => polling.close());

@@ -9,17 +9,17 @@ import {
   encodeGet,
   encodePut,
 } from '../../src/shared/protocol.ts';
-import { whoPolls } from '../../src/server.ts';
+import { pollingPolicy } from '../../src/shards/lone-client.ts';
 
 const MIB = 2 ** 20;
 
 test.each([
-  { shards: 1, processors: 1, forRequests: false, mostPolledFor: 0 },
-  { shards: 1, processors: 2, forRequests: true, mostPolledFor: 3 },
-  { shards: 2, processors: 2, forRequests: false, mostPolledFor: 1 },
-  { shards: 7, processors: 8, forRequests: false, mostPolledFor: 1 },
+  { shards: 1, processors: 1, pollsForRequests: false, maxPolledFor: 0 },
+  { shards: 1, processors: 2, pollsForRequests: true, maxPolledFor: 3 },
+  { shards: 2, processors: 2, pollsForRequests: false, maxPolledFor: 1 },
+  { shards: 7, processors: 8, pollsForRequests: false, maxPolledFor: 1 },
 ])('$shards shard(s), $processors processor(s)', ({ shards, processors, ...polls }) => {
-  expect(whoPolls(shards, processors)).toStrictEqual(polls);
+  expect(pollingPolicy(shards, processors)).toStrictEqual(polls);
 });
 
 test.each([true, false])(
