@@ -158,7 +158,7 @@ export class Mailbox {
 
   private pollForReply(): void {
     const { unanswered, oldestSentAtMs } = this.requests;
-    if (this.isClosed || !this.loneClient.isWorthPolling(unanswered, oldestSentAtMs)) return;
+    if (!this.loneClient.isWorthPolling(unanswered, oldestSentAtMs)) return;
     // The answer may be to a control request: then the reply comes like any other.
     if (this.doorbell.pollForAnswer(this.answersBefore, POLL_MS)) this.receiveOne();
     else this.loneClient.polledInVain();

@@ -7,15 +7,15 @@ export interface ThreadOptions {
 }
 
 /**
- * One worker thread with one task, which lasts as long as the thread. Nothing but this file knows Piscina, which is made
- * for short tasks on many threads; why it serves here, too, is in ADR 16. It takes four things to make it fit:
+ * One worker thread with one task, which lasts as long as the thread. Only this file knows Piscina, which is made for many
+ * short tasks. ADR 16 says why it serves all the same. Four workarounds make it fit:
  *
- * - A pool of its own for each thread, with `minThreads: 0`: a larger pool would replace a thread that dies without a
- *   word, even after `destroy`, or not at all if the thread died early.
- * - `error` as well as the task's end: a thread that dies with its task rejects it, one that dies before raises `error`.
- * - `workerDestroy` as well as `error`: a thread that exits before it has its task raises nothing else. It comes last, so
- *   that what a thread failed with is known first.
- * - A cast of the transfer list: Piscina derives its type from the last overload of `postMessage`, which is another one.
+ * - Each thread has a pool of its own: a pool whose thread fails while it starts never starts another one.
+ * - `minThreads: 0`, or the pool would replace a dead thread by itself, even after `destroy`.
+ * - Three events say that the thread has ended. The task is rejected if the thread dies with it. The pool emits `error` if
+ *   the thread throws before that, and only `workerDestroy` if it exits before that. `workerDestroy` comes with the others,
+ *   too, but does not know the error: so it is reported a turn later.
+ * - A cast: Piscina derives the type of `transferList` from the last overload of `postMessage`, which has no such list.
  */
 export class Thread {
   private readonly pool: Piscina;
@@ -23,7 +23,7 @@ export class Thread {
   private hasEnded = false;
   private ended: Promise<void> | undefined;
 
-  /** @param onEnd called once, when the thread has died, could not start, or is being ended. */
+  /** @param onEnd called once: the thread has died, failed to start, or is being ended. */
   constructor({ workerUrl, heapMb }: ThreadOptions, onEnd: (error: unknown) => void) {
     this.onEnd = onEnd;
     this.pool = new Piscina({
@@ -31,7 +31,6 @@ export class Thread {
       minThreads: 0,
       maxThreads: 1,
       idleTimeout: Infinity,
-      // Otherwise the thread would sleep while it waits for tasks, and its event loop with it.
       atomics: 'disabled',
       recordTiming: false,
       resourceLimits: { maxOldGenerationSizeMb: heapMb },

@@ -67,34 +67,6 @@ describe('Mailbox', () => {
     expect(shard.batches).toStrictEqual([requests.join('')]);
   });
 
-  test('three requests leave when their turn ends, four wait for a turn that brings no more', async () => {
-    for (const [requests, afterTurns] of [
-      [3, [1]],
-      [4, [0, 1]],
-    ] as const) {
-      const gathering = new FakeShard({ queueLimit: 8, deadlineMs: DEADLINE_MS });
-      for (let i = 0; i < requests; i++) gathering.mailbox.send(encodeGet('a', false), new Recorder());
-      for (const received of afterTurns) {
-        await turnEnds();
-        expect(gathering.received()).toBe(received);
-      }
-      gathering.close();
-    }
-  });
-
-  test('a batch that has grown long does not wait for the end of its turn', () => {
-    const value = 'v'.repeat(2 ** 13);
-    const long = new FakeShard({ queueLimit: 64, deadlineMs: DEADLINE_MS });
-    let sent = 0;
-    while (long.received() === 0 && sent < 64) {
-      long.mailbox.send(encodePut('a', value, 0), new Recorder());
-      sent++;
-    }
-    expect(sent * value.length).toBeGreaterThan(2 ** 17);
-    expect(sent * value.length).toBeLessThanOrEqual(2 ** 18);
-    long.close();
-  });
-
   test('replies reach their receivers in the order of the requests, however they are bundled', async () => {
     const recorders = [1, 2, 3, 4].map(() => send(encodeGet('a', false)));
     await untilBatches(1);
@@ -296,18 +268,6 @@ describe('Mailbox', () => {
     expect(recorder.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
   });
 
-  test('the ring goes round many times without mixing answers up', async () => {
-    for (let round = 0; round < 50; round++) {
-      const recorders = Array.from({ length: 1 + (round % 4) }, () => send(encodeGet('a', false)));
-      await untilBatches(round + 1);
-      shard.reply(recorders.map((_, i) => reply(HIT, encodeU32(1) + i)).join(''));
-      await untilSettled(...recorders);
-      expect(recorders.map(({ settled }) => settled[0].payload)).toStrictEqual(
-        recorders.map((_, i) => String(i)),
-      );
-    }
-  });
-
   test('closed, it tells everybody who waits, once', async () => {
     const waiting = [send(encodeGet('a', true)), send(encodeGet('b', false))];
     await untilBatches(1);
@@ -319,18 +279,6 @@ describe('Mailbox', () => {
     for (const { settled } of waiting) expect(settled).toStrictEqual([{ code: UNAVAILABLE, payload: '' }]);
     expect(await Promise.all([stats, shed])).toStrictEqual([undefined, undefined]);
     expect(await shard.mailbox.control.request({ kind: 'stats' })).toBeUndefined();
-  });
-
-  test('a shed order takes the time it takes, statistics have a deadline', async () => {
-    const stats = shard.mailbox.control.request({ kind: 'stats' });
-    const shed = shard.mailbox.control.request({ kind: 'shed', shedBytes: 5 });
-    await expect.poll(() => shard.controls.length, { interval: 1 }).toBe(2);
-    passTime(DEADLINE_MS * 2);
-    expect(await stats).toBeUndefined();
-    const result = { shedBytes: 5, shedEntries: 1, releasedBytes: 5, longestSliceMs: 1 };
-    const id = shard.idOfControl(1);
-    shard.reply({ kind: 'shed', id, result });
-    expect(await shed).toStrictEqual({ kind: 'shed', id, result });
   });
 
   test('the bell rings for each message, after it has been posted', async () => {
@@ -358,68 +306,46 @@ describe('Mailbox that polls', () => {
     return recorder;
   }
 
-  /** One lone request, answered when its turn has ended. */
-  async function askAlone(connection?: object): Promise<void> {
-    const recorder = ask(connection);
+  /** One request, with its reply after the turn. The next one will be polled for. */
+  async function askAlone(): Promise<void> {
+    const recorder = ask();
     await turnEnds();
     polling.reply(reply(MISS));
     await untilSettled(recorder);
   }
 
-  async function askTogether(requests: number): Promise<void> {
-    const recorders = Array.from({ length: requests }, () => ask());
-    // Many leave a turn later.
-    await turnEnds();
-    await turnEnds();
-    polling.reply(reply(MISS).repeat(requests));
-    await untilSettled(...recorders);
+  /** The shard replies as soon as it is rung for, before the mailbox does anything else. */
+  function replyWhenRung(requests: number): void {
+    const ring = polling.doorbell.ring.bind(polling.doorbell);
+    vi.spyOn(polling.doorbell, 'ring').mockImplementationOnce(() => {
+      ring();
+      polling.reply(reply(MISS).repeat(requests));
+    });
   }
 
-  test('the reply to a lone request soon after another is there before the turn ends', async () => {
+  test('replies to a few requests soon after others are there before the turn ends', async () => {
     await askAlone();
-    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer').mockImplementationOnce(() => {
-      polling.reply(reply(MISS));
-      return true;
-    });
-    const second = ask();
+    replyWhenRung(2);
+    const few = [ask({}), ask({})];
     await turnEnds();
-    expect(polls).toHaveBeenCalledTimes(1);
-    expect(second.settled).toHaveLength(1);
+    for (const { settled } of few) expect(settled).toStrictEqual([{ code: MISS, payload: '' }]);
   });
 
-  test('a request of a lone client leaves at once, one of several at the end of their turn', async () => {
-    // As if each had been answered while it was polled for.
-    vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(true);
+  test('a request of a lone client is posted at once, and the shard told of the client', async () => {
     await askAlone();
     polling.nowMs += 1;
-    let before = polling.received();
+    const before = polling.received();
+    replyWhenRung(1);
     const lone = ask();
     expect(polling.received()).toBe(before + 1);
-    polling.reply(reply(MISS));
-    await untilSettled(lone);
-    const several = [ask(), ask()];
+    expect(polling.doorbell.isForLoneClient).toBe(true);
     await turnEnds();
+    expect(lone.settled).toHaveLength(1);
+    const crowd = [ask(), ask()];
+    await turnEnds();
+    expect(polling.doorbell.isForLoneClient).toBe(false);
     polling.reply(reply(MISS).repeat(2));
-    await untilSettled(...several);
-    await askAlone();
-    polling.nowMs += 1;
-    before = polling.received();
-    ask();
-    expect(polling.received()).toBe(before);
-    await turnEnds();
-    expect(polling.received()).toBe(before + 1);
-  });
-
-  test('answers are counted before the shard is rung for', async () => {
-    await askAlone();
-    const answers = vi.spyOn(polling.doorbell, 'answers', 'get');
-    const rings = vi.spyOn(polling.doorbell, 'ring');
-    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(false);
-    ask();
-    await turnEnds();
-    const [[counted], [rung], [polled]] = [answers, rings, polls].map((spy) => spy.mock.invocationCallOrder);
-    expect([counted, rung, polled].toSorted((a, b) => a - b)).toStrictEqual([counted, rung, polled]);
-    expect(polls.mock.calls[0][0]).toBe(1);
+    await untilSettled(...crowd);
   });
 
   test('gives up after a moment, takes the reply as it comes, and does not poll for the next', async () => {
@@ -436,54 +362,5 @@ describe('Mailbox that polls', () => {
     expect(polls).toHaveBeenCalledTimes(1);
     await askAlone();
     expect(polls).toHaveBeenCalledTimes(2);
-  });
-
-  test('does not poll for a request that comes a while after the last, nor for more than it may', async () => {
-    await askAlone();
-    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(false);
-    polling.nowMs += 10;
-    await askAlone();
-    await askTogether(3);
-    expect(polls).not.toHaveBeenCalled();
-    await askTogether(2);
-    expect(polls).toHaveBeenCalledTimes(1);
-  });
-
-  test('does not poll for a few requests soon after many', async () => {
-    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(true);
-    const polledForAfter = async (requests: number): Promise<number> => {
-      await askTogether(requests);
-      await askAlone();
-      const before = polls.mock.calls.length;
-      polling.nowMs += 1;
-      await askAlone();
-      return polls.mock.calls.length - before;
-    };
-    expect(await polledForAfter(3)).toBe(1);
-    expect(await polledForAfter(4)).toBe(0);
-    polling.nowMs += 2;
-    expect(await polledForAfter(1)).toBe(1);
-  });
-
-  test('two clients in turns are no lone client, though there is never more than one request in flight', async () => {
-    vi.spyOn(polling.doorbell, 'pollForAnswer').mockReturnValue(true);
-    const clients = [{}, {}];
-    const leftAtOnce = async (client: object): Promise<boolean> => {
-      polling.nowMs += 1;
-      const before = polling.received();
-      const recorder = ask(client);
-      const isSent = polling.received() > before;
-      await turnEnds();
-      polling.reply(reply(MISS));
-      await untilSettled(recorder);
-      return isSent && polling.doorbell.isForLoneClient;
-    };
-    for (let i = 0; i < 6; i++) expect(await leftAtOnce(clients[i % 2])).toBe(false);
-    const alone = [];
-    for (let i = 0; i < 5; i++) alone.push(await leftAtOnce(clients[0]));
-    // Lone is who has been alone for more than 2 ms.
-    expect(alone).toStrictEqual([false, false, false, true, true]);
-    expect(await leftAtOnce(clients[1])).toBe(false);
-    expect(polling.doorbell.isForLoneClient).toBe(false);
   });
 });

@@ -9,18 +9,8 @@ import {
   encodeGet,
   encodePut,
 } from '../../src/shared/protocol.ts';
-import { pollingPolicy } from '../../src/shards/lone-client.ts';
 
 const MIB = 2 ** 20;
-
-test.each([
-  { shards: 1, processors: 1, pollsForRequests: false, maxPolledFor: 0 },
-  { shards: 1, processors: 2, pollsForRequests: true, maxPolledFor: 3 },
-  { shards: 2, processors: 2, pollsForRequests: false, maxPolledFor: 1 },
-  { shards: 7, processors: 8, pollsForRequests: false, maxPolledFor: 1 },
-])('$shards shard(s), $processors processor(s)', ({ shards, processors, ...polls }) => {
-  expect(pollingPolicy(shards, processors)).toStrictEqual(polls);
-});
 
 test.each([true, false])(
   'a shard raises its count of answers with each (polls: %s)',
