@@ -1,21 +1,30 @@
 import { randomInt } from 'node:crypto';
 import { createRequire } from 'node:module';
+import { Server as TlsServer } from 'node:tls';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
-import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
 import { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './shared/segment-sizes.ts';
 import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, deriveLimits, deriveTrafficLimits } from './config/limits.ts';
 import type { Settings } from './config/settings.ts';
-import { Shard } from './shards/shard.ts';
+import {
+  type LogSink,
+  listening,
+  logEvent,
+  pressureChanged,
+  shardDied,
+  shardIsBackUp,
+  shedOrderDone,
+} from './log-events.ts';
+import { type MemoryLimit, findMemoryLimit, usedBytes } from './memory/probe.ts';
+import { Supervisor } from './memory/supervisor.ts';
 import { pollingPolicy } from './shards/lone-client.ts';
 import { ShardRouter } from './shards/router.ts';
+import { Shard } from './shards/shard.ts';
 import { statsReport } from './stats-report.ts';
-import { findMemoryLimit, usedBytes } from './memory/probe.ts';
-import { Supervisor } from './memory/supervisor.ts';
 
 const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 /** A shard's entries are not in its heap; what is there is one batch of requests and one of replies. */
@@ -44,6 +53,13 @@ export interface RunningServer {
   readonly router: ShardRouter;
   readonly supervisor: Supervisor;
   readonly limits: Limits;
+  readonly memoryLimit: MemoryLimit;
+  /** Where it listens. */
+  readonly address: string;
+  /** From now on the token and, for new connections, the certificate are these. */
+  readonly useAccess: (access: AccessFiles) => void;
+  /** From now on `/ready` says 503; connections are taken and served as before. */
+  readonly beginShutdown: () => void;
   /** Stops accepting, answers what is in flight, then stops the shards. */
   readonly close: () => Promise<void>;
 }
@@ -56,13 +72,45 @@ export async function loadAll(): Promise<void> {
 }
 
 /**
+ * Whether the memory limit leaves room for what is promised, as far as can be told before anything is started.
+ * @throws LimitTooSmallError
+ */
+export async function checkMemoryLimit(settings: Settings): Promise<MemoryLimit> {
+  const memoryLimit = findMemoryLimit(settings.MEMORY_LIMIT);
+  await loadAll();
+  limitsOrThrow(settings, memoryLimit, leastBaselineBytes(settings, memoryLimit));
+  return memoryLimit;
+}
+
+function leastBaselineBytes(settings: Settings, memoryLimit: MemoryLimit): number {
+  return usedBytes(memoryLimit, process.memoryUsage.rss()) + settings.SHARDS * LEAST_SHARD_BYTES;
+}
+
+function limitsOrThrow(settings: Settings, { limitBytes }: MemoryLimit, baselineBytes: number): Limits {
+  const derived = deriveLimits({
+    limitBytes,
+    threshold: settings.MEMORY_THRESHOLD,
+    baselineBytes,
+    shards: settings.SHARDS,
+    leastGuaranteeBytes: guaranteeFor(0),
+    fullGuaranteeBytes: fullGuarantee(settings),
+  });
+  if (typeof derived === 'string') throw new LimitTooSmallError(derived);
+  return derived;
+}
+
+function fullGuarantee({ MAX_KEY_LENGTH, MAX_VALUE_BYTES }: Settings): number {
+  return guaranteeFor(mostEntryBytes(MAX_KEY_LENGTH, MAX_VALUE_BYTES));
+}
+
+/**
  * Puts the parts together, from the ledger up, and listens.
  * @param workerUrl the shard threads' module; tests of faults give one that fails on request.
  * @throws LimitTooSmallError; whatever `listen` fails with, such as EADDRINUSE.
  */
 export async function startServer(
   settings: Settings,
-  logger: Logger,
+  logger: LogSink,
   access: AccessFiles = OPEN_ACCESS,
   workerUrl: URL = WORKER_URL,
 ): Promise<RunningServer> {
@@ -70,7 +118,7 @@ export async function startServer(
   const probe = (): number => usedBytes(memoryLimit, process.memoryUsage.rss());
 
   const traffic = deriveTrafficLimits(memoryLimit.limitBytes, settings.MEMORY_THRESHOLD, settings.SHARDS);
-  const fullGuaranteeBytes = guaranteeFor(mostEntryBytes(settings.MAX_KEY_LENGTH, settings.MAX_VALUE_BYTES));
+  const fullGuaranteeBytes = fullGuarantee(settings);
   const provisional = { guarantee: fullGuaranteeBytes, ceiling: fullGuaranteeBytes * settings.SHARDS };
   const ledger = Ledger.create(settings.SHARDS, { ...provisional, unit: LEDGER_UNIT_BYTES });
   const entryLedger =
@@ -85,20 +133,8 @@ export async function startServer(
     replyWindow: traffic.replyWindowBytes,
   };
 
-  const limitsFor = (baselineBytes: number): Limits => {
-    const derived = deriveLimits({
-      limitBytes: memoryLimit.limitBytes,
-      threshold: settings.MEMORY_THRESHOLD,
-      baselineBytes,
-      shards: settings.SHARDS,
-      leastGuaranteeBytes: guaranteeFor(0),
-      fullGuaranteeBytes,
-    });
-    if (typeof derived === 'string') throw new LimitTooSmallError(derived);
-    return derived;
-  };
   // Too many threads would be ended by the system before they could be counted.
-  limitsFor(probe() + settings.SHARDS * LEAST_SHARD_BYTES);
+  limitsOrThrow(settings, memoryLimit, leastBaselineBytes(settings, memoryLimit));
 
   const shards = Array.from({ length: settings.SHARDS }, (_, shard) =>
     createShard(shard, settings, logger, shared, workerUrl),
@@ -109,6 +145,8 @@ export async function startServer(
     settings.REQUEST_DEADLINE_MS,
   );
   let limits: Limits;
+  let { authToken } = access;
+  let isShuttingDown = false;
   const stopping = { undo: [() => router.stop()] };
   try {
     // The threads start while this one is busy loading the HTTP layer.
@@ -121,7 +159,11 @@ export async function startServer(
       maxKeyLength: settings.MAX_KEY_LENGTH,
       maxValueBytes: settings.MAX_VALUE_BYTES,
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
-      authToken: access.authToken,
+      access: {
+        get token() {
+          return authToken;
+        },
+      },
       rateLimit: settings.RATE_LIMIT,
       tls: access.tls,
       bodyBudgetBytes: traffic.bodyBudgetBytes,
@@ -131,10 +173,11 @@ export async function startServer(
       collectEveryBytes: traffic.collectEveryBytes,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
+      isShuttingDown: () => isShuttingDown,
     });
     stopping.undo.push(() => closeHttp(app));
     const baselineBytes = probe();
-    limits = limitsFor(baselineBytes);
+    limits = limitsOrThrow(settings, memoryLimit, baselineBytes);
     ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes, limits.marginBytes);
 
     const supervisor = new Supervisor({
@@ -145,22 +188,43 @@ export async function startServer(
       probe,
       heldBytes: () => shards.map((_, shard) => Math.max(0, ledger.held(shard) - EMPTY_SEGMENT_BYTES)),
       shed: (orders) => router.shed(orders),
-      now: Date.now,
-      onOrder: (report) => logger.info({ order: report }, 'shed order carried out'),
+      isAtCeiling: () => shards.some(({ number }) => ledger.isTight(number)),
+      now: () => Math.round(performance.timeOrigin + performance.now()),
+      onOrder: (report) => logEvent(logger, shedOrderDone(report, settings.SHED_FRACTION)),
+      onPressure: (change, used) => logEvent(logger, pressureChanged(change, used, limits)),
       onError: (error) => logger.error({ err: error }, 'memory was not looked at'),
     });
     supervisor.start();
     stopping.undo.push(() => Promise.resolve(supervisor.stop()));
 
     const address = await app.listen({ host: settings.HOST, port: settings.PORT });
-    logger.info({ address, shards: settings.SHARDS, limits, limitSource: memoryLimit.source }, 'listening');
-    return { app, router, supervisor, limits, close };
+    logEvent(logger, listening(address, settings.SHARDS, limits, memoryLimit));
+    const useAccess = (files: AccessFiles): void => {
+      authToken = files.authToken;
+      if (app.server instanceof TlsServer && files.tls) app.server.setSecureContext(files.tls);
+    };
+    return {
+      app,
+      router,
+      supervisor,
+      limits,
+      memoryLimit,
+      address,
+      useAccess,
+      beginShutdown,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
   }
 
+  function beginShutdown(): void {
+    isShuttingDown = true;
+  }
+
   async function close(): Promise<void> {
+    beginShutdown();
     for (const undo of stopping.undo.splice(0).toReversed()) await undo();
   }
 }
@@ -196,7 +260,7 @@ interface SharedByShards {
 function createShard(
   shard: number,
   settings: Settings,
-  logger: Logger,
+  logger: LogSink,
   { ledger, entryLedger, replyCells, replyWindow }: SharedByShards,
   workerUrl: URL,
 ): Shard {
@@ -228,7 +292,8 @@ function createShard(
       const heldBytes = ledger.forfeit(number);
       entryLedger?.forfeit(number);
       Atomics.store(replyCells, number, 0);
-      logger.error({ err: error, shard: number, heldBytes }, 'a shard died; its entries are gone');
+      logEvent(logger, shardDied(number, heldBytes, error));
     },
+    onRestart: (number, downMs) => logEvent(logger, shardIsBackUp(number, downMs)),
   });
 }

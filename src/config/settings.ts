@@ -8,6 +8,8 @@ interface Setting<Value> {
   readonly allowed: string;
   readonly meaning: string;
   readonly schema: z.ZodType<Value, string>;
+  /** Its value is never shown, not even a wrong one. */
+  readonly isSecret?: true;
 }
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -62,7 +64,7 @@ const SETTINGS = {
   },
   MEMORY_LIMIT: {
     fallback: '',
-    allowed: '1mb or more: bytes, or a number with kb, mb, gb, tb',
+    allowed: '1mb or more: bytes, or a number with kb, mb, gb, tb (Ki, Mi, Gi, Ti are the same)',
     meaning: "what 100 % of memory means; by default the container's limit, else the machine's memory",
     schema: optionalBytes,
   },
@@ -126,10 +128,11 @@ const SETTINGS = {
     allowed: TOKEN_RULE.allowed,
     meaning: 'when set, every path but /health and /ready wants "Authorization: Bearer <token>"',
     schema: z.string().regex(TOKEN_RULE.pattern),
+    isSecret: true,
   },
   AUTH_TOKEN_FILE: {
     fallback: '',
-    allowed: 'a readable file',
+    allowed: 'a readable regular file',
     meaning: 'file that holds the token instead',
     schema: z.string(),
   },
@@ -151,6 +154,12 @@ const SETTINGS = {
     meaning: 'requests per second from one client address before 429; 0 for any number',
     schema: wholeText(0, 1e9),
   },
+  SHUTDOWN_DELAY_MS: {
+    fallback: '0',
+    allowed: '0 to 60000',
+    meaning: 'after SIGTERM: how long connections are still taken and served while /ready says 503',
+    schema: wholeText(0, 60_000),
+  },
   LOG_LEVEL: {
     fallback: 'info',
     allowed: LOG_LEVELS.join(', '),
@@ -161,6 +170,7 @@ const SETTINGS = {
 
 type Name = keyof typeof SETTINGS;
 export type Settings = { readonly [N in Name]: z.output<(typeof SETTINGS)[N]['schema']> };
+export type Environment = Readonly<Record<string, string | undefined>>;
 export type ReadSettings =
   | { readonly settings: Settings; readonly faults?: never }
   | { readonly faults: readonly string[]; readonly settings?: never };
@@ -171,7 +181,7 @@ const NAMES = Object.keys(SETTINGS) as Name[];
  * Reads and validates all settings. An empty variable counts as absent.
  * @returns the settings, or one line per fault: name, value, what is allowed.
  */
-export function readSettings(env: Readonly<Record<string, string | undefined>>): ReadSettings {
+export function readSettings(env: Environment): ReadSettings {
   const values: Record<string, unknown> = {};
   const faults: string[] = [];
   for (const name of NAMES) {
@@ -191,14 +201,43 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   return faults.length > 0 ? { faults } : { settings };
 }
 
-/** A secret is not written out, not even a wrong one. */
+const SECRET = '(secret)';
+const BY_NAME: Readonly<Record<Name, Setting<unknown>>> = SETTINGS;
+
 function shown(name: Name, text: string): string {
-  return name === 'AUTH_TOKEN' ? '(secret)' : JSON.stringify(text);
+  return BY_NAME[name].isSecret ? SECRET : JSON.stringify(text);
 }
 
 /** The settings as they may be shown to whoever may read the statistics. */
 export function publicSettings(settings: Settings): Settings {
-  return settings.AUTH_TOKEN === '' ? settings : { ...settings, AUTH_TOKEN: '(secret)' };
+  const entries = Object.entries(settings).map(([name, value]) => {
+    const isHidden = BY_NAME[name as Name].isSecret && value !== '';
+    return [name, isHidden ? SECRET : value] as const;
+  });
+  return Object.fromEntries(entries) as Settings;
+}
+
+/**
+ * One line per setting, with its value in force and where that comes from: `PORT=7171  # default`.
+ * @param memoryLimit what MEMORY_LIMIT comes to on this machine.
+ */
+export function settingsInForce(
+  settings: Settings,
+  env: Environment,
+  memoryLimit: { readonly limitBytes: number; readonly source: string },
+): string {
+  const values = { ...publicSettings(settings), MEMORY_LIMIT: memoryLimit.limitBytes };
+  const lines = NAMES.map((name) => {
+    const isGiven = env[name] !== undefined && env[name] !== '';
+    const isTightened = name === 'MEMORY_LIMIT' && memoryLimit.source !== 'MEMORY_LIMIT';
+    const source = isGiven ? 'environment' : 'default';
+    return `${name}=${values[name]}  # ${isTightened ? `${source}; ${memoryLimit.source}` : source}`;
+  });
+  return lines.join('\n');
+}
+
+export function isSetting(name: string): boolean {
+  return Object.hasOwn(SETTINGS, name);
 }
 
 /** The table that `--help` prints. */

@@ -45,6 +45,8 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
   /** A body that has not been let in by then: 503. */
   readonly deadlineMs: number;
   readonly stats: () => Promise<object>;
+  /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
+  readonly isShuttingDown: () => boolean;
 }
 
 /**
@@ -165,13 +167,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   answerUnusualRequests(app.server);
   const methodsOf = collectRoutes(app);
 
-  let isShuttingDown = false;
-  app.addHook('preClose', (done) => {
-    isShuttingDown = true;
-    done();
-  });
   await registerAccess(app, options);
-  await registerOpenApi(app, { version, hasToken: options.authToken !== undefined });
+  await registerOpenApi(app, { version, hasToken: options.access.token !== undefined });
   await app.register((cache, _options, done) => {
     registerCacheRoutes(cache, {
       router,
@@ -198,7 +195,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     version,
     gzipThresholdBytes,
     stats,
-    isShuttingDown: () => isShuttingDown,
+    isShuttingDown: options.isShuttingDown,
   });
   answerUnknownRoutes(app, methodsOf);
   await app.ready();

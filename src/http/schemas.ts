@@ -123,7 +123,7 @@ const stats = z.object({
     .describe('Counts begin anew with a shard that restarts, and are absent while it does not answer.'),
   memory: z.object({
     limitBytes: count,
-    limitSource: z.enum(['MEMORY_LIMIT', 'cgroup v1', 'cgroup v2', 'machine']),
+    limitSource: z.enum(['MEMORY_LIMIT', 'cgroup v1', 'cgroup v2', 'cgroup v2 memory.high', 'machine']),
     residentBytes: count,
     usedBytes: count.describe('Resident, or what the control group counts less what the kernel can reclaim.'),
     usedShare: z.number(),

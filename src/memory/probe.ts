@@ -15,9 +15,11 @@ export function readTextFile(path: string): string | undefined {
 
 export interface MemoryLimit {
   readonly limitBytes: number;
-  readonly source: 'MEMORY_LIMIT' | 'cgroup v1' | 'cgroup v2' | 'machine';
-  /** The control group whose limit it is, where it is one's. */
+  /** `cgroup v2 memory.high`: from there on the kernel slows the group down, far below what it is killed at. */
+  readonly source: 'MEMORY_LIMIT' | 'cgroup v1' | 'cgroup v2' | 'cgroup v2 memory.high' | 'machine';
+  /** The control group whose limit it is, where it is one's, and the file that says so. */
   readonly group?: ControlGroup;
+  readonly file?: string;
 }
 
 export interface ControlGroup {
@@ -40,16 +42,39 @@ export function findMemoryLimit(
 ): MemoryLimit {
   let tightest: MemoryLimit = { limitBytes: machineBytes, source: 'machine' };
   for (const group of controlGroups(read)) {
-    const text = read(
-      join(group.folder, group.version === 2 ? 'memory.max' : 'memory.limit_in_bytes'),
-    )?.trim();
-    const limitBytes = text === undefined || text === 'max' ? Infinity : Number(text);
-    if (limitBytes < tightest.limitBytes) {
-      tightest = { limitBytes, source: group.version === 2 ? 'cgroup v2' : 'cgroup v1', group };
+    for (const { source, name, field } of LIMIT_FILES[group.version]) {
+      const file = join(group.folder, name);
+      const limitBytes = limitIn(read(file), field);
+      if (limitBytes < tightest.limitBytes) tightest = { limitBytes, source, group, file };
     }
   }
   const isKept = setting !== undefined && setting < tightest.limitBytes;
   return isKept ? { limitBytes: setting, source: 'MEMORY_LIMIT' } : tightest;
+}
+
+interface LimitFile {
+  readonly source: MemoryLimit['source'];
+  readonly name: string;
+  /** The line of the file that has it, where the file has several. */
+  readonly field?: string;
+}
+
+const LIMIT_FILES: Readonly<Record<ControlGroup['version'], readonly LimitFile[]>> = {
+  1: [
+    { source: 'cgroup v1', name: 'memory.limit_in_bytes' },
+    // Knows of parents that a container does not see, such as the pod's.
+    { source: 'cgroup v1', name: 'memory.stat', field: 'hierarchical_memory_limit' },
+  ],
+  2: [
+    { source: 'cgroup v2', name: 'memory.max' },
+    { source: 'cgroup v2 memory.high', name: 'memory.high' },
+  ],
+};
+
+/** @returns Infinity for `max`, and where there is no number. */
+function limitIn(text: string | undefined, field: string | undefined): number {
+  const line = field === undefined ? /^(\d+)\s*$/ : new RegExp(`^${field} (\\d+)$`, 'm');
+  return Number(line.exec(text ?? '')?.[1] ?? Infinity);
 }
 
 /** This process's control groups, innermost first, in both versions. */

@@ -1,4 +1,5 @@
 import type { ShedResult } from '../shared/protocol.ts';
+import { type Pressure, type PressureChange, type PressureKind, nextPressure } from './pressure.ts';
 import { type Decision, type LastOrder, decideShed } from './shed-policy.ts';
 
 export interface SupervisorOptions {
@@ -12,9 +13,12 @@ export interface SupervisorOptions {
   readonly heldBytes: () => readonly number[];
   /** Carries the orders out; a shard that dies meanwhile answers undefined. */
   readonly shed: (orders: readonly number[]) => Promise<readonly (ShedResult | undefined)[]>;
-  /** Milliseconds since the epoch. */
+  /** Whether a shard is so near to the ceiling that it evicts. */
+  readonly isAtCeiling?: () => boolean;
+  /** Milliseconds since the epoch; never goes back. */
   readonly now: () => number;
   readonly onOrder?: (report: OrderReport) => void;
+  readonly onPressure?: (change: PressureChange, usedBytes: number) => void;
   /** Told what a look at memory failed with; the next one comes all the same. */
   readonly onError: (error: unknown) => void;
 }
@@ -42,6 +46,7 @@ export class Supervisor {
   private readonly options: SupervisorOptions;
   private last: LastOrder | undefined;
   private isOrdering = false;
+  private readonly pressures = new Map<PressureKind, Pressure | undefined>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions) {
@@ -63,6 +68,8 @@ export class Supervisor {
   async tick(): Promise<void> {
     const { options } = this;
     this.usedBytes = options.probe();
+    this.watch('threshold', this.usedBytes > options.thresholdBytes);
+    this.watch('ceiling', options.isAtCeiling?.() ?? false);
     if (this.isOrdering) return;
     const heldBytes = options.heldBytes();
     const seen = {
@@ -78,6 +85,13 @@ export class Supervisor {
       return;
     }
     await this.order(this.lastDecision.orders, heldBytes);
+  }
+
+  private watch(kind: PressureKind, isSeen: boolean): void {
+    const { onPressure, now } = this.options;
+    const { pressure, change } = nextPressure(kind, this.pressures.get(kind), isSeen, now());
+    this.pressures.set(kind, pressure);
+    if (change) onPressure?.(change, this.usedBytes);
   }
 
   private async order(orders: readonly number[], heldBytes: readonly number[]): Promise<void> {

@@ -18,6 +18,8 @@ export interface ShardOptions {
   readonly silenceLimitMs: number;
   /** Called when the thread has ended, and its memory is free, before a new one starts. */
   readonly onDeath: (shard: number, error: unknown) => void;
+  /** Called when a new thread has taken its place. */
+  readonly onRestart?: (shard: number, downMs: number) => void;
 }
 
 /** A shard that has never been up and fails to start this often will not come up. */
@@ -39,6 +41,7 @@ export class Shard {
   private port: MessagePort | undefined;
   private failedStarts = 0;
   private wasSilent = false;
+  private downSinceMs: number | undefined;
   /** Of the start that is under way, or of the next one. */
   private startTimer: NodeJS.Timeout | undefined;
   private readonly firstStart = Promise.withResolvers<void>();
@@ -113,6 +116,9 @@ export class Shard {
     this.failedStarts = 0;
     this.state = 'up';
     this.firstStart.resolve();
+    if (this.downSinceMs === undefined) return;
+    this.options.onRestart?.(this.number, this.options.mailbox.now() - this.downSinceMs);
+    this.downSinceMs = undefined;
   }
 
   private restart(thread: Thread, error: unknown): void {
@@ -122,6 +128,7 @@ export class Shard {
     // Has no effect once the shard has been up.
     if (this.failedStarts === MAX_FIRST_STARTS) this.firstStart.reject(error);
     this.state = 'restarting';
+    this.downSinceMs ??= this.options.mailbox.now();
     this.restarts++;
     this.wasSilent = false;
     this.disconnect();

@@ -91,6 +91,51 @@ describe('findMemoryLimit', () => {
     expect(limitOn(files)).toMatchObject({ limitBytes: 256 * MIB, source: 'cgroup v2' });
   });
 
+  test('cgroup v2: memory.high below memory.max counts, and says so', () => {
+    const files = {
+      '/proc/self/cgroup': '0::/app\n',
+      '/sys/fs/cgroup/app/memory.max': `${512 * MIB}\n`,
+      '/sys/fs/cgroup/app/memory.high': `${400 * MIB}\n`,
+    };
+    expect(findMemoryLimit(undefined, machine(files), MACHINE)).toStrictEqual({
+      limitBytes: 400 * MIB,
+      source: 'cgroup v2 memory.high',
+      group: { version: 2, folder: '/sys/fs/cgroup/app' },
+      file: '/sys/fs/cgroup/app/memory.high',
+    });
+  });
+
+  test('cgroup v2: the tightest of both over all parents', () => {
+    const files = {
+      '/proc/self/cgroup': '0::/slice/app\n',
+      '/sys/fs/cgroup/slice/app/memory.max': `${512 * MIB}\n`,
+      '/sys/fs/cgroup/slice/app/memory.high': `${500 * MIB}\n`,
+      '/sys/fs/cgroup/slice/memory.max': 'max\n',
+      '/sys/fs/cgroup/slice/memory.high': `${300 * MIB}\n`,
+    };
+    expect(findMemoryLimit(undefined, machine(files), MACHINE)).toMatchObject({
+      limitBytes: 300 * MIB,
+      file: '/sys/fs/cgroup/slice/memory.high',
+    });
+    const loose = { ...files, '/sys/fs/cgroup/slice/memory.high': 'max\n' };
+    expect(limitOn(loose)).toMatchObject({ limitBytes: 500 * MIB, source: 'cgroup v2 memory.high' });
+    const none = { ...loose, '/sys/fs/cgroup/slice/app/memory.high': 'max\n' };
+    expect(limitOn(none)).toMatchObject({ limitBytes: 512 * MIB, source: 'cgroup v2' });
+  });
+
+  test('cgroup v1: a parent that the container does not see', () => {
+    const files = {
+      '/proc/self/cgroup': '9:memory:/kubepods/pod7/0123456789abcdef\n',
+      '/sys/fs/cgroup/memory/memory.limit_in_bytes': `${300 * MIB}\n`,
+      '/sys/fs/cgroup/memory/memory.stat': `cache 1\nhierarchical_memory_limit ${256 * MIB}\nrss 1\n`,
+    };
+    expect(findMemoryLimit(undefined, machine(files), MACHINE)).toMatchObject({
+      limitBytes: 256 * MIB,
+      source: 'cgroup v1',
+      file: '/sys/fs/cgroup/memory/memory.stat',
+    });
+  });
+
   test('cgroup v1: the memory controller among the others', () => {
     const files = {
       '/proc/self/cgroup': '12:cpu,cpuacct:/app\n9:memory:/app\n1:name=systemd:/app\n',
@@ -151,6 +196,7 @@ describe('findMemoryLimit', () => {
     ['an empty list', { '/proc/self/cgroup': '' }],
     ['a list that is none', { '/proc/self/cgroup': 'what\n:\n0:\n' }],
     ['a limit that is none', { '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/memory.max': 'much\n' }],
+    ['a limit that is empty', { '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/memory.high': '' }],
     ['groups without files', { '/proc/self/cgroup': '0::/a/b/c\n9:memory:/a/b\n' }],
   ])('%s: the machine’s memory', (_what, files) => {
     expect(limitOn(files)).toStrictEqual(OF_MACHINE);

@@ -167,6 +167,27 @@ describe('Supervisor', () => {
     }
   });
 
+  test('tells of memory pressure once when it begins and once when it has ended, however many orders it takes', async () => {
+    for (let tick = 0; tick < 200; tick++) {
+      machine.grow(30);
+      await ticks(1);
+    }
+    expect(machine.given.length).toBeGreaterThan(20);
+    expect(machine.pressures.map(({ kind, isOn }) => [kind, isOn])).toStrictEqual([['threshold', true]]);
+    machine.isAtCeiling = true;
+    await ticks(3);
+    machine.isAtCeiling = false;
+    machine.heldBytes = [0, 0, 0];
+    await ticks(100);
+    expect(machine.pressures.map(({ kind, isOn }) => [kind, isOn])).toStrictEqual([
+      ['threshold', true],
+      ['ceiling', true],
+      ['threshold', false],
+      ['ceiling', false],
+    ]);
+    expect(machine.pressures.at(-1)!.lastedMs).toBe(2 * INTERVAL_MS);
+  });
+
   test('once stopped, gives no more orders', async () => {
     machine.supervisor.stop();
     machine.heldBytes = [900, 900, 900];

@@ -20,6 +20,8 @@ export interface ChildOptions {
   readonly args?: readonly string[];
   /** The folder that has `src/main.ts`. */
   readonly root?: string;
+  /** Where its outputs go instead, as a shell writes it: `>/dev/full 2>&1`. */
+  readonly redirect?: string;
 }
 
 /** As long as the machine may be busy with something else. */
@@ -37,12 +39,16 @@ export class ChildServer {
   readonly exited: Promise<Exit>;
   private readonly child: ChildProcess;
 
-  constructor({ env = {}, args = [], root = ROOT }: ChildOptions = {}) {
-    this.child = spawn(process.execPath, ['src/main.ts', ...args], {
-      cwd: root,
-      env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+  constructor({ env = {}, args = [], root = ROOT, redirect = '' }: ChildOptions = {}) {
+    this.child = spawn(
+      'sh',
+      ['-c', `exec "$@" ${redirect}`, 'sh', process.execPath, 'src/main.ts', ...args],
+      {
+        cwd: root,
+        env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.output += text));
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
     // `close` comes after `exit`, when both outputs have been read to their ends.
@@ -66,7 +72,7 @@ export class ChildServer {
   async report(): Promise<{ resources: Record<string, number>; modules: string[] }> {
     const reports = (): string[] => this.output.match(/^.*"resources":.*$/gm) ?? [];
     const before = reports().length;
-    this.signal('SIGUSR2');
+    this.signal('SIGCONT');
     await expect.poll(() => reports().length).toBe(before + 1);
     return JSON.parse(reports().at(-1)!) as { resources: Record<string, number>; modules: string[] };
   }
@@ -109,6 +115,12 @@ export class ChildServer {
   openHandles(): number {
     const path = `/proc/${this.child.pid}/fd`;
     return existsSync(path) ? readdirSync(path).length : 0;
+  }
+
+  /** From now on its outputs have no reader. */
+  stopReading(): void {
+    this.child.stdout!.destroy();
+    this.child.stderr!.destroy();
   }
 
   get pid(): number {

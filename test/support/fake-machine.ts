@@ -1,5 +1,6 @@
-import type { ShedResult } from '../../src/shared/protocol.ts';
+import type { PressureChange } from '../../src/memory/pressure.ts';
 import { Supervisor } from '../../src/memory/supervisor.ts';
+import type { ShedResult } from '../../src/shared/protocol.ts';
 
 /** How a fake shard takes an order. */
 export interface Manner {
@@ -33,6 +34,8 @@ export class FakeMachine {
   heldBytes: number[];
   /** What the supervisor failed with. */
   readonly errors: unknown[] = [];
+  readonly pressures: PressureChange[] = [];
+  isAtCeiling = false;
   /** Used memory that is neither the empty process's nor the cache's. */
   otherBytes = 0;
   /** Orders that the shards have not answered yet, and the most that ever were so at once. */
@@ -53,6 +56,8 @@ export class FakeMachine {
       probe: () => this.usedBytes,
       heldBytes: () => [...this.heldBytes],
       shed: (orders) => this.shed(orders),
+      isAtCeiling: () => this.isAtCeiling,
+      onPressure: (change) => this.pressures.push(change),
       now: Date.now,
       onError: (error) => this.errors.push(error),
     });

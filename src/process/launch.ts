@@ -3,11 +3,11 @@ import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseByteSize } from './base/byte-size.ts';
-import { heapFlags, mmapThresholdBytes } from './config/limits.ts';
-import { findMemoryLimit, readTextFile } from './memory/probe.ts';
+import { parseByteSize } from '../base/byte-size.ts';
+import { heapFlags, mmapThresholdBytes } from '../config/limits.ts';
+import { findMemoryLimit, readTextFile } from '../memory/probe.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /**
  * Where Node keeps what it has compiled, types stripped and all, for the next start. Beside the packages, where only
  * who installed them may write; Node goes without where it may not.
@@ -17,6 +17,21 @@ const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/key-value-cache');
 const STAMP = 'complete';
 /** Tells the process that it has begun anew. */
 const MARK = 'KEY_VALUE_CACHE_LAUNCHED';
+
+/**
+ * Else SIGUSR1 opens Node's debugger on port 9229, where any user of the machine may run code in this process. With it the
+ * signal does nothing: what other servers take as "open the log again" must not end this one. `--inspect` still debugs.
+ */
+const NO_DEBUGGER_BY_SIGNAL = '--disable-sigusr1';
+const MIN_NODE_MAJOR = 26;
+const EXIT_CONFIGURATION = 78;
+
+/** Ends the process with one line where Node is too old. One that knows no TypeScript at all fails before it comes here. */
+export function requireNode(): void {
+  if (Number.parseInt(process.versions.node, 10) >= MIN_NODE_MAJOR) return;
+  console.error(`key-value-cache needs Node ${MIN_NODE_MAJOR} or newer; this is ${process.version}`);
+  process.exit(EXIT_CONFIGURATION);
+}
 
 /**
  * Begins this process anew, under the same id, with the allocator and V8's heap set up for its memory limit:
@@ -32,7 +47,7 @@ export function setUpMemory(): void {
   const setting = parseByteSize(process.env['MEMORY_LIMIT'] ?? '');
   const { limitBytes } = findMemoryLimit(setting);
   // Flags that were given by hand come last, and so win.
-  beginAnew([...heapFlags(limitBytes), ...process.execArgv], {
+  beginAnew([...heapFlags(limitBytes), NO_DEBUGGER_BY_SIGNAL, ...process.execArgv], {
     MALLOC_MMAP_THRESHOLD_: String(mmapThresholdBytes(limitBytes)),
     NODE_COMPILE_CACHE: COMPILE_CACHE,
     ...process.env,
