@@ -9,7 +9,9 @@ import { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES, guaranteeFor, mostEntryBytes } from './shared/segment-sizes.ts';
 import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, deriveLimits, deriveTrafficLimits } from './config/limits.ts';
+import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
+import { listenError, resolveHost } from './listening.ts';
 import {
   type LogSink,
   listening,
@@ -106,7 +108,7 @@ function fullGuarantee({ MAX_KEY_LENGTH, MAX_VALUE_BYTES }: Settings): number {
 /**
  * Puts the parts together, from the ledger up, and listens.
  * @param workerUrl the shard threads' module; tests of faults give one that fails on request.
- * @throws LimitTooSmallError; whatever `listen` fails with, such as EADDRINUSE.
+ * @throws LimitTooSmallError, ListenError
  */
 export async function startServer(
   settings: Settings,
@@ -114,6 +116,10 @@ export async function startServer(
   access: AccessFiles = OPEN_ACCESS,
   workerUrl: URL = WORKER_URL,
 ): Promise<RunningServer> {
+  const { address: host, others } = await resolveHost(settings.HOST);
+  if (others.length > 0) {
+    logger.info({ host: settings.HOST, address: host, others }, 'HOST has several addresses; listens on one');
+  }
   const memoryLimit = findMemoryLimit(settings.MEMORY_LIMIT);
   const probe = (): number => usedBytes(memoryLimit, process.memoryUsage.rss());
 
@@ -165,6 +171,7 @@ export async function startServer(
         },
       },
       rateLimit: settings.RATE_LIMIT,
+      trustedProxies: parseProxyList(settings.TRUST_PROXY) ?? undefined,
       tls: access.tls,
       bodyBudgetBytes: traffic.bodyBudgetBytes,
       unreadBytes: traffic.unreadBytes,
@@ -197,7 +204,7 @@ export async function startServer(
     supervisor.start();
     stopping.undo.push(() => Promise.resolve(supervisor.stop()));
 
-    const address = await app.listen({ host: settings.HOST, port: settings.PORT });
+    const address = await listen(app, host, settings);
     logEvent(logger, listening(address, settings.SHARDS, limits, memoryLimit));
     const useAccess = (files: AccessFiles): void => {
       authToken = files.authToken;
@@ -226,6 +233,14 @@ export async function startServer(
   async function close(): Promise<void> {
     beginShutdown();
     for (const undo of stopping.undo.splice(0).toReversed()) await undo();
+  }
+}
+
+async function listen(app: FastifyInstance, host: string, { HOST, PORT }: Settings): Promise<string> {
+  try {
+    return await app.listen({ host, port: PORT });
+  } catch (error) {
+    throw listenError(HOST, PORT, error);
   }
 }
 

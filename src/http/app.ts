@@ -24,6 +24,7 @@ import { Connections } from './connections.ts';
 import { hasHeader } from './has-header.ts';
 import { METHODS } from './node-http.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
+import { trustProxyOption } from './trust-proxy.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions {
@@ -133,6 +134,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     },
     // What was accepted is answered, and its connection then closed.
     return503OnClosing: false,
+    trustProxy: trustProxyOption(options.trustedProxies),
     clientErrorHandler: handleClientError,
     frameworkErrors: (error, _request, reply) => void handleError(error, reply),
     routerOptions: { maxParamLength: MAX_PATH_KEY_LENGTH },
@@ -156,6 +158,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   };
   const connections = new Connections(app.server, connectionLimits, nowMs);
   app.decorate('connections', connections);
+  app.decorate('trustedProxies', options.trustedProxies);
   // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
   const mostConnections = Math.floor((mostRequests * REQUEST_BYTES) / CONNECTION_BYTES);
   app.server.maxConnections = Math.min(mostConnections, options.tls ? options.mostTlsConnections : Infinity);

@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(LAYERS.map((layer, i) => [layer, LAYERS.slice(0, i)])),
   // Server and process entry: they put the parts together.
   src: [...LAYERS, 'src/process', 'package.json'],
-  'src/process': [...LAYERS, 'src/log-events.ts', 'src/server.ts', 'package.json'],
+  'src/process': [...LAYERS, 'src/listening.ts', 'src/log-events.ts', 'src/server.ts', 'package.json'],
   // No protocol and no doorbell: the store knows no messages.
   'workers/store': ['assert', 'free', 'key-hash', 'ledger', 'segment-sizes'].map(
     (name) => `src/shared/${name}.ts`,
@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Within `src/` itself, from the bottom up. */
-const TOP_ORDER = ['log-events.ts', 'stats-report.ts', 'server.ts', 'main.ts'];
+const TOP_ORDER = ['log-events.ts', 'stats-report.ts', 'listening.ts', 'server.ts', 'main.ts'];
 const READERS_OF_THE_ENVIRONMENT = new Set(['src/process/launch.ts', 'src/main.ts']);
 
 interface SourceFile {
