@@ -1,26 +1,29 @@
-/** Over the threshold shards are asked to shed; at the ceiling they evict by themselves. */
+/** `threshold`: shards are ordered to shed. `ceiling`: shards evict by themselves. */
 export type PressureKind = 'threshold' | 'ceiling';
 
 export interface Pressure {
   readonly beganMs: number;
-  /** When it was last seen. */
+  /** The last look that saw it. */
   readonly seenMs: number;
 }
 
 export interface PressureChange {
   readonly kind: PressureKind;
   readonly isOn: boolean;
-  /** From the first sight of it to the last; 0 when it begins. */
+  /** From the first look that saw it to the last; 0 when it begins. */
   readonly lastedMs: number;
 }
 
-/** Shed orders take memory below the threshold again and again in a flood: only a longer calm is its end. */
+/**
+ * In a flood, shed orders take memory below the threshold again and again. Only a calm of this length ends the
+ * pressure.
+ */
 export const CALM_MS = 10_000;
 
 /**
  * One look at memory pressure.
- * @param before what the last look returned; undefined where there was none.
- * @returns what to hand to the next look, and the change, if this look is the one that tells it.
+ * @param before the pressure that the last look returned.
+ * @returns the pressure for the next look, and the change, if it began or ended with this look.
  */
 export function nextPressure(
   kind: PressureKind,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 
-/** Reads a small file; undefined where there is none. Passed in, so that tests can lay out any machine. */
+/** Reads a small file; undefined if it cannot be read. Passed in, so that tests can describe any machine. */
 export type ReadText = (path: string) => string | undefined;
 
 export function readTextFile(path: string): string | undefined {
@@ -15,9 +15,9 @@ export function readTextFile(path: string): string | undefined {
 
 export interface MemoryLimit {
   readonly limitBytes: number;
-  /** `cgroup v2 memory.high`: from there on the kernel slows the group down, far below what it is killed at. */
+  /** At `memory.high` the kernel slows the group down, long before the limit at which it kills. */
   readonly source: 'MEMORY_LIMIT' | 'cgroup v1' | 'cgroup v2' | 'cgroup v2 memory.high' | 'machine';
-  /** The control group whose limit it is, where it is one's, and the file that says so. */
+  /** The control group that sets the limit, if one does, and the file that has it. */
   readonly group?: ControlGroup;
   readonly file?: string;
 }
@@ -31,9 +31,9 @@ const V1_ROOT = '/sys/fs/cgroup/memory';
 const V2_ROOT = '/sys/fs/cgroup';
 
 /**
- * What 100 % of memory means: the setting, else the tightest limit among this process's control group and
- * its parents, else the machine's memory. A control group's limit above the machine's memory is none; a setting above
- * these is one that cannot be kept, and they count.
+ * What 100 % of memory means: the smallest of the setting, the limits of this process's control group and its parents,
+ * and the machine's memory. Node's `process.constrainedMemory()` does not say which group sets the limit, but
+ * `usedBytes` has to know.
  */
 export function findMemoryLimit(
   setting: number | undefined,
@@ -55,14 +55,14 @@ export function findMemoryLimit(
 interface LimitFile {
   readonly source: MemoryLimit['source'];
   readonly name: string;
-  /** The line of the file that has it, where the file has several. */
+  /** The field that holds the limit, if the file has several. */
   readonly field?: string;
 }
 
 const LIMIT_FILES: Readonly<Record<ControlGroup['version'], readonly LimitFile[]>> = {
   1: [
     { source: 'cgroup v1', name: 'memory.limit_in_bytes' },
-    // Knows of parents that a container does not see, such as the pod's.
+    // Includes the limits of parents that a container does not see, such as the pod's.
     { source: 'cgroup v1', name: 'memory.stat', field: 'hierarchical_memory_limit' },
   ],
   2: [
@@ -71,7 +71,7 @@ const LIMIT_FILES: Readonly<Record<ControlGroup['version'], readonly LimitFile[]
   ],
 };
 
-/** @returns Infinity for `max`, and where there is no number. */
+/** @returns Infinity for `max`, and if there is no number. */
 function limitIn(text: string | undefined, field: string | undefined): number {
   const line = field === undefined ? /^(\d+)\s*$/ : new RegExp(`^${field} (\\d+)$`, 'm');
   return Number(line.exec(text ?? '')?.[1] ?? Infinity);
@@ -86,7 +86,7 @@ function controlGroups(read: ReadText): ControlGroup[] {
     const version = controllers === '' ? 2 : 1;
     if (version === 1 && !controllers.split(',').includes('memory')) continue;
     const root = version === 2 ? V2_ROOT : V1_ROOT;
-    // In a container the path may be the host's, while the root shows the container's own group.
+    // In a container, the path may be that of the host, while the root is the container's own group.
     let inner = path;
     while (inner !== '/' && inner !== '.') {
       groups.push({ version, folder: join(root, inner) });
@@ -98,8 +98,8 @@ function controlGroups(read: ReadText): ControlGroup[] {
 }
 
 /**
- * Bytes in use that count against the limit: resident memory, or, where the limit is a control group's, its
- * own figure less the file pages that the kernel can reclaim, if that is more.
+ * Bytes in use that count against the limit: resident memory. If a control group sets the limit: the usage that the
+ * group reports, without the file pages that the kernel can reclaim, or resident memory if that is more.
  */
 export function usedBytes(limit: MemoryLimit, residentBytes: number, read: ReadText = readTextFile): number {
   if (!limit.group) return residentBytes;

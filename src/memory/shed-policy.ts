@@ -1,15 +1,15 @@
-/** What the policy looks at, once per tick. */
+/** What the policy decides by, once per tick. */
 export interface Observation {
   readonly usedBytes: number;
   readonly thresholdBytes: number;
   readonly shedFraction: number;
-  /** Bytes each shard holds beyond what an empty one does. */
+  /** Bytes that each shard holds, less what an empty shard holds. */
   readonly heldBytes: readonly number[];
-  /** Used memory that was there before the first entry. */
+  /** Memory in use before the first entry. */
   readonly baselineBytes: number;
 }
 
-/** What the policy remembers of the last order that was carried out. */
+/** The last order that was carried out. */
 export interface LastOrder {
   readonly usedBeforeBytes: number;
   readonly heldBeforeBytes: number;
@@ -20,20 +20,20 @@ export type Decision =
   | { readonly kind: 'shed'; readonly orders: readonly number[] }
   | { readonly kind: 'wait'; readonly reason: 'below threshold' | 'nothing held' | 'not ours' | 'at floor' };
 
-/** Of what the cache might hold at the threshold, the share that memory of others may not take from it. */
+/** Share of what the cache could hold at the threshold. Memory that is not the cache's cannot push it below that. */
 const FLOOR_SHARE = 0.5;
-/** Of what an order gave back, the share by which used memory must have fallen for another one to follow. */
+/** An order was effective if used memory fell by at least this share of what the shards gave back. */
 const EFFECTIVE_SHARE = 0.5;
 
 /**
- * Decides whether shards are to shed, and how much each.
+ * Decides whether shards shed, and how much each.
  *
- * Over the threshold, `shedFraction` of what is held goes. Two rules keep the cache from paying for memory
- * that is not its own (heap garbage, HTTP buffers, neighbours):
+ * Above the threshold, shards shed `shedFraction` of what they hold. Two rules keep the cache from paying for memory
+ * that is not its own (heap garbage, HTTP buffers, other processes):
  *
- * 1. When used memory did not follow the last order down, another one would not help either. The next is
- *    given only when the cache has grown back to what it held before, so that the growth may be its own.
- * 2. Below half of what it could hold at the threshold, nothing more is shed on order.
+ * 1. If used memory did not fall with the last order, another order would not help either. The next one is given only
+ *    when the cache holds as much as before it, because then the cache itself may have used the memory.
+ * 2. Below half of what the cache could hold at the threshold, no order is given.
  */
 export function decideShed(seen: Observation, last: LastOrder | undefined): Decision {
   const held = seen.heldBytes.reduce((sum, bytes) => sum + bytes, 0);
@@ -48,7 +48,7 @@ export function decideShed(seen: Observation, last: LastOrder | undefined): Deci
   return { kind: 'shed', orders: apportion(Math.floor(held * seen.shedFraction), seen.heldBytes) };
 }
 
-/** True when used memory fell by enough of what the order gave back; what was put since is allowed for. */
+/** True if used memory fell with the order. What clients have put since counts as memory that fell. */
 function wasEffective(seen: Observation, held: number, last: LastOrder): boolean {
   const givenBack = last.heldBeforeBytes - last.heldAfterBytes;
   const putSince = held - last.heldAfterBytes;
@@ -57,8 +57,8 @@ function wasEffective(seen: Observation, held: number, last: LastOrder): boolean
 }
 
 /**
- * Splits `total` in proportion to `weights`, in whole numbers that add up to it exactly: each part rounded
- * down, and what is missing given one by one to the largest remainders.
+ * Splits `total` in proportion to `weights`, in whole numbers that add up to `total` exactly: each part is rounded
+ * down, and what is missing goes, one by one, to the parts with the largest remainders.
  */
 export function apportion(total: number, weights: readonly number[]): number[] {
   const sum = weights.reduce((a, b) => a + b, 0);

@@ -9,17 +9,17 @@ export interface SupervisorOptions {
   readonly intervalMs: number;
   /** Bytes in use that count against the limit. */
   readonly probe: () => number;
-  /** Bytes each shard holds beyond what an empty one does. */
+  /** Bytes that each shard holds, less what an empty shard holds. */
   readonly heldBytes: () => readonly number[];
-  /** Carries the orders out; a shard that dies meanwhile answers undefined. */
+  /** Carries out the orders. Undefined for a shard that had none, or died. */
   readonly shed: (orders: readonly number[]) => Promise<readonly (ShedResult | undefined)[]>;
-  /** Whether a shard is so near to the ceiling that it evicts. */
+  /** Whether a shard is so close to the ceiling that it evicts. */
   readonly isAtCeiling?: () => boolean;
   /** Milliseconds since the epoch; never goes back. */
   readonly now: () => number;
   readonly onOrder?: (report: OrderReport) => void;
   readonly onPressure?: (change: PressureChange, usedBytes: number) => void;
-  /** Told what a look at memory failed with; the next one comes all the same. */
+  /** Called with the error of a look at memory that failed. The next look follows all the same. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -36,7 +36,9 @@ export interface OrderReport {
   readonly longestSliceMs: number;
 }
 
-/** The loop that joins probe, policy and shards: looks at memory, decides, and waits for the order to end. */
+/**
+ * The loop that joins probe, policy and shards: it looks at memory, decides, and waits until the order is carried out.
+ */
 export class Supervisor {
   usedBytes = 0;
   lastDecision: Decision = { kind: 'wait', reason: 'below threshold' };
@@ -64,7 +66,7 @@ export class Supervisor {
     clearInterval(this.timer);
   }
 
-  /** One look at memory. While an order is under way it only measures. */
+  /** One look at memory. While an order is carried out, it only measures. */
   async tick(): Promise<void> {
     const { options } = this;
     this.usedBytes = options.probe();

@@ -10,9 +10,10 @@ export interface BatchingOptions {
 }
 
 /**
- * Gathers requests and decides when they are posted as one message. Waking a thread costs more than a request, so, as in
- * Nagle's algorithm, a batch waits until the one before it has been answered: see ADR 4. If nothing is in flight it is
- * posted at the end of the event loop's turn, or, while each turn adds requests to an already large batch, a turn later.
+ * Gathers requests and decides when they are posted as one message. Waking a thread costs more than a request, so, as
+ * in Nagle's algorithm, a batch waits until the one before it has been answered: see ADR 4. If nothing is in flight it
+ * is posted at the end of the event loop's turn, or, while each turn adds requests to an already large batch, a turn
+ * later.
  */
 export class Batching {
   private readonly options: BatchingOptions;

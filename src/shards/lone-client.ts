@@ -34,7 +34,9 @@ export class LoneClient {
   private lastCrowdMs = -Infinity;
   /** The last time that as many requests were in flight as make a batch wait. */
   private lastManyMs = -Infinity;
-  /** Send time of the oldest request, the last time a turn ended with only a few in flight; −∞ after a vain busy-wait. */
+  /**
+   * Send time of the oldest request, the last time a turn ended with only a few in flight; −∞ after a vain busy-wait.
+   */
   private lastFewMs = -Infinity;
 
   constructor(maxPolledFor: number) {

@@ -39,8 +39,8 @@ export interface MailboxOptions {
 }
 
 /**
- * This thread's end of one session with a shard: a port, and the doorbell beside it. Requests cross in batches, large PUTs
- * one by one; replies come back in the same order.
+ * This thread's end of one session with a shard: a port, and the doorbell beside it. Requests cross in batches, large
+ * PUTs one by one; replies come back in the same order.
  */
 export class Mailbox {
   readonly control: ControlChannel;
@@ -93,7 +93,10 @@ export class Mailbox {
     return this.requests.inFlight < limit;
   }
 
-  /** Sends an encoded request with the next batch, or a large PUT by itself. The caller has asked whether there is room. */
+  /**
+   * Sends an encoded request with the next batch, or a large PUT by itself. The caller has asked whether there is
+   * room.
+   */
   send(request: string | UnsentPut, pending: PendingRequest): void {
     if (typeof request !== 'string') {
       this.sendLargePut(request, pending);

@@ -30,7 +30,8 @@ interface DeferredReply {
 }
 
 /**
- * The requests of one mailbox that have no reply yet. Replies come in the order of the requests, so these stand in a ring:
+ * The requests of one mailbox that have no reply yet. Replies come in the order of the requests, so these stand in a
+ * ring:
  *
  *     oldest ──► [ settled | pending | pending | … | pending ] ◄── newest
  *

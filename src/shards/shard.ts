@@ -26,8 +26,8 @@ export interface ShardOptions {
 const MAX_FIRST_STARTS = 3;
 
 /**
- * The life cycle of one shard: a thread, followed by a new one whenever it ends. With each thread come new sessions; today
- * there is one, that of the main thread, whose end is the mailbox.
+ * The life cycle of one shard: a thread, followed by a new one whenever it ends. With each thread come new sessions;
+ * today there is one, that of the main thread, whose end is the mailbox.
  */
 export class Shard {
   readonly number: number;

@@ -7,14 +7,14 @@ export interface ThreadOptions {
 }
 
 /**
- * One worker thread with one task, which lasts as long as the thread. Only this file knows Piscina, which is made for many
- * short tasks. ADR 16 says why it serves all the same. Four workarounds make it fit:
+ * One worker thread with one task, which lasts as long as the thread. Only this file knows Piscina, which is made for
+ * many short tasks. ADR 16 says why it serves all the same. Four workarounds make it fit:
  *
  * - Each thread has a pool of its own: a pool whose thread fails while it starts never starts another one.
  * - `minThreads: 0`, or the pool would replace a dead thread by itself, even after `destroy`.
- * - Three events say that the thread has ended. The task is rejected if the thread dies with it. The pool emits `error` if
- *   the thread throws before that, and only `workerDestroy` if it exits before that. `workerDestroy` comes with the others,
- *   too, but does not know the error: so it is reported a turn later.
+ * - Three events say that the thread has ended. The task is rejected if the thread dies with it. The pool emits
+ *   `error` if the thread throws before that, and only `workerDestroy` if it exits before that. `workerDestroy` comes
+ *   with the others, too, but does not know the error: so it is reported a turn later.
  * - A cast: Piscina derives the type of `transferList` from the last overload of `postMessage`, which has no such list.
  */
 export class Thread {
