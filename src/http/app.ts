@@ -17,6 +17,7 @@ import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { DirectRequest } from './direct-request.ts';
+import { drainBeforeClose } from './drain.ts';
 import { answerUnusualRequests, failureOf, handleClientError, sendFailure } from './error-replies.ts';
 import { JsonBodies, hasBody } from './json-body.ts';
 import { LargeReplies } from './large-replies.ts';
@@ -159,6 +160,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const connections = new Connections(app.server, connectionLimits, nowMs);
   app.decorate('connections', connections);
   app.decorate('trustedProxies', options.trustedProxies);
+  drainBeforeClose(app);
   // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
   const mostConnections = Math.floor((mostRequests * REQUEST_BYTES) / CONNECTION_BYTES);
   app.server.maxConnections = Math.min(mostConnections, options.tls ? options.mostTlsConnections : Infinity);

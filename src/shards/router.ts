@@ -118,6 +118,11 @@ export class ShardRouter {
     );
   }
 
+  /** Starts all shards. @returns when all are up. */
+  async start(): Promise<void> {
+    await Promise.all(this.shards.map((shard) => shard.start()));
+  }
+
   async stop(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer);
     await Promise.all(this.shards.map((shard) => shard.stop()));

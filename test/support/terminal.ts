@@ -22,8 +22,13 @@ export class Terminal {
     this.child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
       cwd: ROOT,
       env: {
-        ...{ PATH: process.env['PATH'], HOME: process.env['HOME'], TERM: 'xterm-256color' },
-        ...{ HOST: '127.0.0.1', PORT: '0', SHARDS: '1', ...env },
+        PATH: process.env['PATH'],
+        HOME: process.env['HOME'],
+        TERM: 'xterm-256color',
+        HOST: '127.0.0.1',
+        PORT: '0',
+        SHARDS: '1',
+        ...env,
       },
       stdio: 'pipe',
     });
