@@ -1,8 +1,8 @@
 import { formatBytes } from './base/byte-size.ts';
 import type { Limits } from './config/limits.ts';
-import type { MemoryLimit } from './supervisor/memory-probe.ts';
-import type { PressureChange } from './supervisor/pressure.ts';
-import type { OrderReport } from './supervisor/supervisor.ts';
+import type { MemoryLimit } from './memory/probe.ts';
+import type { PressureChange } from './memory/pressure.ts';
+import type { OrderReport } from './memory/supervisor.ts';
 
 /** What happens to the service, in one line of plain words: for the log, and for whatever else shows it. */
 export interface LogEvent {

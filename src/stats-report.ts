@@ -1,9 +1,9 @@
-import type { Ledger } from './base/ledger.ts';
+import type { Ledger } from './shared/ledger.ts';
 import type { Limits } from './config/limits.ts';
 import { type Settings, publicSettings } from './config/settings.ts';
-import type { ShardRouter, ShardRow } from './router/shard-router.ts';
-import type { MemoryLimit } from './supervisor/memory-probe.ts';
-import type { Supervisor } from './supervisor/supervisor.ts';
+import type { ShardRouter, ShardRow } from './shards/router.ts';
+import type { MemoryLimit } from './memory/probe.ts';
+import type { Supervisor } from './memory/supervisor.ts';
 
 export interface StatsSources {
   readonly settings: Settings;

@@ -1,5 +1,5 @@
 import { gzip, gzipSync } from 'node:zlib';
-import { type Payload, freePayload } from '../src/mailbox/protocol.ts';
+import { type Payload, freePayload } from '../src/shared/protocol.ts';
 import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 /** Longer bodies are compressed beside the thread, so that they do not hold up the shard's other keys. */

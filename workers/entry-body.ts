@@ -1,4 +1,4 @@
-import { HANDED_OVER_BYTES, type Payload, bytesOf } from '../src/mailbox/protocol.ts';
+import { HANDED_OVER_BYTES, type Payload, bytesOf } from '../src/shared/protocol.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
 import type { SegmentStore } from './store/segment-store.ts';
 

@@ -1,4 +1,4 @@
-import type { Doorbell } from '../src/mailbox/doorbell.ts';
+import type { Doorbell } from '../src/shared/doorbell.ts';
 
 /** How long it looks for the next ring without pause. */
 const POLL_MS = 0.5;

@@ -1,5 +1,5 @@
-import { assert } from '../src/base/assert.ts';
-import { free } from '../src/base/free.ts';
+import { assert } from '../src/shared/assert.ts';
+import { free } from '../src/shared/free.ts';
 import {
   BUSY,
   CLEAR,
@@ -31,7 +31,7 @@ import {
   freePayload,
   keyStart,
   requestEnd,
-} from '../src/mailbox/protocol.ts';
+} from '../src/shared/protocol.ts';
 import { Compressor, SYNC_CHARACTERS } from './compressor.ts';
 import { entryBody } from './entry-body.ts';
 import { ReadQueue, type WaitingRead } from './read-queue.ts';

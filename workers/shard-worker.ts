@@ -1,7 +1,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { Ledger } from '../src/base/ledger.ts';
-import { Doorbell, WAIT_MS } from '../src/mailbox/doorbell.ts';
-import type { ControlReply, FromShard, ShardStart, ToShard } from '../src/mailbox/protocol.ts';
+import { Ledger } from '../src/shared/ledger.ts';
+import { Doorbell, WAIT_MS } from '../src/shared/doorbell.ts';
+import type { ControlReply, FromShard, ShardStart, ToShard } from '../src/shared/protocol.ts';
 import { RingPoller } from './ring-poller.ts';
 import { ShardActor } from './shard-actor.ts';
 import { SegmentStore } from './store/segment-store.ts';

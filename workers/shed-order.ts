@@ -1,4 +1,4 @@
-import type { ShedResult } from '../src/mailbox/protocol.ts';
+import type { ShedResult } from '../src/shared/protocol.ts';
 import { NOTHING_DUE, type SegmentStore } from './store/segment-store.ts';
 
 /** Holes that an order leaves and that are not worth moving the rest for, as a share of what is reserved. */

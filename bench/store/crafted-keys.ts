@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { hashKey } from '../../src/base/key-hash.ts';
+import { hashKey } from '../../src/shared/key-hash.ts';
 import { keyOf, mix32 } from './workload.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { BLOCK_CHARGE_BYTES } from '../../src/base/segment-sizes.ts';
+import { BLOCK_CHARGE_BYTES } from '../../src/shared/segment-sizes.ts';
 import { collectGarbage, Measurement } from './child.ts';
 import { type GcPauses, watchGc } from './gc-pauses.ts';
 import { Histogram } from './histogram.ts';

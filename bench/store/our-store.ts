@@ -1,5 +1,5 @@
-import { Ledger } from '../../src/base/ledger.ts';
-import { guaranteeFor } from '../../src/base/segment-sizes.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
+import { guaranteeFor } from '../../src/shared/segment-sizes.ts';
 import { SegmentStore } from '../../workers/store/segment-store.ts';
 import type { Subject } from './subjects.ts';
 

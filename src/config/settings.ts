@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { parseByteSize } from '../base/byte-size.ts';
+import { parseProxyList } from './proxy-list.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
 interface Setting<Value> {
@@ -55,9 +56,10 @@ export function defaultShards(processors: number, capacity: number): number {
 const SETTINGS = {
   HOST: {
     fallback: '0.0.0.0',
-    allowed: 'an address or host name',
-    meaning: 'address it listens on',
-    schema: z.string().min(1),
+    allowed: 'an address or host name of this machine',
+    meaning: 'the one address it listens on; of a name with several the first, IPv4 before IPv6',
+    // As URLs have IPv6 addresses.
+    schema: z.string().transform((text) => /^\[([^\]]*:[^\]]*)\]$/.exec(text)?.[1] ?? text),
   },
   PORT: {
     fallback: '7171',
@@ -171,6 +173,12 @@ const SETTINGS = {
     allowed: '0 to 60000',
     meaning: 'after SIGTERM: how long connections are still taken and served while /ready says 503',
     schema: wholeText(0, 60_000),
+  },
+  TRUST_PROXY: {
+    fallback: '',
+    allowed: 'addresses and CIDR ranges, separated by commas; loopback, linklocal, uniquelocal',
+    meaning: 'proxies whose X-Forwarded-For tells RATE_LIMIT which client asks',
+    schema: z.string().refine((text) => parseProxyList(text) !== null),
   },
   LOG_LEVEL: {
     fallback: 'info',

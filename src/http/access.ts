@@ -1,8 +1,10 @@
 import bearerAuth, { type verifyBearerAuth } from '@fastify/bearer-auth';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { BlockList } from 'node:net';
 import { FailureError } from './error-replies.ts';
 import { RateStore } from './rate-store.ts';
+import { clientAddress } from './trust-proxy.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -19,6 +21,8 @@ export interface AccessOptions {
   readonly access: { readonly token: string | undefined };
   /** Requests per second and client address; 0 for any number. */
   readonly rateLimit: number;
+  /** Proxies whose forwarded headers count; none when absent. */
+  readonly trustedProxies: BlockList | undefined;
 }
 
 /** What an orchestrator asks must be answered whoever asks, however often. */
@@ -44,6 +48,7 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
         'x-ratelimit-reset': false,
       },
       allowList: isProbe,
+      ...(options.trustedProxies && { keyGenerator: clientAddress }),
       errorResponseBuilder: () =>
         new FailureError({
           code: 'CACHE_ERR_RATE_LIMITED',

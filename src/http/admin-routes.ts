@@ -1,5 +1,5 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { ShardRouter } from '../router/shard-router.ts';
+import type { FastifyInstance } from 'fastify';
+import type { ShardRouter } from '../shards/router.ts';
 import { isProbe } from './access.ts';
 import { registerDocs } from './docs-page.ts';
 import { sendFailure } from './error-replies.ts';
@@ -15,8 +15,6 @@ export interface AdminRouteOptions {
   readonly stats: () => Promise<object>;
   readonly isShuttingDown: () => boolean;
   readonly gzipThresholdBytes: number;
-  /** Whether what a request says of the path before this server can be believed. */
-  readonly isTrustedProxy: (request: FastifyRequest) => boolean;
 }
 
 /** Where one begins, health, readiness, statistics, and the API's own description. */
@@ -27,7 +25,7 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     boundAnswers(admin);
     registerRoot(admin, version);
     registerDocs(admin, options.gzipThresholdBytes);
-    registerOpenApiRoute(admin, options.isTrustedProxy);
+    registerOpenApiRoute(admin);
 
     admin.get(
       '/health',

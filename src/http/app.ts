@@ -2,7 +2,6 @@ import {
   type FastifyError,
   type FastifyInstance,
   type FastifyReply,
-  type FastifyRequest,
   type FastifySchemaCompiler,
   fastify,
 } from 'fastify';
@@ -11,12 +10,13 @@ import type { Socket } from 'node:net';
 import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
 import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
-import type { ShardRouter } from '../router/shard-router.ts';
+import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes } from './admin-routes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { DirectRequest } from './direct-request.ts';
+import { drainBeforeClose } from './drain.ts';
 import { answerUnusualRequests, failureOf, handleClientError, sendFailure } from './error-replies.ts';
 import { finishAnswers } from './finish-answers.ts';
 import { JsonBodies } from './json-body.ts';
@@ -26,6 +26,7 @@ import { hasBody } from './no-body.ts';
 import { registerOpenApi } from './openapi.ts';
 import { MOST_HEADERS, checkHeads } from './request-head.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
+import { trustProxyOption } from './trust-proxy.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
 import { answerToUnknown, collectRoutes } from './unknown-routes.ts';
 
@@ -50,8 +51,6 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly stats: () => Promise<object>;
   /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
   readonly isShuttingDown: () => boolean;
-  /** Whether a request comes from a proxy whose `X-Forwarded-…` headers count; none does when absent. */
-  readonly isTrustedProxy?: (request: FastifyRequest) => boolean;
 }
 
 /**
@@ -136,6 +135,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     },
     // What was accepted is answered, and its connection then closed.
     return503OnClosing: false,
+    trustProxy: trustProxyOption(options.trustedProxies),
     clientErrorHandler: handleClientError,
     frameworkErrors: (error, _request, reply) => void handleError(error, reply),
     routerOptions: { maxParamLength: MAX_PATH_KEY_LENGTH },
@@ -159,6 +159,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   };
   const connections = new Connections(app.server, connectionLimits, nowMs);
   app.decorate('connections', connections);
+  app.decorate('trustedProxies', options.trustedProxies);
+  drainBeforeClose(app);
   // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
   const mostConnections = Math.floor((mostRequests * REQUEST_BYTES) / CONNECTION_BYTES);
   app.server.maxConnections = Math.min(mostConnections, options.tls ? options.mostTlsConnections : Infinity);
@@ -187,7 +189,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   const sweepTimer = setInterval(() => {
     bodies.sweep();
-    if (router.lacksRoom) largeReplies.cutOffSlow();
+    if (router.awaitsReplyRoom) largeReplies.cutOffSlow();
   }, BUDGET_SWEEP_INTERVAL_MS);
   const stallTimer = setInterval(() => connections.cutOffStalled(nowMs()), TIMEOUT_CHECK_INTERVAL_MS);
   for (const timer of [sweepTimer, stallTimer]) {
@@ -200,7 +202,6 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     stats,
     isShuttingDown: options.isShuttingDown,
     gzipThresholdBytes,
-    isTrustedProxy: options.isTrustedProxy ?? (() => false),
   });
   checkHeads(app, answerToUnknown(app, methodsOf));
   await app.ready();

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Cleared, ShardRouter } from '../router/shard-router.ts';
+import type { Cleared, ShardRouter } from '../shards/router.ts';
 import { acceptsGzip } from './accept-gzip.ts';
 import { type Failure, FailureError, sendFailure } from './error-replies.ts';
 import { hasHeader } from './has-header.ts';

@@ -13,10 +13,10 @@ import {
   TOO_LARGE,
   UNAVAILABLE,
   freePayload,
-} from '../mailbox/protocol.ts';
+} from '../shared/protocol.ts';
 import { JSON_TYPE, NO_STORE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
-import type { Receiver } from '../mailbox/shard-mailbox.ts';
+import type { PendingRequest } from '../shards/pending-requests.ts';
 import { STATUS_CODES } from './node-http.ts';
 import type { Connections } from './connections.ts';
 import type { LargeReplies } from './large-replies.ts';
@@ -77,7 +77,7 @@ export interface GetOptions {
 }
 
 /** Waits for what a shard replies, and answers with it past Fastify. */
-abstract class Exchange implements Receiver {
+abstract class Exchange implements PendingRequest {
   readonly connection: object;
   protected readonly response: ServerResponse;
 

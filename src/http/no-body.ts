@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders } from 'node:http';
-import { assert } from '../base/assert.ts';
+import { assert } from '../shared/assert.ts';
 import { DirectRequest } from './direct-request.ts';
 import { type Failure, FailureError } from './error-replies.ts';
 import { keepPlace } from './request-order.ts';

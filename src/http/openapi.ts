@@ -1,5 +1,5 @@
 import swagger, { type SwaggerTransform } from '@fastify/swagger';
-import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify';
+import type { FastifyInstance, FastifySchema } from 'fastify';
 import { createJsonSchemaTransformObject, jsonSchemaTransform } from 'fastify-type-provider-zod';
 import { forwardedPrefix } from './forwarded-prefix.ts';
 import { errorResponses } from './response-schemas.ts';
@@ -92,13 +92,9 @@ export async function registerOpenApi(
   });
 }
 
-/** @param isTrustedProxy whether what a request says of the path before it can be believed. */
-export function registerOpenApiRoute(
-  app: FastifyInstance,
-  isTrustedProxy: (request: FastifyRequest) => boolean,
-): void {
+export function registerOpenApiRoute(app: FastifyInstance): void {
   app.get('/openapi.json', { schema: { hide: true }, config: { access: 'open' } }, (request) => ({
     ...app.swagger(),
-    servers: [{ url: forwardedPrefix(request, isTrustedProxy) || '/' }],
+    servers: [{ url: forwardedPrefix(request) || '/' }],
   }));
 }

@@ -1,5 +1,5 @@
 import { formatBytes } from '../base/byte-size.ts';
-import type { MemoryLimit } from '../supervisor/memory-probe.ts';
+import type { MemoryLimit } from '../memory/probe.ts';
 
 export interface BannerFacts {
   readonly version: string;

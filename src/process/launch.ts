@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseByteSize } from '../base/byte-size.ts';
 import { heapFlags, mmapThresholdBytes } from '../config/limits.ts';
-import { findMemoryLimit, readTextFile } from '../supervisor/memory-probe.ts';
+import { findMemoryLimit, readTextFile } from '../memory/probe.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /**

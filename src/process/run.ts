@@ -1,7 +1,9 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { ACCESS_SETTINGS, readAccessFiles } from '../config/access-files.ts';
 import { type Environment, readSettings, settingsHelp, settingsInForce } from '../config/settings.ts';
-import { LimitTooSmallError, checkMemoryLimit } from '../server.ts';
+import { ListenError } from '../listening.ts';
+import { LimitTooSmallError } from '../memory/memory-plan.ts';
+import { checkMemoryLimit } from '../server.ts';
 import { flagsHelp, readCommandLine } from './command-line.ts';
 import { standardOutput } from './line-output.ts';
 import { type Outputs, drain, serve } from './serve.ts';
@@ -52,6 +54,10 @@ async function carryOut(
     return await print(settingsInForce(settings, env, await checkMemoryLimit(settings)));
   } catch (error) {
     if (error instanceof LimitTooSmallError) return misconfigured([`MEMORY_LIMIT: ${error.message}`]);
+    if (error instanceof ListenError) {
+      const exitCode = error.isConfiguration ? EXIT_CONFIGURATION : EXIT_FAILURE;
+      return { exitCode, lines: [error.message] };
+    }
     const why = error instanceof Error ? error.message : String(error);
     return { exitCode: EXIT_FAILURE, lines: [`cannot start: ${why}`] };
   }

@@ -27,6 +27,7 @@ const NAMES = [
   'TLS_KEY_FILE',
   'RATE_LIMIT',
   'SHUTDOWN_DELAY_MS',
+  'TRUST_PROXY',
   'LOG_LEVEL',
 ];
 
@@ -45,6 +46,20 @@ const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
   ['REQUEST_DEADLINE_MS', '9', '60001', 'soon'],
   ['SHARD_QUEUE_LIMIT', '0', '65537', 'none'],
   ['SHUTDOWN_DELAY_MS', '-1', '60001', '5s'],
+  [
+    'TRUST_PROXY',
+    'true',
+    '1',
+    '10.0.0.0/33',
+    '10.0.0/8',
+    '10.0.0.1:80',
+    '::1/129',
+    'proxy.example',
+    '10.0.0.1,',
+    '1.2.3.4/8/8',
+    '1.2.3.4/',
+    '1.2.3.4/-1',
+  ],
   ['LOG_LEVEL', 'loud', 'INFO'],
 ];
 
@@ -71,6 +86,7 @@ describe('readSettings', () => {
       TLS_KEY_FILE: '',
       RATE_LIMIT: 0,
       SHUTDOWN_DELAY_MS: 0,
+      TRUST_PROXY: '',
       LOG_LEVEL: 'info',
     });
   });
@@ -123,6 +139,7 @@ describe('readSettings', () => {
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: '1000',
       SHUTDOWN_DELAY_MS: '60000',
+      TRUST_PROXY: 'loopback, 10.0.0.0/8',
       LOG_LEVEL: 'silent',
     });
     expect(settings).toStrictEqual({
@@ -145,6 +162,7 @@ describe('readSettings', () => {
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: 1000,
       SHUTDOWN_DELAY_MS: 60_000,
+      TRUST_PROXY: 'loopback, 10.0.0.0/8',
       LOG_LEVEL: 'silent',
     });
   });

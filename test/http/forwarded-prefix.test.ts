@@ -1,15 +1,19 @@
 import type { FastifyRequest } from 'fastify';
-import type { AddressInfo } from 'node:net';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { createApp } from '../../src/http/app.ts';
+import { BlockList } from 'node:net';
+import { describe, expect, test } from 'vitest';
 import { forwardedPrefix } from '../../src/http/forwarded-prefix.ts';
-import { HttpClient } from '../support/http-client.ts';
 import { PrefixProxy } from '../support/prefix-proxy.ts';
 import { startTestServer } from '../support/server.ts';
 
 function prefixOf(header: string | undefined, isTrusted = true): string {
-  const request = { headers: { 'x-forwarded-prefix': header } } as unknown as FastifyRequest;
-  return forwardedPrefix(request, () => isTrusted);
+  const trustedProxies = new BlockList();
+  if (isTrusted) trustedProxies.addAddress('127.0.0.1');
+  const request = {
+    headers: { 'x-forwarded-prefix': header },
+    server: { trustedProxies },
+    raw: { socket: { remoteAddress: '127.0.0.1' } },
+  };
+  return forwardedPrefix(request as unknown as FastifyRequest);
 }
 
 describe('X-Forwarded-Prefix of a trusted proxy', () => {
@@ -57,36 +61,12 @@ async function serversBehind({ origin, prefix }: PrefixProxy): Promise<unknown> 
 }
 
 test('the document is served with the prefix of a trusted proxy, and of no other', async () => {
-  await using server = await startTestServer({ SHARDS: '1' });
-  const app = await createApp({
-    router: server.router,
-    version: '0.0.0',
-    maxKeyLength: 256,
-    maxValueBytes: 2 ** 20,
-    gzipThresholdBytes: 1024,
-    access: { token: undefined },
-    isShuttingDown: () => false,
-    rateLimit: 0,
-    tls: undefined,
-    bodyBudgetBytes: 2 ** 24,
-    unreadBytes: 2 ** 22,
-    heldBytes: 2 ** 22,
-    mostTlsConnections: 10,
-    collectEveryBytes: 2 ** 30,
-    deadlineMs: 1000,
-    stats: () => Promise.resolve({}),
-    onUnexpectedError: (error) => expect.unreachable(String(error)),
-    isTrustedProxy: ({ headers }) => headers['x-proxy'] === 'ours',
-  });
-  onTestFinished(() => app.close());
-  await app.listen({ host: '127.0.0.1', port: 0 });
-  const { port } = app.server.address() as AddressInfo;
+  await using trusting = await startTestServer({ SHARDS: '1', TRUST_PROXY: '127.0.0.1' });
+  await using others = await startTestServer({ SHARDS: '1', TRUST_PROXY: '192.0.2.1' });
   const forwarded = { 'x-forwarded-prefix': '/team/cache' };
-  const ours = await PrefixProxy.listening(port, '/team/cache', { ...forwarded, 'x-proxy': 'ours' });
-  const theirs = await PrefixProxy.listening(port, '/team/cache', forwarded);
-  expect(await serversBehind(ours)).toStrictEqual([{ url: '/team/cache' }]);
-  expect(await serversBehind(theirs)).toStrictEqual([{ url: '/' }]);
-  const client = new HttpClient(port);
-  onTestFinished(() => client.close());
-  expect((await client.get('/openapi.json')).text).toContain('"servers":[{"url":"/"}]');
+  const trusted = await PrefixProxy.listening(trusting.port, '/team/cache', forwarded);
+  const untrusted = await PrefixProxy.listening(others.port, '/team/cache', forwarded);
+  expect(await serversBehind(trusted)).toStrictEqual([{ url: '/team/cache' }]);
+  expect(await serversBehind(untrusted)).toStrictEqual([{ url: '/' }]);
+  expect((await trusting.client.get('/openapi.json')).text).toContain('"servers":[{"url":"/"}]');
 });

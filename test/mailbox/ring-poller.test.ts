@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import { Doorbell } from '../../src/mailbox/doorbell.ts';
+import { Doorbell } from '../../src/shared/doorbell.ts';
 import { RingPoller } from '../../workers/ring-poller.ts';
 
 /** @param isRung whether each poll sees a ring. */

@@ -1,12 +1,12 @@
 import { type Arbitrary, constant, constantFrom, integer, oneof, record } from 'fast-check';
-import { assert } from '../../src/base/assert.ts';
-import type { Ledger } from '../../src/base/ledger.ts';
+import { assert } from '../../src/shared/assert.ts';
+import type { Ledger } from '../../src/shared/ledger.ts';
 import {
   BLOCK_CHARGE_BYTES,
   OWN_BLOCK_BYTES,
   SLOT_BYTES,
   blockChargeBytes,
-} from '../../src/base/segment-sizes.ts';
+} from '../../src/shared/segment-sizes.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
 import { entryBytes } from '../../workers/store/entry-layout.ts';
 import type { SegmentStore } from '../../workers/store/segment-store.ts';

@@ -1,6 +1,6 @@
 import { type IProperty, array, assert, check, property } from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { guaranteeFor, mostEntryBytes } from '../../src/base/segment-sizes.ts';
+import { guaranteeFor, mostEntryBytes } from '../../src/shared/segment-sizes.ts';
 import { BlockPool } from '../../workers/store/block-pool.ts';
 import { Cleaner } from '../../workers/store/cleaner.ts';
 import { HashIndex } from '../../workers/store/hash-index.ts';

@@ -13,7 +13,7 @@ import {
   stopped,
   stopping,
 } from '../../src/log-events.ts';
-import type { OrderReport } from '../../src/supervisor/supervisor.ts';
+import type { OrderReport } from '../../src/memory/supervisor.ts';
 import { startTestServer } from '../support/server.ts';
 
 const MIB = 2 ** 20;

@@ -134,7 +134,7 @@ describe('a start', () => {
     const child = new ChildServer({ env: { PORT: String(port), SHARDS: '8' } });
     expect(await exitWithin(child, FAILED_START_MS)).toStrictEqual({ code: 1, signal: null });
     other.close();
-    expect(child.errors).toMatch(new RegExp(`^cannot start: .*address already in use.*${port}\\n$`));
+    expect(child.errors).toMatch(new RegExp(`^PORT: "${port}" is in use .*EADDRINUSE.*\\n$`));
     expect(child.output).not.toContain('listening');
   });
 

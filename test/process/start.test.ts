@@ -56,7 +56,7 @@ describe('a start that fails', () => {
     const child = new ChildServer({ env: { PORT: String(port), LOG_LEVEL: 'silent' } });
     expect(await child.exited).toStrictEqual({ code: 1, signal: null });
     other.close();
-    expect(child.errors).toMatch(new RegExp(`^cannot start: .*address already in use.*${port}\\n$`));
+    expect(child.errors).toMatch(new RegExp(`^PORT: "${port}" is in use .*EADDRINUSE.*\\n$`));
     expect(child.output).toBe('');
   });
 

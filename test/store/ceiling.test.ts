@@ -4,7 +4,7 @@ import {
   EMPTY_SEGMENT_BYTES,
   INDEX_CHUNK_BYTES,
   SLOT_CHUNK_BYTES,
-} from '../../src/base/segment-sizes.ts';
+} from '../../src/shared/segment-sizes.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
 import { NO_SLOT } from '../../workers/store/segment-store.ts';
 import { Random, printedSeed } from '../support/random.ts';

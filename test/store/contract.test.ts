@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { OWN_BLOCK_BYTES } from '../../src/base/segment-sizes.ts';
+import { OWN_BLOCK_BYTES } from '../../src/shared/segment-sizes.ts';
 import { ReferenceLru } from '../support/reference-lru.ts';
 import { Clock, MIB, createSegment } from '../support/segments.ts';
 import type { SegmentCounters } from '../../workers/store/segment-store.ts';

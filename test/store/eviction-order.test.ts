@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { assert } from '../../src/base/assert.ts';
+import { assert } from '../../src/shared/assert.ts';
 import {
   BLOCK_CHARGE_BYTES,
   INDEX_CHUNK_BYTES,
   OWN_BLOCK_BYTES,
   SLOT_CHUNK_BYTES,
   blockChargeBytes,
-} from '../../src/base/segment-sizes.ts';
-import { Ledger } from '../../src/base/ledger.ts';
+} from '../../src/shared/segment-sizes.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
 import { Coldest } from '../../workers/store/coldest.ts';
 import { entryBytes } from '../../workers/store/entry-layout.ts';

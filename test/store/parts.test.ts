@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Ledger } from '../../src/base/ledger.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
 import {
   BLOCK_BYTES,
   BLOCK_CHARGE_BYTES,
@@ -9,7 +9,7 @@ import {
   SLOT_BYTES,
   SLOT_CHUNK_BYTES,
   blockChargeBytes,
-} from '../../src/base/segment-sizes.ts';
+} from '../../src/shared/segment-sizes.ts';
 import { BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from '../../workers/store/block-pool.ts';
 import {
   EXPIRES,

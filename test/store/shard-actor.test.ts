@@ -18,7 +18,7 @@ import {
   encodeDelete,
   encodeGet,
   encodePut,
-} from '../../src/mailbox/protocol.ts';
+} from '../../src/shared/protocol.ts';
 import { ShardActor } from '../../workers/shard-actor.ts';
 import { MIB, createSegment } from '../support/segments.ts';
 

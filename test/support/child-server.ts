@@ -23,6 +23,8 @@ export interface ChildOptions {
   readonly root?: string;
   /** Where its outputs go instead, as a shell writes it: `>/dev/full 2>&1`. */
   readonly redirect?: string;
+  /** A command that becomes the server: the server's own is appended to it. */
+  readonly launcher?: readonly string[];
 }
 
 /** As long as the machine may be busy with something else. */
@@ -40,16 +42,13 @@ export class ChildServer {
   readonly exited: Promise<Exit>;
   private readonly child: ChildProcess;
 
-  constructor({ env = {}, args = [], root = ROOT, redirect = '' }: ChildOptions = {}) {
-    this.child = spawn(
-      'sh',
-      ['-c', `exec "$@" ${redirect}`, 'sh', process.execPath, 'src/main.ts', ...args],
-      {
-        cwd: root,
-        env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
+  constructor({ env = {}, args = [], root = ROOT, launcher = [], redirect = '' }: ChildOptions = {}) {
+    const command = [...launcher, process.execPath, 'src/main.ts', ...args];
+    this.child = spawn('sh', ['-c', `exec "$@" ${redirect}`, 'sh', ...command], {
+      cwd: root,
+      env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.output += text));
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
     // `close` comes after `exit`, when both outputs have been read to their ends.
@@ -84,7 +83,7 @@ export class ChildServer {
       const fail = (why: string): void => reject(new Error(`${why}: ${this.output}${this.errors}`));
       const timer = setTimeout(() => fail('does not listen'), LISTEN_DEADLINE_MS);
       const look = (): void => {
-        const port = /"address":"https?:\/\/127\.0\.0\.1:(\d+)"/.exec(this.output)?.[1];
+        const port = /"address":"https?:\/\/[^"]+:(\d+)","shards"/.exec(this.output)?.[1];
         if (port === undefined) return;
         clearTimeout(timer);
         resolve(Number(port));

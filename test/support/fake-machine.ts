@@ -1,6 +1,6 @@
-import type { ShedResult } from '../../src/mailbox/protocol.ts';
-import type { PressureChange } from '../../src/supervisor/pressure.ts';
-import { Supervisor } from '../../src/supervisor/supervisor.ts';
+import type { PressureChange } from '../../src/memory/pressure.ts';
+import { Supervisor } from '../../src/memory/supervisor.ts';
+import type { ShedResult } from '../../src/shared/protocol.ts';
 
 /** How a fake shard takes an order. */
 export interface Manner {

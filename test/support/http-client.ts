@@ -23,12 +23,14 @@ export interface Answer {
 /** An HTTP client that adds nothing of its own: what it sends and gets is what was on the wire. */
 export class HttpClient {
   private readonly port: number;
+  private readonly host: string;
   private readonly agent: Agent;
   private readonly protocol: 'http:' | 'https:';
 
   /** @param ca the authority of the server's certificate, for HTTPS. */
-  constructor(port: number, ca?: string) {
+  constructor(port: number, ca?: string, host = '127.0.0.1') {
     this.port = port;
+    this.host = host;
     this.protocol = ca === undefined ? 'http:' : 'https:';
     this.agent = ca === undefined ? new Agent({ keepAlive: true }) : new SecureAgent({ keepAlive: true, ca });
   }
@@ -38,7 +40,7 @@ export class HttpClient {
       const sent = request(
         {
           protocol: this.protocol,
-          host: '127.0.0.1',
+          host: this.host,
           port: this.port,
           localAddress,
           agent: this.agent,

@@ -26,9 +26,9 @@ export class RawSocket {
    */
   static async open(
     port: number,
-    { isStubborn = false, ca }: { isStubborn?: boolean; ca?: string } = {},
+    { isStubborn = false, ca, host = '127.0.0.1' }: { isStubborn?: boolean; ca?: string; host?: string } = {},
   ): Promise<RawSocket> {
-    const options = { port, host: '127.0.0.1', allowHalfOpen: isStubborn };
+    const options = { port, host, allowHalfOpen: isStubborn };
     const raw = new RawSocket(ca === undefined ? connect(options) : connectTls({ ...options, ca }));
     await once(raw.socket, ca === undefined ? 'connect' : 'secureConnect');
     return raw;
@@ -41,7 +41,7 @@ export class RawSocket {
   static async openMany(
     port: number,
     count: number,
-    options: { isStubborn?: boolean; begin?: (raw: RawSocket) => void } = {},
+    options: { host?: string; isStubborn?: boolean; begin?: (raw: RawSocket) => void } = {},
   ): Promise<RawSocket[]> {
     const opened: RawSocket[] = [];
     while (opened.length < count) {
@@ -83,10 +83,10 @@ export class RawSocket {
 }
 
 /** Waits until nobody listens on the port any more. */
-export async function untilRefused(port: number): Promise<void> {
+export async function untilRefused(port: number, host = '127.0.0.1'): Promise<void> {
   const isRefused = (): Promise<boolean> =>
     new Promise((resolve) => {
-      const socket = connect({ port, host: '127.0.0.1' });
+      const socket = connect({ port, host });
       socket.once('connect', () => resolve(false));
       socket.once('error', () => resolve(true));
       socket.once('connect', () => socket.destroy());

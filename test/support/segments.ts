@@ -1,6 +1,6 @@
-import { Ledger } from '../../src/base/ledger.ts';
-import { guaranteeFor, mostEntryBytes } from '../../src/base/segment-sizes.ts';
-import type { ShedResult } from '../../src/mailbox/protocol.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
+import { guaranteeFor, mostEntryBytes } from '../../src/shared/segment-sizes.ts';
+import type { ShedResult } from '../../src/shared/protocol.ts';
 import type { ShedOrder } from '../../workers/shed-order.ts';
 import { SegmentStore } from '../../workers/store/segment-store.ts';
 

@@ -1,11 +1,11 @@
-import { assert } from '../../src/base/assert.ts';
-import { free } from '../../src/base/free.ts';
+import { assert } from '../../src/shared/assert.ts';
+import { free } from '../../src/shared/free.ts';
 import {
   BLOCK_BYTES,
   BLOCK_CHARGE_BYTES,
   OWN_BLOCK_BYTES,
   blockChargeBytes,
-} from '../../src/base/segment-sizes.ts';
+} from '../../src/shared/segment-sizes.ts';
 import type { SegmentMemory } from './segment-memory.ts';
 
 /**

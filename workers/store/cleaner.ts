@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, BLOCK_CHARGE_BYTES } from '../../src/base/segment-sizes.ts';
+import { BLOCK_BYTES, BLOCK_CHARGE_BYTES } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from './block-pool.ts';
 import { DEAD, entryBytesAt, flagsOf } from './entry-layout.ts';
 import type { SlotTable } from './slot-table.ts';

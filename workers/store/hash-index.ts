@@ -1,5 +1,5 @@
-import { assert } from '../../src/base/assert.ts';
-import { INDEX_CHUNK_BYTES } from '../../src/base/segment-sizes.ts';
+import { assert } from '../../src/shared/assert.ts';
+import { INDEX_CHUNK_BYTES } from '../../src/shared/segment-sizes.ts';
 import type { SegmentMemory } from './segment-memory.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
 

@@ -1,4 +1,4 @@
-import { assert } from '../../src/base/assert.ts';
+import { assert } from '../../src/shared/assert.ts';
 import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
 import type { HashIndex } from './hash-index.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';

@@ -1,5 +1,5 @@
-import { free } from '../../src/base/free.ts';
-import type { Ledger } from '../../src/base/ledger.ts';
+import { free } from '../../src/shared/free.ts';
+import type { Ledger } from '../../src/shared/ledger.ts';
 
 /**
  * The memory of one segment: what it takes is reserved in the ledger first, and what it gives back leaves the ledger

@@ -1,7 +1,7 @@
-import { assert } from '../../src/base/assert.ts';
-import { hashKey } from '../../src/base/key-hash.ts';
-import type { Ledger } from '../../src/base/ledger.ts';
-import { BLOCK_CHARGE_BYTES, SLOT_BYTES, guaranteeFor } from '../../src/base/segment-sizes.ts';
+import { assert } from '../../src/shared/assert.ts';
+import { hashKey } from '../../src/shared/key-hash.ts';
+import type { Ledger } from '../../src/shared/ledger.ts';
+import { BLOCK_CHARGE_BYTES, SLOT_BYTES, guaranteeFor } from '../../src/shared/segment-sizes.ts';
 import { BlockPool, NO_ADDRESS } from './block-pool.ts';
 import { Cleaner, WASTE_FLOOR_BYTES, isWasteful, lacksHoles } from './cleaner.ts';
 import { Coldest } from './coldest.ts';

@@ -1,5 +1,5 @@
-import { assert } from '../../src/base/assert.ts';
-import { SLOT_BYTES, SLOT_CHUNK_BYTES } from '../../src/base/segment-sizes.ts';
+import { assert } from '../../src/shared/assert.ts';
+import { SLOT_BYTES, SLOT_CHUNK_BYTES } from '../../src/shared/segment-sizes.ts';
 import { NO_ADDRESS } from './block-pool.ts';
 import type { SegmentMemory } from './segment-memory.ts';
 

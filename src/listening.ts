@@ -1,0 +1,67 @@
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+
+/** The server cannot listen. The message is a line that names the setting that is at fault. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+  /** Whether another setting is what it takes; else the same one may do later. */
+  readonly isConfiguration: boolean;
+
+  constructor(message: string, { isConfiguration }: { readonly isConfiguration: boolean }) {
+    super(message);
+    this.isConfiguration = isConfiguration;
+  }
+}
+
+export interface ListenAddress {
+  readonly address: string;
+  /** Of a name that has several addresses: those that are not listened on. */
+  readonly others: readonly string[];
+}
+
+export type Lookup = (host: string) => Promise<readonly { readonly address: string }[]>;
+
+const systemLookup: Lookup = (host) => lookup(host, { all: true, order: 'ipv4first' });
+
+/**
+ * Finds the one address that HOST means. A name may have several; each address would need a server of its own, with
+ * bounds of its own.
+ * @throws ListenError
+ */
+export async function resolveHost(host: string, lookUp: Lookup = systemLookup): Promise<ListenAddress> {
+  if (isIP(host) !== 0) return { address: host, others: [] };
+  try {
+    const found = await lookUp(host);
+    const [address, ...others] = new Set(found.map((one) => one.address));
+    return { address, others };
+  } catch (error) {
+    throw hostError(host, error);
+  }
+}
+
+/** What the system says when an address is not one of this machine's. */
+const BAD_ADDRESS_CODES = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']);
+
+/** @returns what `listen` failed with as a line that names the setting, where one is at fault. */
+export function listenError(host: string, port: number, error: unknown): unknown {
+  const code = codeOf(error);
+  if (BAD_ADDRESS_CODES.has(code)) return hostError(host, error);
+  if (code === 'EADDRINUSE') {
+    const line = `PORT: "${port}" is in use by another process (${code}); allowed: a port that is free on ${host}`;
+    return new ListenError(line, { isConfiguration: false });
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    const line = `PORT: "${port}" is not permitted to this user (${code}); allowed: 1024 to 65535, or 0`;
+    return new ListenError(line, { isConfiguration: true });
+  }
+  return error;
+}
+
+function hostError(host: string, error: unknown): ListenError {
+  const line = `HOST: ${JSON.stringify(host)} is not allowed (${codeOf(error)}); allowed: an address or host name of this machine`;
+  return new ListenError(line, { isConfiguration: true });
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+}
