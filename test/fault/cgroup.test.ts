@@ -110,9 +110,9 @@ describe.skipIf(missing !== undefined)(
         const { newest, roomBytes } = report;
         console.log(
           `${name}: ${JSON.stringify(report.statuses)}, peak ${formatBytes(report.peakUnreclaimableBytes)} charged, ` +
-            `${formatBytes(report.peakResidentBytes)} resident, ${report.reclaims} reclaims, ` +
+            `${formatBytes(report.peakResidentBytes)} resident, ${report.reclaims} reclaims` +
             (newest
-              ? `${newest.found} of the newest ${newest.looked} found beside ${newest.orders} orders`
+              ? `, ${newest.found} of the newest ${newest.looked} found beside ${newest.orders} orders`
               : ''),
         );
         expect(report.oomKills).toBe(0);
