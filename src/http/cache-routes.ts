@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandl
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Cleared, ShardRouter } from '../shards/router.ts';
 import { acceptsGzip } from './accept-gzip.ts';
-import { type Failure, FailureError, sendFailure } from './error-replies.ts';
+import { sendFailure } from './error-replies.ts';
 import { hasHeader } from './has-header.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
 import { refuseBody } from './no-body.ts';
@@ -17,30 +17,10 @@ export interface CacheRouteOptions extends GetOptions {
   readonly admitBody: preParsingHookHandler;
 }
 
-const MALFORMED_QUERY: Failure = {
-  code: 'CACHE_ERR_REQUEST_INVALID',
-  message: 'The query is not valid percent-encoding.',
-};
-
 interface PutBody {
   readonly key: string;
   readonly value: string;
   readonly ttl?: number | undefined;
-}
-
-/** Fastify takes a malformed percent-encoding literally, and another key would be looked up. */
-function refuseMalformedQuery(
-  { url }: FastifyRequest,
-  _reply: FastifyReply,
-  done: (error?: Error) => void,
-): void {
-  const at = url.indexOf('?');
-  try {
-    if (at >= 0) decodeURIComponent(url.slice(at));
-    done();
-  } catch {
-    done(new FailureError(MALFORMED_QUERY));
-  }
 }
 
 /** What the routes have done, each request in its turn among those of its connection. */
@@ -75,17 +55,17 @@ class Commands {
   }
 }
 
+const NONE: readonly string[] = [];
 const IN_PATH = 'In the path the key is percent-encoded, a slash as `%2F`.';
 const GET_ERRORS = errorResponses(400, 404, 503, 500);
 const PUT_ERRORS = errorResponses(400, 413, 415, 503, 500);
 
 /**
- * Both families of paths: `/cache` and `/put`, `/get`. They are the same cache. Every route has a schema for its query:
- * a parameter that it does not know is refused by its name.
+ * Both families of paths: `/cache` and `/put`, `/get`. They are the same cache. Every route says which parameters its
+ * query may have: any other is refused by its name.
  */
 export function registerCacheRoutes(app: FastifyInstance, options: CacheRouteOptions): void {
   const commands = new Commands(options);
-  app.addHook('onRequest', refuseMalformedQuery);
   registerPuts(app, options, commands);
   registerGets(app, options, commands);
   registerDeletes(app, options, commands);
@@ -100,13 +80,13 @@ function registerPuts(
   app.put(
     '/cache',
     {
+      config: { parameters: NONE },
       preParsing: admitBody,
       schema: {
         operationId: 'putEntry',
         summary: 'Store an entry',
         description: 'Replaces the one of that key, and its `ttl`, where there is one.',
         tags: ['cache'],
-        querystring: schemas.noQuery,
         body: schemas.putBody,
         response: { 201: responseSchemas.stored, ...PUT_ERRORS },
       },
@@ -116,13 +96,13 @@ function registerPuts(
   app.post(
     '/put',
     {
+      config: { parameters: NONE },
       preParsing: admitBody,
       schema: {
         operationId: 'putEntryShort',
         summary: 'Store an entry',
         description: 'As `PUT /cache`, but for the status.',
         tags: ['short paths'],
-        querystring: schemas.noQuery,
         body: schemas.putBody,
         response: { 200: responseSchemas.stored, ...PUT_ERRORS },
       },
@@ -136,14 +116,13 @@ function registerGets(instance: FastifyInstance, { schemas }: CacheRouteOptions,
   app.get(
     '/cache/:key',
     {
-      config: { swagger: { exposeHeadRoute: true } },
+      config: { parameters: NONE, swagger: { exposeHeadRoute: true } },
       schema: {
         operationId: 'getEntry',
         summary: 'Read an entry',
         description: IN_PATH,
         tags: ['cache'],
         params: schemas.keyInPath,
-        querystring: schemas.noQuery,
         response: { 200: responseSchemas.found, ...GET_ERRORS },
       },
     },
@@ -156,7 +135,7 @@ function registerGets(instance: FastifyInstance, { schemas }: CacheRouteOptions,
     app.get(
       path,
       {
-        config: { swagger: { exposeHeadRoute: true } },
+        config: { parameters: ['key'], swagger: { exposeHeadRoute: true } },
         schema: {
           operationId,
           summary: 'Read an entry by query',
@@ -180,6 +159,7 @@ function registerDeletes(
   app.delete(
     '/cache/:key',
     {
+      config: { parameters: NONE },
       onRequest: refuseBody,
       schema: {
         operationId: 'deleteEntry',
@@ -187,7 +167,6 @@ function registerDeletes(
         description: IN_PATH,
         tags: ['cache'],
         params: schemas.keyInPath,
-        querystring: schemas.noQuery,
         response: { 204: responseSchemas.deleted, ...GET_ERRORS },
       },
     },
@@ -196,6 +175,7 @@ function registerDeletes(
   app.delete(
     '/cache',
     {
+      config: { parameters: ['key'] },
       onRequest: refuseBody,
       schema: {
         operationId: 'clearCache',

@@ -72,20 +72,16 @@ export function failureOf(error: FastifyError): Failure {
   return { code: 'CACHE_ERR_INTERNAL', message: 'Unexpected error.' };
 }
 
-/** However many and long they are, the answer stays short. */
-function nameSome(keys: readonly string[]): string {
-  const named = keys.slice(0, MOST_NAMED).map((key) => JSON.stringify(key.slice(0, LONGEST_NAME)));
-  if (keys.length > MOST_NAMED) named.push(`and ${keys.length - MOST_NAMED} more`);
-  return named.join(', ');
+/** However many and long the names are, the answer stays short. */
+export function unknownNames(names: readonly string[]): Failure {
+  const named = names.slice(0, MOST_NAMED).map((name) => JSON.stringify(name.slice(0, LONGEST_NAME)));
+  if (names.length > MOST_NAMED) named.push(`and ${names.length - MOST_NAMED} more`);
+  return { code: 'CACHE_ERR_UNKNOWN_PROPERTY', message: `Unknown: ${named.join(', ')}.` };
 }
 
 function validationFailure(path: string, keyword: string, message: string, issue: unknown): Failure {
   if (keyword === 'unrecognized_keys') {
-    const { keys } = issue as { keys: readonly string[] };
-    return {
-      code: 'CACHE_ERR_UNKNOWN_PROPERTY',
-      message: `Unknown: ${nameSome(keys)}.`,
-    };
+    return unknownNames((issue as { keys: readonly string[] }).keys);
   }
   const field = path.slice(1);
   if (field === 'value' && keyword === 'too_big') {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage } from 'node:http';
 import { type Failure, sendFailure } from './error-replies.ts';
+import { faultOfQuery } from './strict-query.ts';
 
 /** Each takes far more than its bytes. */
 export const MOST_HEADERS = 100;
@@ -17,6 +18,8 @@ const WRONG_FRAMING = invalid('An HTTP/1.0 request must not have a Transfer-Enco
 
 /** RFC 3986, section 3.2.2. It may be empty. */
 const HOST = /^(?:[\w.~!$&'()*+,;=%-]*|\[[\w.~!$&'()*+,;=:%-]+\])(?::\d*)?$/;
+/** The last one that was right: nearly all requests come with the same. */
+let lastHost = '';
 
 function invalid(message: string): Failure {
   return { code: 'CACHE_ERR_REQUEST_INVALID', message };
@@ -24,14 +27,14 @@ function invalid(message: string): Failure {
 
 /**
  * Before anything of a body is read: refuses what RFC 9112 wants refused and Node lets through, or would answer in its
- * own way; then what no route is there for.
+ * own way; then what stands in a query and is not understood; then what no route is there for.
  */
 export function checkHeads(
   app: FastifyInstance,
   answerUnknown: (request: FastifyRequest, reply: FastifyReply) => FastifyReply,
 ): void {
   app.addHook('onRequest', (request, reply, done) => {
-    const fault = faultOf(request.raw);
+    const fault = faultOf(request.raw) ?? (request.url.includes('?') ? faultOfQuery(request) : undefined);
     if (fault) {
       // What follows on the connection may not be what another server on the way takes it for.
       if (fault === WRONG_FRAMING) void reply.header('connection', 'close');
@@ -62,5 +65,8 @@ function faultOfHost(rawHeaders: readonly string[], isWanted: boolean): Failure 
     host = rawHeaders[i + 1];
   }
   if (host === undefined) return isWanted ? NO_HOST : undefined;
-  return HOST.test(host) ? undefined : WRONG_HOST;
+  if (host === lastHost) return undefined;
+  if (!HOST.test(host)) return WRONG_HOST;
+  lastHost = host;
+  return undefined;
 }
