@@ -28,13 +28,13 @@ class MuteServer {
     this.client = client;
   }
 
-  static async start(redirect: string): Promise<MuteServer> {
+  static async start(redirect: string, more: Readonly<Record<string, string>> = {}): Promise<MuteServer> {
     const folder = join(makeFolder(), ...Array.from({ length: 4 }, () => 'x'.repeat(220)));
     mkdirSync(folder, { recursive: true });
     const tokenFile = join(folder, 'token');
     writeFileSync(tokenFile, 'token');
     const port = await freePort();
-    const env = { PORT: String(port), AUTH_TOKEN_FILE: tokenFile };
+    const env = { PORT: String(port), AUTH_TOKEN_FILE: tokenFile, ...more };
     const server = new MuteServer(new ChildServer({ redirect, env }), new HttpClient(port));
     onTestFinished(() => server.client.close());
     await expect.poll(() => server.isHealthy(), { timeout: 30_000 }).toBe(true);
@@ -98,6 +98,38 @@ test('sockets whose reader has gone are no different', { timeout: 60_000 }, asyn
   server.child.stopReading();
   await server.log(MANY_LINES);
   await server.stop();
+});
+
+const MISBEHAVING = { NODE_OPTIONS: `--import=${new URL('../support/misbehave.mjs', import.meta.url).href}` };
+
+test("Node's own warnings, many of them, wait for no reader", { timeout: 60_000 }, async () => {
+  const server = await MuteServer.start(`2>${unreadPipe()}`, MISBEHAVING);
+  for (let round = 0; round < 3; round++) {
+    server.child.signal('SIGCONT');
+    expect(await server.isHealthy()).toBe(true);
+  }
+  await server.stop();
+});
+
+describe('an error that nobody foresaw', () => {
+  test('is logged as the last line, on standard error too, and ends the process with exit code 1', async () => {
+    const { child } = await ChildServer.listening({ env: MISBEHAVING });
+    child.signal('SIGWINCH');
+    expect(await child.exited).toStrictEqual({ code: 1, signal: null });
+    const last = JSON.parse(child.output.trim().split('\n').at(-1)!) as object;
+    expect(last).toMatchObject({
+      level: 60,
+      msg: 'the process fails',
+      err: { message: 'nobody foresaw this' },
+    });
+    expect(child.errors).toContain('Error: nobody foresaw this');
+  });
+
+  test('ends the process as well where nobody reads of it', { timeout: 60_000 }, async () => {
+    const server = await MuteServer.start(`>${unreadPipe()} 2>${unreadPipe()}`, MISBEHAVING);
+    server.child.signal('SIGWINCH');
+    expect(await server.child.exited).toStrictEqual({ code: 1, signal: null });
+  });
 });
 
 /** Every line was written or counted, in order, with one line that says how many were not. */

@@ -1,6 +1,7 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
+import packageJson from '../../package.json' with { type: 'json' };
 import { ChildServer, REPORTING } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
 
@@ -78,5 +79,19 @@ describe('a start that fails', () => {
     for (const [n, [name, value]] of Object.entries(env).entries()) {
       expect(lines[n]).toMatch(new RegExp(`^${name}: "${value}" is not allowed; allowed: .+$`));
     }
+  });
+});
+
+describe('an older Node', () => {
+  test('is told in one line which one is needed, exit code 78', async () => {
+    const versions = `{...process.versions,node:'24.99.0'}`;
+    const code = `Object.defineProperty(process,'versions',{value:${versions}})`;
+    const child = new ChildServer({ env: { NODE_OPTIONS: `--import=data:text/javascript,${code}` } });
+    expect(await child.exited).toStrictEqual({ code: 78, signal: null });
+    const needed = /^>=(\d+)$/.exec(packageJson.engines.node)![1];
+    expect(child.errors).toMatch(
+      new RegExp(`^key-value-cache needs Node ${needed} or newer; this is v.*\\n$`),
+    );
+    expect(child.output).toBe('');
   });
 });
