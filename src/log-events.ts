@@ -77,12 +77,13 @@ export function pressureChanged(change: PressureChange, usedBytes: number, limit
 }
 
 export function stopping(signal: string, unanswered: number, delayMs: number): LogEvent {
-  const delay = delayMs > 0 ? `connections are taken for ${seconds(delayMs)} more, then ` : '';
-  const inFlight = `${count(unanswered, 'request')} in flight ${unanswered === 1 ? 'is' : 'are'} answered`;
-  const waits = unanswered === 0 ? 'no request is in flight' : inFlight;
+  const waits = [
+    ...(delayMs > 0 ? [`connections are taken for ${seconds(delayMs)} more`] : []),
+    unanswered > 0 ? `waiting for ${count(unanswered, 'request')} in flight` : 'no request is in flight',
+  ];
   return {
     level: 'info',
-    message: `${signal}: stopping; ${delay}${waits}`,
+    message: `${signal}: stopping; ${waits.join('; ')}`,
     fields: { signal, unanswered, delayMs },
   };
 }

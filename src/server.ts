@@ -53,13 +53,13 @@ export async function loadAll(): Promise<void> {
 }
 
 /**
- * Checks whether the memory limit leaves room for the promises, as far as that can be told before anything is started.
+ * Checks, without starting anything, whether the memory limit leaves room for the promises.
  * @throws LimitTooSmallError
  */
 export async function checkMemoryLimit(settings: Settings): Promise<MemoryLimit> {
   const plan = new MemoryPlan(settings);
   await loadAll();
-  plan.checkRoomForShards();
+  plan.checkByEstimate();
   return plan.memoryLimit;
 }
 

@@ -20,6 +20,9 @@ function readRegularFile(path: string): string {
   return readFileSync(path, 'utf8');
 }
 
+/** The settings that `readAccessFiles` goes by. */
+export const ACCESS_SETTINGS = ['AUTH_TOKEN', 'AUTH_TOKEN_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE'] as const;
+
 /** Whether settings name files that may change while the server runs. */
 export function hasAccessFiles(settings: Settings): boolean {
   return settings.AUTH_TOKEN_FILE !== '' || settings.TLS_CERT_FILE !== '' || settings.TLS_KEY_FILE !== '';

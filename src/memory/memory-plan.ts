@@ -3,8 +3,11 @@ import type { Settings } from '../config/settings.ts';
 import { guaranteeFor, mostEntryBytes } from '../shared/segment-sizes.ts';
 import { type MemoryLimit, findMemoryLimit, usedBytes } from './probe.ts';
 
-/** What the thread of an empty shard takes at least: 10 MiB were measured. */
+/** What the thread of an empty shard takes at least. */
 const MIN_SHARD_BYTES = 8 * 2 ** 20;
+/** What it takes as a rule, and what the HTTP layer takes once it is loaded: 10.8 and 3.5 MiB were measured. */
+const SHARD_BYTES = 11 * 2 ** 20;
+const APP_BYTES = 4 * 2 ** 20;
 
 /** The memory limit leaves too little room to keep the promises. The message says what to change. */
 export class LimitTooSmallError extends Error {
@@ -36,6 +39,14 @@ export class MemoryPlan {
    */
   checkRoomForShards(): void {
     this.limitsFor(this.usedBytes() + this.settings.SHARDS * MIN_SHARD_BYTES);
+  }
+
+  /**
+   * Checks by what a server with these settings was measured to take. Other processes of the container do not count.
+   * @throws LimitTooSmallError
+   */
+  checkByEstimate(): void {
+    this.limitsFor(process.memoryUsage.rss() + APP_BYTES + this.settings.SHARDS * SHARD_BYTES);
   }
 
   /**

@@ -1,5 +1,5 @@
 import packageJson from '../../package.json' with { type: 'json' };
-import { readAccessFiles } from '../config/access-files.ts';
+import { ACCESS_SETTINGS, readAccessFiles } from '../config/access-files.ts';
 import { type Environment, readSettings, settingsHelp, settingsInForce } from '../config/settings.ts';
 import { ListenError } from '../listening.ts';
 import { LimitTooSmallError } from '../memory/memory-plan.ts';
@@ -45,7 +45,7 @@ async function carryOut(
   if (flag === '--version') return print(packageJson.version);
 
   const read = readSettings(env);
-  if (read.faults) return misconfigured(read.faults);
+  if (read.faults) return misconfigured([...read.faults, ...faultsOfFiles(env)]);
   const { settings } = read;
   const access = readAccessFiles(settings);
   if ('faults' in access) return misconfigured(access.faults);
@@ -61,6 +61,13 @@ async function carryOut(
     const why = error instanceof Error ? error.message : String(error);
     return { exitCode: EXIT_FAILURE, lines: [`cannot start: ${why}`] };
   }
+}
+
+/** Of the files alone, whatever else is wrong: so all faults are told at once. */
+function faultsOfFiles(env: Environment): readonly string[] {
+  const { settings } = readSettings(Object.fromEntries(ACCESS_SETTINGS.map((name) => [name, env[name]])));
+  const access = settings && readAccessFiles(settings);
+  return access && 'faults' in access ? access.faults : [];
 }
 
 function misconfigured(lines: readonly string[]): Failure {

@@ -230,6 +230,21 @@ describe('settings that are refused', () => {
       () => ({ AUTH_TOKEN_FILE: join(folder, 'none') }),
       /^AUTH_TOKEN_FILE: /,
     ],
+    [
+      'a token file that is a directory',
+      () => ({ AUTH_TOKEN_FILE: folder }),
+      /^AUTH_TOKEN_FILE: .*it is a directory$/,
+    ],
+    [
+      'a token file that never ends',
+      () => ({ AUTH_TOKEN_FILE: '/dev/zero' }),
+      /^AUTH_TOKEN_FILE: .*it is not a regular file$/,
+    ],
+    [
+      'a token file that is far too large',
+      () => ({ AUTH_TOKEN_FILE: file('large', 'x'.repeat(2 ** 20 + 1)) }),
+      /^AUTH_TOKEN_FILE: .*it is larger than 1 MiB$/,
+    ],
     ['a token file that is empty', () => ({ AUTH_TOKEN_FILE: file('empty', ' \n') }), /^AUTH_TOKEN_FILE: /],
     [
       'a token file with two lines',

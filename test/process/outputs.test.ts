@@ -1,22 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ChildServer, type Exit } from '../support/child-server.ts';
 import { Fifo } from '../support/fifo.ts';
+import { makeFolder } from '../support/folder.ts';
 import { freePort } from '../support/free-port.ts';
 import { HttpClient } from '../support/http-client.ts';
 
 const CLEAN: Exit = { code: 0, signal: null };
 const EXIT_DEADLINE_MS = 5000;
 const MIB = 2 ** 20;
-
-function makeFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'key-value-cache-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 function unreadPipe(): string {
   const fifo = new Fifo();

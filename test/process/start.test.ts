@@ -1,7 +1,6 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { settingsHelp } from '../../src/config/settings.ts';
 import { ChildServer, REPORTING } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
 
@@ -79,14 +78,5 @@ describe('a start that fails', () => {
     for (const [n, [name, value]] of Object.entries(env).entries()) {
       expect(lines[n]).toMatch(new RegExp(`^${name}: "${value}" is not allowed; allowed: .+$`));
     }
-  });
-});
-
-describe('--help', () => {
-  test('prints every setting, and ends', async () => {
-    const child = new ChildServer({ args: ['--help'], env: { PORT: 'not even read' } });
-    expect(await child.exited).toStrictEqual({ code: 0, signal: null });
-    expect(child.output).toContain(settingsHelp());
-    expect(child.errors).toBe('');
   });
 });

@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
 import { ChildServer, REPORTING } from '../support/child-server.ts';
+import { makeFolder } from '../support/folder.ts';
 import { freePort } from '../support/free-port.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { HAS_TERMINALS, Terminal } from '../support/terminal.ts';
@@ -13,12 +13,6 @@ const CTRL_S = '\x13';
 const CTRL_BACKSLASH = '\x1c';
 const LISTENING = /INFO.*: .*listening on (http:\/\/127\.0\.0\.1:(\d+)) with 1 shard/;
 const SHOWN = /the least recently used go/;
-
-function makeFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'key-value-cache-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  return folder;
-}
 
 /** A server whose process id the test knows: it is the command itself. */
 async function startInTerminal(

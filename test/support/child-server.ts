@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
 
@@ -108,6 +109,14 @@ export class ChildServer {
     const bytes = (name: string): number =>
       Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024;
     return { now: bytes('VmRSS'), most: bytes('VmHWM') };
+  }
+
+  /** Whether it has a handler of its own for a signal by now; false where the system does not say. */
+  handles(signal: NodeJS.Signals): boolean {
+    const path = `/proc/${this.child.pid}/status`;
+    const status = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    const caught = BigInt(`0x${/^SigCgt:\s+(\S+)/m.exec(status)?.[1] ?? 0}`);
+    return ((caught >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n;
   }
 
   /** How many file handles it has open; 0 where the system does not say. */
