@@ -1,4 +1,5 @@
 import { assert } from '../src/shared/assert.ts';
+import type { ShardStats } from '../src/shared/counters.ts';
 import { free } from '../src/shared/free.ts';
 import {
   BUSY,
@@ -425,7 +426,7 @@ export class ShardActor {
     this.replies += String.fromCharCode(wasThere ? DELETED : MISS);
   }
 
-  private stats() {
+  private stats(): ShardStats {
     const { store } = this;
     const { hits, misses, puts, deleted, cleared, evicted, expired, shed } = store.counters;
     return {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../base/errors.ts';
 import { formatBytes } from '../base/byte-size.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/counters.ts';
 
 const TEN_YEARS_S = 10 * 365.25 * 24 * 3600;
 
@@ -91,26 +92,15 @@ export type RequestSchemas = ReturnType<typeof requestSchemas>;
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
 
 const count = z.int().nonnegative();
-const counts = {
-  entries: count,
-  liveBytes: count.describe('Keys, values and their headers.'),
-  reservedBytes: count.describe('Blocks, slots and index, as taken from the system.'),
-  hits: count,
-  misses: count,
-  puts: count,
-  deletes: count,
-  cleared: count.describe('Entries removed by `DELETE /cache`, expired ones that were still held too.'),
-  evicted: count.describe('Entries displaced at the ceiling or by CAPACITY.'),
-  expired: count,
-  shedOrders: count,
-  shedEntries: count.describe('Entries that orders removed, without those that had expired.'),
-  shedBytes: count,
-};
-const routing = {
-  restarts: count,
-  inFlight: count,
-  busyRejections: count.describe('Requests refused because the queue of the shard was full.'),
-};
+/** A property for each counter, described by its help. */
+function countsOf<Name extends string>(
+  counters: readonly { readonly name: Name; readonly help: string }[],
+): Record<Name, z.ZodInt> {
+  const properties = counters.map(({ name, help }) => [name, count.describe(help)] as const);
+  return Object.fromEntries(properties) as Record<Name, z.ZodInt>;
+}
+const counts = countsOf(SHARD_COUNTERS);
+const routing = countsOf(ROUTING_COUNTERS);
 const shardState = z.enum(['starting', 'up', 'restarting', 'stopped']);
 
 const stats = z.object({

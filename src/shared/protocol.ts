@@ -1,3 +1,4 @@
+import type { ShardStats } from './counters.ts';
 import { free } from './free.ts';
 
 /**
@@ -176,23 +177,6 @@ export interface ShardStart {
   readonly deadlineMs: number;
   /** Whether the shard checks its whole segment now and then: for who looks for an error, since it takes long. */
   readonly checksIntegrity: boolean;
-}
-
-export interface ShardStats {
-  readonly entries: number;
-  readonly liveBytes: number;
-  readonly reservedBytes: number;
-  readonly hits: number;
-  readonly misses: number;
-  readonly puts: number;
-  readonly deletes: number;
-  /** Entries that went because the whole cache was emptied. */
-  readonly cleared: number;
-  readonly evicted: number;
-  readonly expired: number;
-  readonly shedOrders: number;
-  readonly shedEntries: number;
-  readonly shedBytes: number;
 }
 
 export interface ShedResult {
