@@ -239,7 +239,7 @@ export class ShardActor {
 
   private get(key: string, acceptsGzip: boolean): void {
     const { store, window } = this;
-    const slot = store.find(key);
+    const slot = store.access(key);
     if (slot === NO_SLOT) {
       this.replies += String.fromCharCode(MISS);
       return;

@@ -104,10 +104,10 @@ export class SegmentModel {
     for (const name of reference.keys) this.checkEntry(name, store.peek(name));
     for (const name of reference.keys) {
       const shedBefore = store.counters.shed;
-      while (store.counters.shed === shedBefore) assert(store.removeColdest(1, 'shed') > 0, 'there is one');
+      while (store.counters.shed === shedBefore) assert(store.evict(1, 'shed') > 0, 'there is one');
       assert(store.peek(name) === 0, `${name} is the next to go`);
     }
-    while (store.removeColdest(1, 'shed') > 0);
+    while (store.evict(1, 'shed') > 0);
     assert(store.entries === 0, 'nothing else is there');
     store.checkIntegrity();
   }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { OWN_BLOCK_BYTES } from '../../src/shared/segment-sizes.ts';
 import { ReferenceLru } from '../support/reference-lru.ts';
 import { Clock, MIB, createSegment } from '../support/segments.ts';
-import type { SegmentCounters } from '../../workers/store/segment-store.ts';
+import type { SegmentCounters } from '../../workers/store/entry-table.ts';
 
 /** What both have in common; the real store is checked for integrity after each test. */
 interface Cache {
@@ -27,7 +27,7 @@ const SUBJECTS: Readonly<Record<string, (capacity?: number) => Subject>> = {
     const { store, clock } = createSegment(capacity === undefined ? {} : { capacity });
     return {
       cache: store,
-      removeLeastRecent: (reason) => store.removeColdest(1, reason),
+      removeLeastRecent: (reason) => store.evict(1, reason),
       clock,
       check: () => store.checkIntegrity(),
     };

@@ -355,7 +355,7 @@ describe('compression', () => {
 
   test.each([
     ['expired', (subject: ReturnType<typeof createActor>) => void (subject.clock.ms += 60_000)],
-    ['shed', ({ store }: ReturnType<typeof createActor>) => void store.removeColdest(2 ** 20, 'shed')],
+    ['shed', ({ store }: ReturnType<typeof createActor>) => void store.evict(2 ** 20, 'shed')],
   ])(
     'that still waits when the entry has %s is a miss, in its turn or when it is put again',
     async (_what, lose) => {

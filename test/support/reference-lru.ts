@@ -1,4 +1,4 @@
-import type { SegmentCounters } from '../../workers/store/segment-store.ts';
+import type { SegmentCounters } from '../../workers/store/entry-table.ts';
 
 interface ReferenceEntry {
   readonly value: string;

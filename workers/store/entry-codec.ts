@@ -18,8 +18,8 @@ import {
 } from './entry-layout.ts';
 import type { SlotTable } from './slot-table.ts';
 
-/** Reads and writes entries where they lie: a slot names the address, `entry-layout.ts` says what stands there. */
-export class EntryAccess {
+/** Reads and writes entries in their blocks: a slot has the address, `entry-layout.ts` says what lies there. */
+export class EntryCodec {
   private readonly blocks: BlockPool;
   private readonly slots: SlotTable;
 
@@ -36,13 +36,13 @@ export class EntryAccess {
     return this.blocks.bytes[blockOf(address)].toString('latin1', start, start + keyBytesOf(words[at + 1]));
   }
 
-  /** Whether the entry is that of a key, whose hash begins with `tag`. */
+  /** Whether the entry has this key. @param tag the first eight bits of the key's hash. */
   hasKey(slot: number, key: string, tag: number): boolean {
     const address = this.slots.address(slot);
     const block = blockOf(address);
     const at = wordOf(address);
     const words = this.blocks.words[block];
-    // Key length and tag are compared at once, so that a stranger in the chain costs one comparison.
+    // Key length and tag are compared at once, so that another key in the chain costs one comparison.
     if ((words[at + 1] & 0xff00ffff) >>> 0 !== packWord1(key.length, 0, tag)) return false;
     const bytes = this.blocks.bytes[block];
     const start = keyStartAt(words, at);
@@ -95,13 +95,13 @@ export class EntryAccess {
     this.blocks.words[blockOf(address)][wordOf(address) + 1] |= flag << 16;
   }
 
-  /** In ms since the epoch; `Infinity` where the entry does not expire. */
+  /** In ms since the epoch, `Infinity` where the entry does not expire. */
   expiryMs(slot: number): number {
     const address = this.slots.address(slot);
     return expiresAtMs(this.blocks.words[blockOf(address)], wordOf(address));
   }
 
-  /** What the entry takes in its block with a gzip form of so many bytes; -1 for none. */
+  /** Bytes the entry would take in its block with a gzip form of `gzipBytes`; -1 for none. */
   bytesWith(slot: number, gzipBytes: number): number {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];
@@ -110,7 +110,7 @@ export class EntryAccess {
     return entryBytes(keyBytesOf(word1), words[at + 2], (flagsOf(word1) & EXPIRES) !== 0, gzipBytes);
   }
 
-  /** Writes an entry where there is room for it, and has the slot name it. */
+  /** Writes an entry at an allocated address, and gives the address to its slot. */
   write(
     address: number,
     slot: number,
@@ -129,7 +129,7 @@ export class EntryAccess {
     this.slots.setAddress(slot, address);
   }
 
-  /** Writes a slot's entry once more, with a gzip form, where there is room for it; the old one is dead then. */
+  /** Writes a slot's entry anew at an allocated address, with a gzip form. The old one becomes a hole. */
   rewriteWithGzip(slot: number, to: number, gzip: Uint8Array): void {
     const { blocks } = this;
     const address = this.slots.address(slot);
@@ -150,12 +150,12 @@ export class EntryAccess {
     this.free(address);
   }
 
-  /** Has an entry name another slot. */
+  /** Changes the slot that an entry names. */
   setSlot(address: number, slot: number): void {
     this.blocks.words[blockOf(address)][wordOf(address)] = slot;
   }
 
-  /** Leaves a hole where an entry was. @returns its bytes. */
+  /** Makes a hole of an entry. @returns its bytes. */
   free(address: number): number {
     const words = this.blocks.words[blockOf(address)];
     const at = wordOf(address);
