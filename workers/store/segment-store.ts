@@ -2,12 +2,13 @@ import { SLOT_BYTES, guaranteeFor } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, NO_ADDRESS } from './block-pool.ts';
 import { Cleaner } from './cleaner.ts';
 import { EntryTable, type SegmentCounters, type SegmentOptions } from './entry-table.ts';
-import type { EntryCodec } from './entry-codec.ts';
+import { type EntryCodec, entryFlags } from './entry-codec.ts';
 import { INCOMPRESSIBLE, PLAIN, entryBytes } from './entry-layout.ts';
 import { Eviction, type EvictionReason } from './eviction.ts';
 import { ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
 import type { LruList } from './lru-list.ts';
 import { Maintenance } from './maintenance.ts';
+import { type Metadata, textOf } from './metadata.ts';
 import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
 import { checkBlocks, checkList } from './segment-integrity.ts';
 import { NO_SLOT } from './slot-table.ts';
@@ -57,7 +58,7 @@ export class SegmentStore {
     return this.table.count;
   }
 
-  /** Bytes that the entries themselves need: header, key, value, gzip form, padding and slot. */
+  /** Bytes that the entries themselves need: header, key, value, metadata, gzip form, padding and slot. */
   get liveBytes(): number {
     return this.blocks.liveBytes + this.table.count * SLOT_BYTES;
   }
@@ -131,6 +132,11 @@ export class SegmentStore {
     return this.codec.valueView(slot);
   }
 
+  /** What `put` was given; `NO_METADATA` where that was nothing. */
+  metadata(slot: number): Metadata {
+    return this.codec.metadata(slot);
+  }
+
   /** The gzip form kept beside the value, where there is one: as `valueView`, not a copy. */
   gzipView(slot: number): Buffer | undefined {
     return this.codec.gzipView(slot);
@@ -155,12 +161,14 @@ export class SegmentStore {
    * Stores an entry as the most recently used, evicting others if there is no room.
    * @param value text of one-byte characters, or the bytes.
    * @param ttlMs 0 for an entry that does not expire.
+   * @param metadata costs no bytes where it is left out.
    * @returns false, and nothing changed, when an entry of this size is never stored.
    */
-  put(key: string, value: string | Uint8Array, ttlMs: number): boolean {
+  put(key: string, value: string | Uint8Array, ttlMs: number, metadata?: Metadata): boolean {
     const { table, eviction } = this;
     const expires = ttlMs > 0;
-    const bytes = entryBytes(key.length, value.length, expires, -1);
+    const textBytes = metadata === undefined ? 0 : textOf(metadata).length;
+    const bytes = entryBytes(entryFlags(expires, metadata), key.length + value.length + textBytes);
     if (guaranteeFor(bytes) > this.options.ledger.guarantee) return false;
     table.counters.puts++;
     const hash = table.hash(key);
@@ -172,7 +180,7 @@ export class SegmentStore {
     const address = eviction.allocate(bytes);
     const slot = eviction.takeSlot();
     const expiryMs = expires ? Math.ceil(this.options.now() + ttlMs) : Infinity;
-    this.codec.write(address, slot, key, hash >>> 24, value, expiryMs);
+    this.codec.write(address, slot, key, hash >>> 24, value, expiryMs, metadata);
     table.insert(hash, slot);
     this.cleaner.keepUp(bytes);
     return true;
@@ -206,8 +214,8 @@ export class SegmentStore {
       codec.addFlag(slot, INCOMPRESSIBLE);
       return;
     }
-    const bytes = codec.bytesWith(slot, gzip.length);
-    const bothBytes = bytes + codec.bytesWith(slot, -1);
+    const bytes = codec.bytesWithGzip(slot, gzip.length);
+    const bothBytes = bytes + codec.plainBytes(slot);
     const mayEvict = guaranteeFor(bothBytes) <= this.options.ledger.guarantee;
     const to = mayEvict ? this.eviction.allocate(bytes, slot) : this.blocks.allocate(bytes);
     if (to === NO_ADDRESS) return;
