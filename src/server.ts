@@ -226,7 +226,7 @@ function createShard(
       ledger: ledger.buffer,
       ledgerUnitBytes: LEDGER_UNIT_BYTES,
       entryLedger: entryLedger?.buffer,
-      doorbell: doorbell.buffer,
+      doorbell: doorbell.buffers,
       pollsForRequests: polls.forRequests,
       seed: [randomInt(2 ** 32), randomInt(2 ** 32)],
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,

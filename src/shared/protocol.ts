@@ -1,4 +1,5 @@
 import type { ShardStats } from './counters.ts';
+import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 
 /**
@@ -165,7 +166,7 @@ export interface ShardStart {
   readonly ledgerUnitBytes: number;
   readonly entryLedger: SharedArrayBuffer | undefined;
   readonly seed: readonly [number, number];
-  readonly doorbell: SharedArrayBuffer;
+  readonly doorbell: DoorbellBuffers;
   /** Whether it may poll for the next request of a lone client. */
   readonly pollsForRequests: boolean;
   /** Bodies longer than this are compressed for who accepts it; 0 turns compression off. */
