@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads';
 import type { ShardStats } from './counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
@@ -210,5 +211,19 @@ export type ControlReply =
       readonly payload: Payload;
     };
 
-export type ToShard = string | LargePut | ControlRequest;
+/**
+ * Opens one more session of the shard: the other end of `port` is given to another HTTP thread, which has its own order,
+ * replies and tickets there. A session ends when its port closes, whether its thread closes it or dies.
+ */
+export interface Connect {
+  readonly kind: 'connect';
+  /** Handed over. The shard says `ready` on it. */
+  readonly port: MessagePort;
+  /** Made by `forAnotherSession` of the shard's doorbell. */
+  readonly doorbell: DoorbellBuffers;
+}
+
+/** What a session asks of its shard. */
+export type SessionMessage = string | LargePut | ControlRequest;
+export type ToShard = SessionMessage | Connect;
 export type FromShard = string | LargeHit | ControlReply;

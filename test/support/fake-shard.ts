@@ -1,13 +1,13 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Doorbell } from '../../src/shared/doorbell.ts';
-import type { ControlRequest, FromShard, LargePut, Payload, ToShard } from '../../src/shared/protocol.ts';
+import type { FromShard, LargePut, Payload, ToShard } from '../../src/shared/protocol.ts';
 import { type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
 
 /** A mailbox with a clock that stands still, and the far end of its port in the hands of a test. */
 export class FakeShard {
   readonly mailbox: ShardMailbox;
   readonly batches: string[] = [];
-  readonly controls: ControlRequest[] = [];
+  readonly controls: Exclude<ToShard, string | LargePut>[] = [];
   /** Batches and large PUTs, in the order they came. */
   readonly requests: (string | LargePut)[] = [];
   readonly doorbell = new Doorbell();
