@@ -1,31 +1,19 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../base/errors.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/counters.ts';
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
 
 const count = z.int().nonnegative();
-const counts = {
-  entries: count,
-  liveBytes: count.describe('Keys, values and their headers.'),
-  reservedBytes: count.describe('Blocks, slots and index, as taken from the system.'),
-  hits: count,
-  misses: count,
-  puts: count,
-  deletes: count,
-  cleared: count.describe('Entries removed by `DELETE /cache`, expired ones that were still held too.'),
-  evicted: count.describe(
-    'Entries evicted at the ceiling or by CAPACITY, the least recently used of their shard.',
-  ),
-  expired: count,
-  shedOrders: count,
-  shedEntries: count.describe('Entries that orders removed, without those that had expired.'),
-  shedBytes: count,
-};
-const routing = {
-  restarts: count,
-  inFlight: count,
-  busyRejections: count.describe('Requests refused because the queue of the shard was full.'),
-};
+/** A property for each counter, described by its help. */
+function countsOf<Name extends string>(
+  counters: readonly { readonly name: Name; readonly help: string }[],
+): Record<Name, z.ZodInt> {
+  const properties = counters.map(({ name, help }) => [name, count.describe(help)] as const);
+  return Object.fromEntries(properties) as Record<Name, z.ZodInt>;
+}
+const counts = countsOf(SHARD_COUNTERS);
+const routing = countsOf(ROUTING_COUNTERS);
 const shardState = z.enum(['starting', 'up', 'restarting', 'stopped']);
 
 const stats = z.object({

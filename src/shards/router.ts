@@ -1,10 +1,10 @@
 import { hashKey, shardOfHash } from '../shared/key-hash.ts';
+import type { ShardStats } from '../shared/counters.ts';
 import {
   BUSY,
   CLEARED,
   HANDED_OVER_BYTES,
   type Payload,
-  type ShardStats,
   type ShedResult,
   UNAVAILABLE,
   type UnsentPut,

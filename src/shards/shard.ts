@@ -101,7 +101,7 @@ export class Shard {
     this.port = port1;
     // The first message says that the shard is ready.
     port1.once('message', () => this.becomeUp(port1, doorbell));
-    return [{ port: port2, start: { ...this.options.start, doorbell: doorbell.buffer } }, [port2]];
+    return [{ port: port2, start: { ...this.options.start, doorbell: doorbell.buffers } }, [port2]];
   }
 
   private disconnect(): void {

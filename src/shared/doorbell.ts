@@ -1,82 +1,95 @@
-/** How long a shard's thread that has had a message waits for the next, before it sleeps in its event loop. */
+/** How long a shard's thread that has had a message waits for the next one before it returns to its event loop. */
 export const WAIT_MS = 2;
 
-/** How often a count is looked at before the clock is. */
+/** Looks at a count between two looks at the clock. */
 const LOOKS = 50;
 const RINGS = 0;
-const ANSWERS = 1;
-const LONE_CLIENT = 2;
+const ANSWERS = 0;
+const LONE_CLIENT = 1;
+
+/** The shared memory of a doorbell, to join it on another thread. */
+export interface DoorbellBuffers {
+  /** One for all sessions of a shard: its thread sleeps here. */
+  readonly shard: SharedArrayBuffer;
+  readonly session: SharedArrayBuffer;
+}
 
 /**
- * Tells the two threads of one port that a message lies there, by two counts in shared memory that are raised after
- * each post; a third number tells the shard of a lone client. A thread that sleeps in its event loop takes longer to wake
- * than one that waits here; and one that polled the port itself would hold the port's lock just when the other wants to
- * post.
+ * Tells the two threads of a session that a message lies in their port. Each side raises a count in shared memory after
+ * it has posted, and the other side waits for the count to change. A thread that sleeps in its event loop instead takes
+ * longer to wake; one that polled the port would hold the port's lock just when the other wants to post. See ADR 8.
  *
- *     Int32Array over a SharedArrayBuffer:  [0] how often it has rung for the shard  [1] how often the shard has answered
- *                                           [2] whether the last batch came from a lone client
+ *     shard     Int32Array  [0] rings: posts to the shard, of all its sessions
+ *     session   Int32Array  [0] answers: posts from the shard   [1] 1 if the last batch came from a lone client
  */
 export class Doorbell {
-  readonly buffer: SharedArrayBuffer;
-  private readonly counts: Int32Array;
+  readonly buffers: DoorbellBuffers;
+  private readonly shard: Int32Array;
+  private readonly session: Int32Array;
 
-  /** @param buffer of a bell that was made on another thread, to join it. */
-  constructor(buffer = new SharedArrayBuffer(12)) {
-    this.buffer = buffer;
-    this.counts = new Int32Array(buffer);
+  /** @param buffers of a doorbell that was made on another thread, to join it. */
+  constructor(buffers?: DoorbellBuffers) {
+    this.buffers = buffers ?? { shard: new SharedArrayBuffer(4), session: new SharedArrayBuffer(8) };
+    this.shard = new Int32Array(this.buffers.shard);
+    this.session = new Int32Array(this.buffers.session);
   }
 
-  /** To be called by the main thread after it has posted. */
+  /** A doorbell for one more session of the same shard. */
+  forAnotherSession(): Doorbell {
+    return new Doorbell({ shard: this.buffers.shard, session: new SharedArrayBuffer(8) });
+  }
+
+  /** Wakes the shard. To be called after posting to it. */
   ring(): void {
-    Atomics.add(this.counts, RINGS, 1);
-    Atomics.notify(this.counts, RINGS);
+    Atomics.add(this.shard, RINGS, 1);
+    Atomics.notify(this.shard, RINGS);
   }
 
-  /** Whether the last batch came from a client that asks one thing after the other; set by the main thread. */
+  /** Whether the last batch came from a client that asks one thing after the other. Set by the shard's peer. */
   get isForLoneClient(): boolean {
-    return Atomics.load(this.counts, LONE_CLIENT) !== 0;
+    return Atomics.load(this.session, LONE_CLIENT) !== 0;
   }
 
   set isForLoneClient(isLone: boolean) {
-    Atomics.store(this.counts, LONE_CLIENT, Number(isLone));
+    Atomics.store(this.session, LONE_CLIENT, Number(isLone));
   }
 
-  /** To be read before one looks for messages: then none is missed. */
+  /** To be read before looking for messages, so that none is missed. */
   get rings(): number {
-    return Atomics.load(this.counts, RINGS);
+    return Atomics.load(this.shard, RINGS);
   }
 
-  /** Looks without pause whether it has rung since `rings` was read, for `pollMs` at the most. */
+  /** Busy-waits up to `pollMs` for a ring since `rings` was read. @returns whether there was one. */
   pollForRing(rings: number, pollMs: number): boolean {
-    return this.poll(RINGS, rings, pollMs);
+    return poll(this.shard, RINGS, rings, pollMs);
   }
 
-  /** Sleeps until it has rung since `rings` was read, for `timeoutMs` at the most. */
+  /** Sleeps up to `timeoutMs`, until there is a ring since `rings` was read. */
   wait(rings: number, timeoutMs: number): void {
-    Atomics.wait(this.counts, RINGS, rings, timeoutMs);
+    Atomics.wait(this.shard, RINGS, rings, timeoutMs);
   }
 
-  /** To be called by the shard after it has posted. Wakes nobody: the main thread may poll for it, and never sleeps here. */
+  /** To be called by the shard after posting. Wakes nobody: its peer may poll, but never sleeps here. */
   answer(): void {
-    Atomics.add(this.counts, ANSWERS, 1);
+    Atomics.add(this.session, ANSWERS, 1);
   }
 
-  /** To be read before the shard is asked: then no answer is missed. */
+  /** To be read before asking the shard, so that no answer is missed. */
   get answers(): number {
-    return Atomics.load(this.counts, ANSWERS);
+    return Atomics.load(this.session, ANSWERS);
   }
 
-  /** Looks without pause whether the shard has answered since `answers` was read, for `pollMs` at the most. */
+  /** Busy-waits up to `pollMs` for an answer since `answers` was read. @returns whether there was one. */
   pollForAnswer(answers: number, pollMs: number): boolean {
-    return this.poll(ANSWERS, answers, pollMs);
+    return poll(this.session, ANSWERS, answers, pollMs);
   }
+}
 
-  /** @returns whether the count was seen to change. */
-  private poll(place: number, count: number, pollMs: number): boolean {
-    const stopMs = performance.now() + pollMs;
-    do {
-      for (let i = 0; i < LOOKS; i++) if (Atomics.load(this.counts, place) !== count) return true;
-    } while (performance.now() < stopMs);
-    return false;
-  }
+/** @returns whether the cell was seen to change from `count`. */
+function poll(cells: Int32Array, cell: number, count: number, pollMs: number): boolean {
+  const stopMs = performance.now() + pollMs;
+  do {
+    for (let i = 0; i < LOOKS; i++) if (Atomics.load(cells, cell) !== count) return true;
+  } while (performance.now() < stopMs);
+  return false;
 }

@@ -1,3 +1,6 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { ShardStats } from './counters.ts';
+import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 
 /**
@@ -164,7 +167,7 @@ export interface ShardStart {
   readonly ledgerUnitBytes: number;
   readonly entryLedger: SharedArrayBuffer | undefined;
   readonly seed: readonly [number, number];
-  readonly doorbell: SharedArrayBuffer;
+  readonly doorbell: DoorbellBuffers;
   /** Whether it may poll for the next request of a lone client. */
   readonly pollsForRequests: boolean;
   /** Bodies longer than this are compressed for who accepts it; 0 turns compression off. */
@@ -176,23 +179,6 @@ export interface ShardStart {
   readonly deadlineMs: number;
   /** Whether the shard checks its whole segment now and then: for who looks for an error, since it takes long. */
   readonly checksIntegrity: boolean;
-}
-
-export interface ShardStats {
-  readonly entries: number;
-  readonly liveBytes: number;
-  readonly reservedBytes: number;
-  readonly hits: number;
-  readonly misses: number;
-  readonly puts: number;
-  readonly deletes: number;
-  /** Entries that went because the whole cache was emptied. */
-  readonly cleared: number;
-  readonly evicted: number;
-  readonly expired: number;
-  readonly shedOrders: number;
-  readonly shedEntries: number;
-  readonly shedBytes: number;
 }
 
 export interface ShedResult {
@@ -225,5 +211,19 @@ export type ControlReply =
       readonly payload: Payload;
     };
 
-export type ToShard = string | LargePut | ControlRequest;
+/**
+ * Opens one more session of the shard: the other end of `port` is given to another HTTP thread, which has its own order,
+ * replies and tickets there. A session ends when its port closes, whether its thread closes it or dies.
+ */
+export interface Connect {
+  readonly kind: 'connect';
+  /** Handed over. The shard says `ready` on it. */
+  readonly port: MessagePort;
+  /** Made by `forAnotherSession` of the shard's doorbell. */
+  readonly doorbell: DoorbellBuffers;
+}
+
+/** What a session asks of its shard. */
+export type SessionMessage = string | LargePut | ControlRequest;
+export type ToShard = SessionMessage | Connect;
 export type FromShard = string | LargeHit | ControlReply;

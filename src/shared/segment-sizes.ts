@@ -13,7 +13,10 @@ export const INDEX_CHUNK_BYTES = 2 ** 15 * 4;
 
 const PAGE_BYTES = 4096;
 const ALLOCATOR_HEADER_BYTES = 64;
-const MOST_ENTRY_OVERHEAD_BYTES = 32;
+/** Of each of the four texts of an entry's metadata, since its length is stored in one byte. */
+export const MAX_METADATA_TEXT_BYTES = 255;
+/** Header, all optional words and padding, and the texts. */
+const MAX_ENTRY_OVERHEAD_BYTES = 40 + 4 * MAX_METADATA_TEXT_BYTES;
 
 /** What a block of this capacity adds to the ledger: whole pages. */
 export function blockChargeBytes(capacityBytes: number): number {
@@ -33,5 +36,5 @@ export function guaranteeFor(entryBytes: number): number {
 
 /** The most an entry with a key and value of these lengths takes in its block. */
 export function mostEntryBytes(keyLength: number, valueBytes: number): number {
-  return keyLength + valueBytes + MOST_ENTRY_OVERHEAD_BYTES;
+  return keyLength + valueBytes + MAX_ENTRY_OVERHEAD_BYTES;
 }

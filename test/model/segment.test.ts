@@ -3,9 +3,9 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { guaranteeFor, mostEntryBytes } from '../../src/shared/segment-sizes.ts';
 import { BlockPool } from '../../workers/store/block-pool.ts';
 import { Cleaner } from '../../workers/store/cleaner.ts';
+import { Eviction } from '../../workers/store/eviction.ts';
 import { HashIndex } from '../../workers/store/hash-index.ts';
 import { LruList } from '../../workers/store/lru-list.ts';
-import { SegmentStore } from '../../workers/store/segment-store.ts';
 import { originalOf } from '../support/original-of.ts';
 import { printedSeed } from '../support/random.ts';
 import { MIB, createSegment } from '../support/segments.ts';
@@ -92,14 +92,14 @@ describe('the model catches', () => {
     expectCaught();
   });
 
-  test('a displacement of one entry too many', () => {
-    const removeColdest = originalOf(SegmentStore.prototype, 'removeColdest');
-    vi.spyOn(SegmentStore.prototype, 'removeColdest').mockImplementation(function greedy(
-      this: SegmentStore,
+  test('an eviction of one entry too many', () => {
+    const evict = originalOf(Eviction.prototype, 'evict');
+    vi.spyOn(Eviction.prototype, 'evict').mockImplementation(function greedy(
+      this: Eviction,
       wantedBytes,
       reason,
     ) {
-      return removeColdest.call(this, wantedBytes, reason) + removeColdest.call(this, 1, reason);
+      return evict.call(this, wantedBytes, reason) + evict.call(this, 1, reason);
     });
     expectCaught();
   });

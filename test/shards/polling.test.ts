@@ -24,7 +24,7 @@ test.each([true, false])(
       ledgerUnitBytes: 1024,
       entryLedger: undefined,
       seed: [1, 2],
-      doorbell: doorbell.buffer,
+      doorbell: doorbell.buffers,
       pollsForRequests,
       gzipThresholdBytes: 0,
       replyCells: new SharedArrayBuffer(4),

@@ -8,7 +8,7 @@ const LONG_MS = 30_000;
 const WAITING_THREAD = `
   const { parentPort, workerData } = require('node:worker_threads');
   import(workerData.module).then(({ Doorbell }) => {
-    const doorbell = new Doorbell(workerData.buffer);
+    const doorbell = new Doorbell(workerData.buffers);
     const { rings } = doorbell;
     parentPort.postMessage('waiting');
     const startedMs = performance.now();
@@ -26,7 +26,7 @@ function nextMessage(worker: Worker): Promise<unknown> {
 describe('Doorbell', () => {
   test('counts rings and answers', () => {
     const doorbell = new Doorbell();
-    const joined = new Doorbell(doorbell.buffer);
+    const joined = new Doorbell(doorbell.buffers);
     doorbell.ring();
     doorbell.ring();
     joined.answer();
@@ -35,13 +35,28 @@ describe('Doorbell', () => {
 
   test('tells the other thread of a lone client, and no more of it', () => {
     const doorbell = new Doorbell();
-    const joined = new Doorbell(doorbell.buffer);
+    const joined = new Doorbell(doorbell.buffers);
     const told = [false, true, false].map((isLone) => {
       doorbell.isForLoneClient = isLone;
       return joined.isForLoneClient;
     });
     expect(told).toStrictEqual([false, true, false]);
     expect([doorbell.rings, doorbell.answers]).toStrictEqual([0, 0]);
+  });
+
+  test('of several sessions of a shard: any of them rings for it, its answers and lone clients are told apart', () => {
+    const first = new Doorbell();
+    const second = first.forAnotherSession();
+    const shard = [first, second].map(({ buffers }) => new Doorbell(buffers));
+    const { rings } = shard[0];
+    second.ring();
+    expect(shard[0].pollForRing(rings, 1)).toBe(true);
+    first.ring();
+    expect(shard.map((joined) => joined.rings)).toStrictEqual([2, 2]);
+    shard[1].answer();
+    second.isForLoneClient = true;
+    expect([first.answers, second.answers]).toStrictEqual([0, 1]);
+    expect(shard.map((joined) => joined.isForLoneClient)).toStrictEqual([false, true]);
   });
 
   test('who read the count before it rang does not wait', () => {
@@ -85,7 +100,7 @@ describe('Doorbell', () => {
   test.each(['wait', 'pollForRing'])("ends another thread's %s", async (how) => {
     const doorbell = new Doorbell();
     const module = new URL('../../src/shared/doorbell.ts', import.meta.url).href;
-    const workerData = { buffer: doorbell.buffer, module, how };
+    const workerData = { buffers: doorbell.buffers, module, how };
     const worker = new Worker(WAITING_THREAD, { eval: true, workerData });
     try {
       expect(await nextMessage(worker)).toBe('waiting');

@@ -9,10 +9,10 @@ import {
 } from '../../src/shared/segment-sizes.ts';
 import { Ledger } from '../../src/shared/ledger.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
-import { Coldest } from '../../workers/store/coldest.ts';
-import { entryBytes } from '../../workers/store/entry-layout.ts';
+import { EXPIRES, GZIP, entryBytes } from '../../workers/store/entry-layout.ts';
 import { LruList } from '../../workers/store/lru-list.ts';
 import { NO_SLOT, type SegmentStore } from '../../workers/store/segment-store.ts';
+import { Victims } from '../../workers/store/victims.ts';
 import { originalOf } from '../support/original-of.ts';
 import { Random, printedSeed } from '../support/random.ts';
 import { MIB, type SegmentSetup, type Segments, carryOut, createSegments } from '../support/segments.ts';
@@ -96,7 +96,7 @@ class OrderOfUse {
     const expiryMs = ttlMs > 0 ? segments.clock.ms + ttlMs : Infinity;
     const order = orders[shard];
     const hadPlace = this.hasPlace(shard, order.has(key));
-    const hadRoom = this.hasRoom(shard, entryBytes(key.length, bytes, ttlMs > 0, -1));
+    const hadRoom = this.hasRoom(shard, entryBytes(ttlMs > 0 ? EXPIRES : 0, key.length + bytes));
     order.delete(key);
     const goneBytes = this.displacedBy(shard, () => {
       assert(segments.stores[shard].put(key, value, ttlMs), `${key} is stored`);
@@ -111,7 +111,7 @@ class OrderOfUse {
     const store = this.segments.stores[shard];
     const order = this.orders[shard];
     const expected = order.get(key);
-    const slot = store.find(key);
+    const slot = store.access(key);
     assert((slot !== NO_SLOT) === (expected !== undefined), `${key} is found if it is there`);
     if (!expected) return;
     order.delete(key);
@@ -125,7 +125,10 @@ class OrderOfUse {
     const slot = store.peek(key);
     if (slot === NO_SLOT) return;
     const gzip = FILLER.subarray(0, Math.ceil(store.valueBytes(slot) / 3));
-    const hadRoom = this.hasRoom(shard, entryBytes(key.length, store.valueBytes(slot), true, gzip.length));
+    const hadRoom = this.hasRoom(
+      shard,
+      entryBytes(EXPIRES | GZIP, key.length + store.valueBytes(slot) + gzip.length),
+    );
     const goneBytes = this.displacedBy(shard, () => store.attachGzip(slot, gzip));
     assert(goneBytes === 0 || !hadRoom, `${goneBytes} bytes went for a gzip form though there was room`);
     this.checkEntry(shard, key);
@@ -163,7 +166,7 @@ class OrderOfUse {
       assert(isThere === (left === 0), `${key} is ${isThere ? 'there' : 'gone'}, ${left} are to be gone`);
       if (left === 0) break;
       left--;
-      goneBytes += entryBytes(key.length, value.length, true, -1);
+      goneBytes += entryBytes(EXPIRES, key.length + value.length);
       order.delete(key);
     }
     assert(left === 0, 'no more went than there were');
@@ -216,7 +219,7 @@ class OrderOfUse {
   /** The whole order, from its cold end. */
   private takeOut(): void {
     for (const [shard, store] of this.segments.stores.entries()) {
-      while (store.entries > 0) this.displacedBy(shard, () => store.removeColdest(1, 'evicted'));
+      while (store.entries > 0) this.displacedBy(shard, () => store.evict(1, 'evicted'));
       assert(this.orders[shard].size === 0, 'nothing is missing at the end');
     }
   }
@@ -245,11 +248,11 @@ describe('the order of use catches', () => {
   });
 
   test('an entry that goes while a colder one stays', () => {
-    const gather = originalOf(Coldest.prototype, 'gather');
-    vi.spyOn(Coldest.prototype, 'gather').mockImplementation(function skipping(this: Coldest, wantedBytes) {
+    const gather = originalOf(Victims.prototype, 'gather');
+    vi.spyOn(Victims.prototype, 'gather').mockImplementation(function skipping(this: Victims, wantedBytes) {
       const count = gather.call(this, wantedBytes);
       if (count < 2) return count;
-      [this.batch[0], this.hashes[0]] = [this.batch[count - 1], this.hashes[count - 1]];
+      [this.slots[0], this.hashes[0]] = [this.slots[count - 1], this.hashes[count - 1]];
       return count - 1;
     });
     expect(() => new OrderOfUse(SETUPS[2], new Random(1)).run(OPERATIONS)).toThrow(/is (there|gone)/);

@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Doorbell } from '../../src/shared/doorbell.ts';
-import type { ControlRequest, FromShard, LargePut, Payload, ToShard } from '../../src/shared/protocol.ts';
+import type { FromShard, LargePut, Payload, ToShard } from '../../src/shared/protocol.ts';
 import { Mailbox } from '../../src/shards/mailbox.ts';
 import type { PendingRequest } from '../../src/shards/pending-requests.ts';
 
@@ -8,7 +8,7 @@ import type { PendingRequest } from '../../src/shards/pending-requests.ts';
 export class FakeShard {
   readonly mailbox: Mailbox;
   readonly batches: string[] = [];
-  readonly controls: ControlRequest[] = [];
+  readonly controls: Exclude<ToShard, string | LargePut>[] = [];
   /** Batches and large PUTs, in the order they came. */
   readonly requests: (string | LargePut)[] = [];
   readonly doorbell = new Doorbell();

@@ -1,5 +1,8 @@
+import type { Session } from '../session.ts';
+
 /** A read that is answered later, under its ticket. */
 export interface WaitingRead {
+  readonly session: Session;
   readonly ticket: number;
   readonly key: string;
 }
@@ -7,7 +10,7 @@ export interface WaitingRead {
 /** Reads that wait their turn, first come, first served. */
 export class ReadQueue<Read extends WaitingRead> {
   private reads: Read[] = [];
-  /** How many wait for each key, so that a key nobody waits for costs no look at the others. */
+  /** How many wait for each key, so that a key that nobody waits for costs no search. */
   private readonly waiting = new Map<string, number>();
 
   get length(): number {
@@ -25,14 +28,11 @@ export class ReadQueue<Read extends WaitingRead> {
 
   shift(): Read | undefined {
     const read = this.reads.shift();
-    if (read === undefined) return undefined;
-    const left = this.waiting.get(read.key)! - 1;
-    if (left === 0) this.waiting.delete(read.key);
-    else this.waiting.set(read.key, left);
+    if (read !== undefined) this.uncount(read.key);
     return read;
   }
 
-  /** Takes out the reads of one key, or all: they will not be answered in their turn. */
+  /** Takes out the reads of one key, or all of them. */
   take(key?: string): Read[] {
     if (key === undefined) {
       this.waiting.clear();
@@ -42,5 +42,19 @@ export class ReadQueue<Read extends WaitingRead> {
     const taken = this.reads.filter((read) => read.key === key);
     this.reads = this.reads.filter((read) => read.key !== key);
     return taken;
+  }
+
+  /** Takes out the reads of one session. */
+  takeOf(session: Session): Read[] {
+    const taken = this.reads.filter((read) => read.session === session);
+    this.reads = this.reads.filter((read) => read.session !== session);
+    for (const { key } of taken) this.uncount(key);
+    return taken;
+  }
+
+  private uncount(key: string): void {
+    const left = this.waiting.get(key)! - 1;
+    if (left === 0) this.waiting.delete(key);
+    else this.waiting.set(key, left);
   }
 }

@@ -1,9 +1,9 @@
-/** Text of one-byte characters, piece by piece, in a buffer of its own that can be handed over. */
+/** Gathers text of one-byte characters, piece by piece, in a buffer of its own that can be handed over. */
 export class GrowingBuffer {
   private buffer: Buffer<ArrayBuffer>;
   private length = 0;
 
-  /** @param capacity how long it will probably be, in bytes. */
+  /** @param capacity its probable length in bytes. */
   constructor(capacity: number) {
     this.buffer = Buffer.allocUnsafeSlow(Math.ceil(capacity));
   }
@@ -18,7 +18,7 @@ export class GrowingBuffer {
     this.length = end;
   }
 
-  /** All of it, at the beginning of its buffer. Nothing is to be added any more. */
+  /** All that was added, at the beginning of its buffer. Nothing may be added afterwards. */
   take(): Buffer<ArrayBuffer> {
     return this.buffer.subarray(0, this.length);
   }

@@ -1,15 +1,19 @@
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { Doorbell } from '../../src/shared/doorbell.ts';
 import {
   BUSY,
   CLEARED,
   type ControlReply,
   DELETED,
+  type FromShard,
   HIT,
   HIT_GZIP,
   LATE,
   MISS,
   STORED,
+  type SessionMessage,
   TOO_LARGE,
   WAITING,
   bytesOf,
@@ -19,6 +23,7 @@ import {
   encodeGet,
   encodePut,
 } from '../../src/shared/protocol.ts';
+import { Session } from '../../workers/session.ts';
 import { ShardActor } from '../../workers/shard-actor.ts';
 import { MIB, createSegment } from '../support/segments.ts';
 
@@ -48,32 +53,59 @@ function createActor(replyWindow = 64 * MIB, replyCells = new Int32Array(1)) {
   let ms = 0;
   const actor = new ShardActor({
     store: subject.store,
-    post: (message) => {
-      events.push(typeof message === 'string' ? 'replies' : message.kind);
-      if (typeof message === 'string') replies.push(...parse(message));
-      else if (message.kind === 'hit') replies.push({ code: message.code, body: textOf(message.body) });
-      else if (message.kind === 'late')
-        lateWaiters.shift()?.({ ...message, payload: textOf(message.payload) });
-      else controls.push(message);
-    },
     gzipThresholdBytes: 1024,
     shard: 0,
     replyCells,
     replyWindow,
     deadlineMs: 1000,
     nowMs: () => ms++,
-    defer: (task) => void deferred.push(task),
-    deferSlice: (task) => void deferred.push(task),
+    defer,
+    deferSlice: defer,
   });
+  const { port1, port2 } = new MessageChannel();
+  const session = new Session(port2, new Doorbell());
+  onTestFinished(() => port1.close());
+  port1.on('message', take);
+
+  function take(message: FromShard): void {
+    events.push(typeof message === 'string' ? 'replies' : message.kind);
+    if (typeof message === 'string') replies.push(...parse(message));
+    else if (message.kind === 'hit') replies.push({ code: message.code, body: textOf(message.body) });
+    else if (message.kind === 'late') lateWaiters.shift()?.({ ...message, payload: textOf(message.payload) });
+    else controls.push(message);
+  }
+
+  function defer(task: () => void): void {
+    deferred.push(() => {
+      task();
+      takePosted();
+    });
+  }
+
+  function handle(message: SessionMessage): void {
+    actor.handle(session, message);
+    takePosted();
+  }
+
+  function takePosted(): void {
+    for (;;) {
+      const posted: { message: FromShard } | undefined = receiveMessageOnPort(port1);
+      if (!posted) return;
+      take(posted.message);
+    }
+  }
+
   return {
     ...subject,
     actor,
+    session,
+    handle,
     controls,
     events,
     deferred,
     /** Sends one batch. @returns all replies to it. */
     ask: (...requests: readonly string[]): Reply[] => {
-      actor.handleBatch(requests.join(''));
+      handle(requests.join(''));
       return replies.splice(0);
     },
     nextLate: (): Promise<Late> =>
@@ -167,9 +199,9 @@ describe('what is large is handed over', () => {
   const value = `"${LONG}\n`;
 
   test('a PUT leaves nothing of its buffer behind', () => {
-    const { actor, ask, store } = createActor();
+    const { handle, ask, store } = createActor();
     const bytes = bytesOf(value).buffer;
-    actor.handle({ kind: 'put', key: 'a', value: bytes, ttlMs: 0 });
+    handle({ kind: 'put', key: 'a', value: bytes, ttlMs: 0 });
     expect(bytes.detached).toBe(true);
     expect(store.get('a') === value).toBe(true);
     const [stored, hit] = ask(encodeGet('a', false));
@@ -207,15 +239,15 @@ describe('a read that finds the reply window full', () => {
   }
 
   test('waits for those before it, and counts itself then', async () => {
-    const { actor, ask, nextLate, ticket, characters } = fill();
+    const { handle, ask, nextLate, ticket, characters } = fill();
     const late = nextLate();
-    actor.handleControl({ kind: 'delivered', characters });
+    handle({ kind: 'delivered', characters });
     const { payload, ...rest } = await late;
     expect(rest).toMatchObject({ ticket, code: HIT });
     expect(valueIn(payload)).toBe(value);
     expect(ask(encodeGet('a', false))[0].code).toBe(WAITING);
     const again = nextLate();
-    actor.handleControl({ kind: 'delivered', characters: payload.length });
+    handle({ kind: 'delivered', characters: payload.length });
     expect((await again).code).toBe(HIT);
   });
 
@@ -224,11 +256,11 @@ describe('a read that finds the reply window full', () => {
     ['deleted', encodeDelete('b')],
     ['cleared', encodeClear()],
   ])('is refused when its entry is %s before its turn, and is told nothing newer', async (_what, request) => {
-    const { actor, ask, controls, nextLate, ticket, characters } = fill();
+    const { handle, ask, controls, nextLate, ticket, characters } = fill();
     const late = nextLate();
     ask(request);
     expect(await late).toMatchObject({ ticket, code: BUSY });
-    actor.handleControl({ kind: 'delivered', characters });
+    handle({ kind: 'delivered', characters });
     expect(controls).toEqual([]);
   });
 
@@ -355,7 +387,7 @@ describe('compression', () => {
 
   test.each([
     ['expired', (subject: ReturnType<typeof createActor>) => void (subject.clock.ms += 60_000)],
-    ['shed', ({ store }: ReturnType<typeof createActor>) => void store.removeColdest(2 ** 20, 'shed')],
+    ['shed', ({ store }: ReturnType<typeof createActor>) => void store.evict(2 ** 20, 'shed')],
   ])(
     'that still waits when the entry has %s is a miss, in its turn or when it is put again',
     async (_what, lose) => {
@@ -374,7 +406,7 @@ describe('compression', () => {
   );
 
   test('that waits makes room for others when it is settled', () => {
-    const { actor, ask } = createActor(20_000);
+    const { handle, ask } = createActor(20_000);
     const keys = Array.from({ length: 5 }, (_, i) => `key-${i}`);
     for (let round = 0; round < 3; round++) {
       for (const key of keys) ask(encodePut(key, SHORT, 0));
@@ -383,7 +415,7 @@ describe('compression', () => {
       const plainCharacters = 4 * (ask(encodeGet('key-0', false))[0].body as string).length;
       ask(encodeClear());
       // What went out plain has reached its clients.
-      actor.handleControl({ kind: 'delivered', characters: plainCharacters });
+      handle({ kind: 'delivered', characters: plainCharacters });
     }
   });
 
@@ -505,9 +537,9 @@ describe('compression', () => {
 });
 
 test('a shed order is carried out in slices, between which requests are answered', () => {
-  const { actor, ask, controls, deferred, store } = createActor();
+  const { handle, ask, controls, deferred, store } = createActor();
   for (let i = 0; i < 2000; i++) ask(encodePut(`key-${i}`, 'v'.repeat(1000), 0));
-  actor.handleControl({ kind: 'shed', id: 7, shedBytes: 500_000 });
+  handle({ kind: 'shed', id: 7, shedBytes: 500_000 });
   expect(controls).toEqual([]);
   let slices = 0;
   for (let task = deferred.shift(); task; task = deferred.shift()) {
@@ -518,7 +550,7 @@ test('a shed order is carried out in slices, between which requests are answered
   expect(slices).toBeGreaterThan(3);
   expect(controls).toMatchObject([{ kind: 'shed', id: 7, result: { shedEntries: store.counters.shed } }]);
   expect(ask(encodeGet('key-0', false))[0].code).toBe(MISS);
-  actor.handleControl({ kind: 'stats', id: 8 });
+  handle({ kind: 'stats', id: 8 });
   expect(controls[1]).toMatchObject({ kind: 'stats', id: 8, stats: { shedOrders: 1, puts: 2000 } });
 });
 

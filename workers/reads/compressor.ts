@@ -1,24 +1,24 @@
 import { gzip, gzipSync } from 'node:zlib';
-import { type Payload, freePayload } from '../src/shared/protocol.ts';
-import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
+import { type Payload, freePayload } from '../../src/shared/protocol.ts';
+import { NO_SLOT, type SegmentStore } from '../store/segment-store.ts';
 
-/** Longer bodies are compressed beside the thread, so that they do not hold up the shard's other keys. */
-export const SYNC_CHARACTERS = 2 ** 16;
-/** A megabyte takes tens of milliseconds, and those that run share the time. */
-const MOST_RUNNING = 2;
+/** Longer bodies are compressed on a thread of libuv's pool, so that they do not hold up the shard's other keys. */
+export const MAX_SYNC_BYTES = 2 ** 16;
+/** A megabyte takes tens of milliseconds, and jobs that run at once share the time. */
+const MAX_RUNNING = 2;
 const NOT_SMALLER = new Uint8Array(0);
 
-/** Told the gzip form, or undefined where it would not be smaller, and the body. */
+/** Called with the gzip form, or undefined where it would not be smaller, and the body. */
 type Waiter = (compressed: Buffer | undefined, body: Payload) => void;
 
 interface Job {
   readonly body: Payload;
   readonly waiters: Waiter[];
-  /** Set when the entry it began with has been replaced or deleted. */
+  /** True once the entry that it was begun for has been replaced or deleted. */
   isStale: boolean;
 }
 
-/** Compresses a body once, and keeps the result beside its entry. */
+/** Compresses the body of an entry once, whoever asks for it meanwhile, and keeps the result beside the entry. */
 export class Compressor {
   private readonly store: SegmentStore;
   private readonly jobs = new Map<string, Job>();
@@ -28,9 +28,14 @@ export class Compressor {
     this.store = store;
   }
 
-  /** True while something is being compressed beside the thread. */
+  /** True while a job runs on another thread. */
   get isBusy(): boolean {
     return this.running > 0;
+  }
+
+  /** False while as many jobs run as may. */
+  get takesMore(): boolean {
+    return this.running < MAX_RUNNING;
   }
 
   /** @returns the gzip form, undefined where it would not be smaller. */
@@ -41,19 +46,14 @@ export class Compressor {
     return isSmaller ? compressed : undefined;
   }
 
-  /** False when enough is being compressed already. */
-  get takesMore(): boolean {
-    return this.running < MOST_RUNNING;
-  }
-
-  /** Waits for the result where the key's entry is being compressed. @returns the body's length, 0 where it is not. */
+  /** Waits for the job of the key's entry, if there is one. @returns the length of its body, 0 where there is none. */
   join(key: string, waiter: Waiter): number {
     const job = this.jobs.get(key);
     job?.waiters.push(waiter);
     return job?.body.length ?? 0;
   }
 
-  /** Compresses on a thread of its own; whoever asks for the same entry meanwhile is to `join`. */
+  /** Compresses on another thread. Until the result is there, others can `join`. */
   compressLater(key: string, body: Payload, waiter: Waiter): void {
     const job: Job = { body, waiters: [waiter], isStale: false };
     this.jobs.set(key, job);
@@ -65,17 +65,14 @@ export class Compressor {
     });
   }
 
-  /** The key's entry is about to change: what is being compressed belongs to it no more. */
-  forget(key: string): void {
+  /** The entry of a key is about to change, or all are: the results of their jobs will not be kept. */
+  forget(key?: string): void {
     if (this.jobs.size === 0) return;
-    const job = this.jobs.get(key);
-    if (!job) return;
-    job.isStale = true;
-    this.jobs.delete(key);
-  }
-
-  forgetAll(): void {
-    for (const key of this.jobs.keys()) this.forget(key);
+    for (const stale of key === undefined ? this.jobs.keys() : [key]) {
+      const job = this.jobs.get(stale);
+      if (job) job.isStale = true;
+      this.jobs.delete(stale);
+    }
   }
 
   private finish(key: string, job: Job, compressed: Buffer | undefined): void {
