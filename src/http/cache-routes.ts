@@ -3,7 +3,6 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Cleared, ShardRouter } from '../shards/router.ts';
 import { acceptsGzip } from './accept-gzip.ts';
 import { sendFailure } from './error-replies.ts';
-import { hasHeader } from './has-header.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
 import { refuseBody } from './no-body.ts';
 import { inOrder } from './request-order.ts';
@@ -32,8 +31,7 @@ class Commands {
   }
 
   get(key: string, request: FastifyRequest, reply: FastifyReply): void {
-    const { raw } = request;
-    const isGzipWanted = hasHeader(raw, 'accept-encoding') && acceptsGzip(raw.headers['accept-encoding']);
+    const isGzipWanted = acceptsGzip(request.raw.headers['accept-encoding']);
     const exchange = new GetExchange(reply, this.options);
     inOrder(request, () => this.options.router.get(key, isGzipWanted, exchange));
   }
