@@ -63,8 +63,9 @@ function checkOut(ref: string): string {
     symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
   } else {
     say(`${ref} needs other packages: installing them`);
+    // Not `npm ci`, which refuses lockfiles that lack packages of other systems.
     const flags = ['--omit=dev', '--prefer-offline', '--no-audit', '--no-fund'];
-    execFileSync('npm', ['ci', ...flags], { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync('npm', ['install', ...flags], { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] });
   }
   return directory;
 }

@@ -1,10 +1,11 @@
 import { readFlags } from '../lib/flags.ts';
 import { machineText } from '../lib/machine.ts';
+import { say } from '../lib/progress.ts';
 import { writeReport } from '../lib/report.ts';
 import { optionsOf, PEER_NAMES, planOf, WORKLOAD_NAMES } from './plan.ts';
 import { httpReport } from './report.ts';
 import { LoadGenerator, runPlan } from './run.ts';
-import { measureShedding } from './shed.ts';
+import { measureShedding, type ShedResult } from './shed.ts';
 
 const HELP = `HTTP benchmarks: our server beside others, on this machine.
 
@@ -35,7 +36,15 @@ const machine = machineText();
 const generator = new LoadGenerator();
 try {
   const measurements = await runPlan(plan, generator);
-  const shed = isWhole || options.only.includes('shed') ? await measureShedding(generator) : undefined;
+  let shed: ShedResult | undefined;
+  if (isWhole || options.only.includes('shed')) {
+    try {
+      shed = await measureShedding(generator);
+    } catch (error) {
+      // The report still shows what was measured before.
+      say(String(error));
+    }
+  }
   const results = { machine, plan, measurements, shed };
   await writeReport(httpReport(results), results, isWhole);
 } finally {

@@ -40,7 +40,7 @@ export class LoadGenerator {
   }
 
   close(): void {
-    this.child.disconnect();
+    if (this.child.connected) this.child.disconnect();
   }
 }
 

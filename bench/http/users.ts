@@ -14,6 +14,15 @@ if (!URL.canParse(url)) {
   console.error(`${url}: is not an address; npm run bench:users [-- ADDRESS]`);
   process.exit(1);
 }
+if (
+  !(await fetch(new URL('/health', url)).then(
+    ({ ok }) => ok,
+    () => false,
+  ))
+) {
+  console.error(`${url}: no server answers there`);
+  process.exit(1);
+}
 let [users, wrong] = [0, 0];
 
 function expect(text: string): (status: number, body: string) => void {
