@@ -5,32 +5,32 @@ const TIGHT_SHARE = 1 / 16;
 const LIMIT_CELLS = 3;
 
 /**
- * The one thing that threads share: how much each shard holds, and the ceiling over all of them.
+ * What each shard holds, and the ceiling over all of them, in memory that all threads share.
  *
  *     Int32Array over a SharedArrayBuffer, all cells in units
  *     [0] ceiling   [1] guarantee   [2] margin   [3 + i] held by shard i
  *
- * Invariant: Σ max(held[i], guarantee) ≤ ceiling, whatever the threads do at once. A shard adds to its own
- * cell first and then sums: of two that reserve at the same time, the later addition sees both, so at least
- * one of them backs out. Every cell has one writer, the shard that owns it, but for `forfeit`, which the
- * main thread calls when that thread is no more: so what a dead shard held comes back exactly.
+ * Invariant: Σ max(held[i], guarantee) ≤ ceiling, whatever the threads do at once. A shard adds to its own cell first
+ * and then sums. Of two that reserve at the same time, the later one sees both additions, so at least one of them backs
+ * out. Only the shard that owns a cell writes it, except for `forfeit`, which the main thread calls when the thread of
+ * that shard has ended. So what a dead shard held comes back exactly.
  *
- * The guarantee is what a shard may always hold, however much the others have taken. Without it a shard
- * that is asked last would find the ceiling taken and have nothing of its own to displace.
+ * The guarantee is what a shard may always hold, however much the others have taken. Without it, a shard whose first
+ * entry comes late could find the ceiling taken, and have nothing of its own to evict.
  */
 export class Ledger {
   readonly buffer: SharedArrayBuffer;
   readonly unit: number;
   private readonly cells: Int32Array;
 
-  /** Joins a ledger made on another thread. `unit` is what one count stands for, as given to `create`. */
+  /** Joins a ledger that was made on another thread. @param unit what one count stands for, as given to `create`. */
   constructor(buffer: SharedArrayBuffer, unit: number) {
     this.buffer = buffer;
     this.unit = unit;
     this.cells = new Int32Array(buffer);
   }
 
-  /** @param amounts ceiling and guarantee in the same measure as `unit` (bytes, or entries with unit 1). */
+  /** @param amounts in bytes, or in entries. A count in the ledger stands for `unit` of them. */
   static create(shards: number, amounts: { ceiling: number; guarantee: number; unit: number }): Ledger {
     const ledger = new Ledger(new SharedArrayBuffer((LIMIT_CELLS + shards) * 4), amounts.unit);
     ledger.setLimits(amounts.ceiling, amounts.guarantee);
@@ -46,9 +46,9 @@ export class Ledger {
   }
 
   /**
-   * Sets ceiling and guarantee anew, before the first entry is stored.
-   * @param ceiling,guarantee in the same measure as `unit`.
-   * @param margin below the ceiling by so much it is near, a sixteenth at the most.
+   * Sets ceiling and guarantee, before the first entry is stored.
+   * @param ceiling,guarantee in bytes, or in entries.
+   * @param margin `isTight` is true when less than this is left below the ceiling. At most a sixteenth of the ceiling.
    */
   setLimits(ceiling: number, guarantee: number, margin = Infinity): void {
     const ceilingUnits = Math.min(Math.floor(ceiling / this.unit), 2 ** 31 - 1);
@@ -71,7 +71,7 @@ export class Ledger {
   }
 
   /**
-   * Takes `amount` for a shard if the invariant allows it. Only that shard's thread may call this.
+   * Reserves `amount` for a shard if the invariant allows it. Only that shard's thread may call this.
    * @returns false, and nothing changed, when the ceiling would be crossed.
    */
   tryReserve(shard: number, amount: number): boolean {
@@ -96,14 +96,14 @@ export class Ledger {
     return total > cells[0] - cells[2];
   }
 
-  /** Gives back what `tryReserve` took. Only that shard's thread may call this. */
+  /** Gives back a part of what `tryReserve` took. Only that shard's thread may call this. */
   release(shard: number, amount: number): void {
     const units = Math.ceil(amount / this.unit);
     const before = Atomics.sub(this.cells, LIMIT_CELLS + shard, units);
     assert(before >= units, 'a shard released more than it held');
   }
 
-  /** Takes back all that a dead shard held. Only for the main thread, after that shard's thread has ended. */
+  /** Takes back all that a dead shard held. Only the main thread may call this, after that shard's thread has ended. */
   forfeit(shard: number): number {
     return Atomics.exchange(this.cells, LIMIT_CELLS + shard, 0) * this.unit;
   }
