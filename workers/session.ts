@@ -58,7 +58,7 @@ export class Session {
     return this.lastTicket;
   }
 
-  /** From now on nothing is sent: whoever asked is gone. */
+  /** Ends the session. Nothing is sent any more. */
   close(): void {
     this.isClosed = true;
     this.replies = '';

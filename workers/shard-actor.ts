@@ -34,7 +34,7 @@ export interface ActorOptions extends ReadOptions {
   readonly deferSlice: (slice: () => void, ageMs: number) => void;
 }
 
-/** One shard: takes one message at a time, whoever sent it, and alone touches its segment. */
+/** One shard: handles one message at a time, of any session, and is the only one to touch its segment. */
 export class ShardActor {
   private readonly options: ActorOptions;
   private readonly store: SegmentStore;
@@ -65,7 +65,7 @@ export class ShardActor {
     else this.handleControl(session, message);
   }
 
-  /** A session is no more: what it waits for is dropped. */
+  /** A session has ended: its waiting reads are dropped. */
   forget(session: Session): void {
     this.reads.forget(session);
   }

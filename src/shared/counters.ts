@@ -1,7 +1,7 @@
 /**
  * Every figure of a shard that `/stats` shows: one table, from which types, totals and schemas derive.
  *
- * A `counter` only grows, and begins anew with a shard that restarts. A `gauge` goes up and down.
+ * A `counter` only grows, and starts from zero when a shard restarts. A `gauge` goes up and down.
  */
 export interface Counter {
   readonly name: string;

@@ -1,6 +1,6 @@
 /**
- * Gives a buffer's memory back at once; nobody may use it any more. Dropping the reference would leave it resident until
- * a collection, and often after it: what has lived through two of the frequent minor ones waits for a major one.
+ * Gives a buffer's memory back to the system at once. Nobody may use the buffer afterwards. A buffer that is only dropped
+ * stays resident until it is collected, and one that has survived two minor collections until a major one.
  */
 export function free(buffer: ArrayBuffer): void {
   buffer.transfer(0);

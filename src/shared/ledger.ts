@@ -5,33 +5,33 @@ const TIGHT_SHARE = 1 / 16;
 const LIMIT_CELLS = 3;
 
 /**
- * The one thing that threads share: how much each shard holds, and the ceiling over all of them.
+ * What each shard holds, and the ceiling over all of them, in memory that all threads share.
  *
  *     Int32Array over a SharedArrayBuffer, all cells in units
  *     [0] ceiling   [1] guarantee   [2] margin   [3 + i] held by shard i
  *
- * Invariant: Σ max(held[i], guarantee) ≤ ceiling, whatever the threads do at once. A shard adds to its own
- * cell first and then sums: of two that reserve at the same time, the later addition sees both, so at least
- * one of them backs out. Every cell has one writer, the shard that owns it, but for `forfeit`, which the
- * main thread calls when that thread is no more: so what a dead shard held comes back exactly.
+ * Invariant: Σ max(held[i], guarantee) ≤ ceiling, whatever the threads do at once. A shard adds to its own cell first
+ * and then sums. Of two that reserve at the same time, the later one sees both additions, so at least one of them backs
+ * out. Only the shard that owns a cell writes it, except for `forfeit`, which the main thread calls when the thread of
+ * that shard has ended. So what a dead shard held comes back exactly.
  *
- * The guarantee is what a shard may always hold, however much the others have taken. Without it a shard
- * that is asked last would find the ceiling taken and have nothing of its own to displace. So what a shard lacks
- * of its guarantee is lost to the others.
+ * The guarantee is what a shard may always hold, however much the others have taken. Without it, a shard whose first
+ * entry comes late could find the ceiling taken, and have nothing of its own to evict. What a shard lacks of its
+ * guarantee, the others cannot use.
  */
 export class Ledger {
   readonly buffer: SharedArrayBuffer;
   readonly unit: number;
   private readonly cells: Int32Array;
 
-  /** Joins a ledger made on another thread. `unit` is what one count stands for, as given to `create`. */
+  /** Joins a ledger that was made on another thread. @param unit what one count stands for, as given to `create`. */
   constructor(buffer: SharedArrayBuffer, unit: number) {
     this.buffer = buffer;
     this.unit = unit;
     this.cells = new Int32Array(buffer);
   }
 
-  /** @param amounts ceiling and guarantee in the same measure as `unit` (bytes, or entries with unit 1). */
+  /** @param amounts in bytes, or in entries. A count in the ledger stands for `unit` of them. */
   static create(shards: number, amounts: { ceiling: number; guarantee: number; unit: number }): Ledger {
     const ledger = new Ledger(new SharedArrayBuffer((LIMIT_CELLS + shards) * 4), amounts.unit);
     ledger.setLimits(amounts.ceiling, amounts.guarantee);
@@ -47,9 +47,9 @@ export class Ledger {
   }
 
   /**
-   * Sets ceiling and guarantee anew, before the first entry is stored.
-   * @param ceiling,guarantee in the same measure as `unit`.
-   * @param margin nearer to the ceiling than that room may be made ahead of need.
+   * Sets ceiling and guarantee, before the first entry is stored.
+   * @param ceiling,guarantee in bytes, or in entries.
+   * @param margin `isTight` is true only when less than this is left between what is held and the ceiling.
    */
   setLimits(ceiling: number, guarantee: number, margin = Infinity): void {
     const ceilingUnits = Math.min(Math.floor(ceiling / this.unit), 2 ** 31 - 1);
@@ -72,7 +72,7 @@ export class Ledger {
   }
 
   /**
-   * Takes `amount` for a shard if the invariant allows it. Only that shard's thread may call this.
+   * Reserves `amount` for a shard if the invariant allows it. Only that shard's thread may call this.
    * @returns false, and nothing changed, when the ceiling would be crossed.
    */
   tryReserve(shard: number, amount: number): boolean {
@@ -89,8 +89,8 @@ export class Ledger {
   }
 
   /**
-   * True when a shard holds more than its guarantee, and is soon to be refused: less than a sixteenth of the ceiling is
-   * left beside what is promised to others. But not before what is held in fact has come within the margin.
+   * True when a shard holds more than its guarantee, and will soon be refused: less than a sixteenth of the ceiling is
+   * left beside what the other shards are promised. It stays false until what is really held is within the margin.
    */
   isTight(shard: number): boolean {
     const cells = this.cells;
@@ -106,14 +106,14 @@ export class Ledger {
     return total > cells[0] * (1 - TIGHT_SHARE) && held > cells[0] - cells[2];
   }
 
-  /** Gives back what `tryReserve` took. Only that shard's thread may call this. */
+  /** Gives back a part of what `tryReserve` took. Only that shard's thread may call this. */
   release(shard: number, amount: number): void {
     const units = Math.ceil(amount / this.unit);
     const before = Atomics.sub(this.cells, LIMIT_CELLS + shard, units);
     assert(before >= units, 'a shard released more than it held');
   }
 
-  /** Takes back all that a dead shard held. Only for the main thread, after that shard's thread has ended. */
+  /** Takes back all that a dead shard held. Only the main thread may call this, after that shard's thread has ended. */
   forfeit(shard: number): number {
     return Atomics.exchange(this.cells, LIMIT_CELLS + shard, 0) * this.unit;
   }

@@ -4,14 +4,15 @@ import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 
 /**
- * What crosses a shard's port. Three kinds of message:
+ * What crosses the port of a session. There are three kinds of message:
  *
- * - a batch, one string: requests one after the other, in the order they came. The shard answers with one or
- *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of
- *   one-byte characters crosses the port as one copy of its bytes.
- * - a large PUT or the reply to a large GET, an object with the bytes in a buffer that is handed over: nothing
- *   is copied, and no string of that length is left to the collector. It has its place among the others.
- * - a control message, an object: rare, and answered under the number it came with.
+ * - A batch, one string: requests one after the other, in the order in which they came. The shard answers with one or
+ *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of one-byte
+ *   characters crosses a port as one copy of its bytes.
+ * - A large PUT, or the reply to a large GET: an object with the bytes in a buffer that is handed over. Nothing is
+ *   copied, and no string of that length is left to the collector. It keeps its place among the batches.
+ * - A control message, an object. A request carries a number, and its reply carries the same one. Those without a number
+ *   are notices that nobody answers.
  *
  *     request  g ‖ key length:2 ‖ key                                    get
  *              G ‖ key length:2 ‖ key                                    get, gzip accepted
@@ -19,17 +20,18 @@ import { free } from './free.ts';
  *              P ‖ key length:2 ‖ value length:4 ‖ ttl:6 ‖ key ‖ value   put with a ttl in ms
  *              d ‖ key length:2 ‖ key                                    delete
  *              c                                                         clear
- *     reply    v ‖ length:4 ‖ JSON body       hit
+ *     reply    v ‖ length:4 ‖ body            hit
  *              z ‖ length:4 ‖ gzip of body    hit, compressed
  *              m                              miss
  *              s                              stored
  *              t                              too large to be stored
  *              d                              deleted
  *              n ‖ removed:4                  cleared
- *              l ‖ ticket:4                   the answer follows in a `late` message
- *              w ‖ ticket:4                   the same, when other large replies have made room for it
+ *              \x03                           busy: too many reads wait, or its entry changed while it waited
+ *              l ‖ ticket:4                   the reply follows in a `late` message
+ *              w ‖ ticket:4                   the same, once other large replies have reached their clients
  *
- * Numbers are big-endian digits of one byte, one character each.
+ * Numbers are big-endian, one character for each byte. The colon says how many.
  */
 export const GET = 0x67;
 export const GET_GZIP = 0x47;
@@ -48,9 +50,10 @@ export const CLEARED = 0x6e;
 export const LATE = 0x6c;
 export const WAITING = 0x77;
 
-/** Reply codes that the main thread itself gives, when the shard could not be asked or gave none in time. */
+/** Codes that the HTTP thread itself gives when it could not ask the shard, or had no reply in time. */
 export const UNAVAILABLE = 1;
 export const OVERDUE = 2;
+/** The shard's queue is full. The shard itself says so of reads that wait for room. */
 export const BUSY = 3;
 
 export function encodeGet(key: string, acceptsGzip: boolean): string {
@@ -66,10 +69,10 @@ export function encodeClear(): string {
   return String.fromCharCode(CLEAR);
 }
 
-/** Values and replies of this many bytes or more are handed over; a string is quicker for shorter ones. */
+/** Values and replies of this many bytes or more are handed over. For shorter ones a string is quicker. */
 export const HANDED_OVER_BYTES = 2 ** 14;
 
-/** A PUT that is to be handed over, before its value has been made into bytes. */
+/** A PUT that will be handed over, before its value is made into bytes. */
 export interface UnsentPut {
   readonly key: string;
   readonly value: string;
@@ -90,10 +93,10 @@ export interface LargeHit {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
-/** What a hit is answered with: characters of one byte each, or bytes in a buffer of their own that is handed over. */
+/** The body of a hit: text of one-byte characters, or bytes in a buffer of their own that is handed over. */
 export type Payload = string | Uint8Array<ArrayBuffer>;
 
-/** All parts, bytes or text of one-byte characters, in a buffer of their own that can be handed over. */
+/** Joins bytes and text of one-byte characters, in a buffer of their own that can be handed over. */
 export function bytesOf(...parts: readonly (string | Uint8Array)[]): Buffer<ArrayBuffer> {
   const bytes = Buffer.allocUnsafeSlow(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
@@ -105,7 +108,7 @@ export function bytesOf(...parts: readonly (string | Uint8Array)[]): Buffer<Arra
   return bytes;
 }
 
-/** Gives the memory back of a payload that nobody uses any more; a string is left to the collector. */
+/** Frees a payload that nobody uses any more. A string is left to the collector. */
 export function freePayload(payload: Payload): void {
   if (typeof payload !== 'string') free(payload.buffer);
 }
@@ -117,7 +120,7 @@ export function encodePut(key: string, value: string, ttlMs: number): string {
   return ttlMs > 0 ? head + encodeU48(ttlMs) + key + value : head + key + value;
 }
 
-/** Where the key begins of the request with this opcode, not CLEAR, that begins at `at`. */
+/** Where the key of a request begins. @param opcode of the request, not CLEAR. @param at where the request begins. */
 export function keyStart(opcode: number, at: number): number {
   if (opcode === PUT) return at + 7;
   return opcode === PUT_TTL ? at + 13 : at + 3;
@@ -168,21 +171,21 @@ export interface ShardStart {
   readonly entryLedger: SharedArrayBuffer | undefined;
   readonly seed: readonly [number, number];
   readonly doorbell: DoorbellBuffers;
-  /** Whether it may poll for the next request of a lone client. */
+  /** Whether the shard may busy-wait for the next request of a lone client. */
   readonly pollsForRequests: boolean;
-  /** Bodies longer than this are compressed for who accepts it; 0 turns compression off. */
+  /** Longer bodies are compressed for clients that accept it; 0 turns compression off. */
   readonly gzipThresholdBytes: number;
-  /** Characters of large replies that are on their way to clients: an `Int32Array` with a cell per shard. */
+  /** Bytes of large replies that are on their way to clients: an `Int32Array` with a cell per shard. */
   readonly replyCells: SharedArrayBuffer;
-  /** How many of them a shard may have on their way at once. */
+  /** Bytes of large replies that each shard may have on their way at once. */
   readonly replyWindow: number;
   readonly deadlineMs: number;
-  /** Whether the shard checks its whole segment now and then: for who looks for an error, since it takes long. */
+  /** Whether the shard checks its whole segment now and then, to find an error. Each check takes long. */
   readonly checksIntegrity: boolean;
 }
 
 export interface ShedResult {
-  /** Bytes of the entries that were shed; neither of expired ones nor of what had been cleared, which went before them. */
+  /** Bytes of live entries evicted by this order. Expired entries and cleared memory, which go first, are not included. */
   readonly shedBytes: number;
   readonly shedEntries: number;
   /** Bytes given back to the system, cleaning included. */
@@ -190,15 +193,17 @@ export interface ShedResult {
   readonly longestSliceMs: number;
 }
 
-/** Payloads of this length or more count against the shard's reply window until the client has them. */
+/** Payloads of this length or more count against the shard's flow-control window until the client has them. */
 export const LARGE_PAYLOAD = 4096;
 
+/** `delivered` is a notice: clients have received large replies of `characters` bytes in all. */
 export type ControlRequest =
   | { readonly kind: 'stats'; readonly id: number }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'delivered'; readonly characters: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
 
+/** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */
 export type ControlReply =
   | { readonly kind: 'ready' }
   | { readonly kind: 'stats'; readonly id: number; readonly stats: ShardStats }

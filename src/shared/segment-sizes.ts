@@ -1,11 +1,11 @@
 /**
- * What a segment takes from the system, in bytes. The shard's thread takes it; the main thread must know it
- * to share out the memory limit.
+ * What a segment takes from the system, in bytes. The shard's thread takes it, and the main thread must know it to
+ * share out the memory limit.
  */
 
-/** Blocks are a little short of 1 MiB, so that they and the allocator's own header fill whole pages. */
+/** A little less than 1 MiB, so that a block and the allocator's own header fill whole pages. */
 export const BLOCK_BYTES = 2 ** 20 - 64;
-/** An entry of this size or more gets a block of its own; packed, such entries would waste up to half of one. */
+/** An entry of this size or more gets a block of its own. In a shared block such entries could waste half of it. */
 export const OWN_BLOCK_BYTES = 2 ** 17;
 export const SLOT_BYTES = 16;
 export const SLOT_CHUNK_BYTES = 2 ** 14 * SLOT_BYTES;
@@ -25,16 +25,16 @@ export function blockChargeBytes(capacityBytes: number): number {
 
 export const BLOCK_CHARGE_BYTES = blockChargeBytes(BLOCK_BYTES);
 
-/** Held by a segment without entries: its first chunks, and the block that cleaning may always take. */
+/** Held by a segment without entries: its first chunks, and the reserve for cleaning. */
 export const EMPTY_SEGMENT_BYTES = SLOT_CHUNK_BYTES + INDEX_CHUNK_BYTES + BLOCK_CHARGE_BYTES;
 
-/** What a segment must be able to hold to store one entry that takes `entryBytes` in its block. */
+/** What a segment must be able to hold in order to store an entry that takes `entryBytes` in its block. */
 export function guaranteeFor(entryBytes: number): number {
   const ownBlock = entryBytes >= OWN_BLOCK_BYTES ? blockChargeBytes(entryBytes) : 0;
   return EMPTY_SEGMENT_BYTES + BLOCK_CHARGE_BYTES + ownBlock;
 }
 
-/** The most an entry with a key and value of these lengths takes in its block. */
+/** The most that an entry with a key and value of these lengths can take in its block. */
 export function mostEntryBytes(keyLength: number, valueBytes: number): number {
   return keyLength + valueBytes + MAX_ENTRY_OVERHEAD_BYTES;
 }

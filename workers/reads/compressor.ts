@@ -18,7 +18,7 @@ interface Job {
   isStale: boolean;
 }
 
-/** Compresses the body of an entry once, whoever asks for it meanwhile, and keeps the result beside the entry. */
+/** Compresses a body once, however many reads ask for it at the same time, and keeps the result beside its entry. */
 export class Compressor {
   private readonly store: SegmentStore;
   private readonly jobs = new Map<string, Job>();
@@ -65,7 +65,7 @@ export class Compressor {
     });
   }
 
-  /** The entry of a key is about to change, or all are: the results of their jobs will not be kept. */
+  /** The entry of a key is about to change, or all entries are: results of running jobs will not be kept. */
   forget(key?: string): void {
     if (this.jobs.size === 0) return;
     for (const stale of key === undefined ? this.jobs.keys() : [key]) {

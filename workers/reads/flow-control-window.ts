@@ -56,20 +56,20 @@ export class FlowControlWindow {
     this.yieldsUntilMs = nowMs() + YIELD_MS;
   }
 
-  /** A large reply is sent. */
+  /** A large reply is sent to a session. */
   send(session: Session, bytes: number): void {
     session.unacknowledgedBytes += bytes;
     this.take(bytes);
   }
 
-  /** Clients have large replies of so many bytes. */
+  /** Clients of a session have received large replies of `bytes` in all. */
   acknowledge(session: Session, bytes: number): void {
     assert(bytes <= session.unacknowledgedBytes, 'no more is acknowledged than was sent');
     session.unacknowledgedBytes -= bytes;
     this.giveBack(bytes);
   }
 
-  /** Nobody is left to acknowledge what a session was sent. */
+  /** A session has ended: nobody will acknowledge what it was sent. */
   forget(session: Session): void {
     this.giveBack(session.unacknowledgedBytes);
     session.unacknowledgedBytes = 0;

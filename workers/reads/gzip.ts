@@ -27,7 +27,7 @@ export interface GzipOptions {
   /** Bytes of bodies that may wait to be compressed. */
   readonly maxQueuedBytes: number;
   readonly nowMs: () => number;
-  /** Calls back after messages that have come meanwhile. */
+  /** Calls back after the messages that have arrived by then. */
   readonly defer: (task: () => void) => void;
   /** Gives bytes back to the window, and answers reads that wait for them. */
   readonly giveBack: (bytes: number) => void;
@@ -81,7 +81,7 @@ export class Gzip {
     return this.budgetMs > 0 ? this.compressShort(slot, body) : this.queueShort(session, key, readKind, body);
   }
 
-  /** The entry of a key is about to change, or all are. Reads that wait get its body plain, as it still is. */
+  /** The entry of a key is about to change, or all entries are: waiting reads get the present body, uncompressed. */
   settle(key?: string): void {
     this.compressor.forget(key);
     const { store, window } = this.options;
@@ -94,7 +94,7 @@ export class Gzip {
     }
   }
 
-  /** Drops the reads of a session that is no more. */
+  /** A session has ended: its waiting reads are dropped. */
   forget(session: Session): void {
     for (const { bodyBytes } of this.queue.takeOf(session)) {
       this.queuedBytes -= bodyBytes;
@@ -172,7 +172,7 @@ export class Gzip {
 
   private finish(read: WaitingRead, compressed: Buffer | undefined, body: Payload): void {
     const { window, giveBack } = this.options;
-    // The job outlives a session that was forgotten meanwhile.
+    // The session may have ended while the job ran.
     if (!read.session.isClosed) {
       // A body longer than `MAX_SYNC_BYTES` is always handed over: each reader gets a copy.
       if (compressed === undefined) sendLate(window, read, HIT, bytesOf(body));

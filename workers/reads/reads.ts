@@ -29,7 +29,7 @@ export interface ReadOptions {
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: () => number;
-  /** Calls back after messages that have come meanwhile. */
+  /** Calls back after the messages that have arrived by then. */
   readonly defer: (task: () => void) => void;
 }
 
@@ -109,15 +109,15 @@ export class Reads {
   }
 
   /**
-   * The entry of a key is about to change, or all are. Reads of it that wait may not be told what comes after them, so
-   * they are settled now: with the entry as it is, or refused if they wait for room.
+   * The entry of a key is about to change, or all entries are. A waiting read may not see a later value, so it is
+   * settled now: with the entry as it is, or refused if it waits for room.
    */
   settle(key?: string): void {
     this.gzip.settle(key);
     for (const read of this.deferred.take(key)) sendLate(this.window, read, BUSY, '');
   }
 
-  /** Large replies of so many bytes have reached the session's clients. */
+  /** Clients of a session have received large replies of `bytes` in all. */
   acknowledge(session: Session, bytes: number): void {
     this.window.acknowledge(session, bytes);
     this.answerDeferred();
@@ -128,7 +128,7 @@ export class Reads {
     for (let read = this.deferred.next(); read; read = this.deferred.next()) this.answerLate(read);
   }
 
-  /** A session is no more: its reads are dropped, and the room that it took is given back. */
+  /** A session has ended: its waiting reads are dropped, and the room that it took is given back. */
   forget(session: Session): void {
     this.deferred.forget(session);
     this.gzip.forget(session);

@@ -46,7 +46,7 @@ export class Cleaner {
     this.slots = slots;
   }
 
-  /** True when there are so many holes that cleaning is due. */
+  /** True when cleaning is due, because there are too many holes. */
   get isDue(): boolean {
     const { reservedBytes, fragmentedBytes } = this.blocks;
     return fragmentedBytes > MIN_FRAGMENTED_BYTES && fragmentedBytes > reservedBytes * MAX_FRAGMENTED_SHARE;

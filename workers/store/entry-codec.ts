@@ -180,7 +180,7 @@ export class EntryCodec {
     this.slots.setAddress(slot, address);
   }
 
-  /** Writes a slot's entry anew at an allocated address, with a gzip form. The old one becomes a hole. */
+  /** Writes a slot's entry once more, with a gzip form, at an allocated address. The old one becomes a hole. */
   rewriteWithGzip(slot: number, to: number, gzip: Uint8Array): void {
     const { blocks } = this;
     const address = this.slots.address(slot);
