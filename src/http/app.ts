@@ -6,6 +6,8 @@ import {
   fastify,
 } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
+import type { RequestListener, Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
@@ -17,7 +19,13 @@ import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { DirectRequest } from './direct-request.ts';
 import { drainBeforeClose } from './drain.ts';
-import { answerUnusualRequests, failureOf, handleClientError, sendFailure } from './error-replies.ts';
+import {
+  answerConnect,
+  failureOf,
+  handleClientError,
+  refuseExpectation,
+  sendFailure,
+} from './error-replies.ts';
 import { finishAnswers } from './finish-answers.ts';
 import { JsonBodies } from './json-body.ts';
 import { LargeReplies } from './large-replies.ts';
@@ -25,6 +33,8 @@ import { Connections } from './connections.ts';
 import { hasBody } from './no-body.ts';
 import { registerOpenApi } from './openapi.ts';
 import { MOST_HEADERS, checkHeads } from './request-head.ts';
+import { type DoorLimits, FrontDoor } from './intake/front-door.ts';
+import { createServer as createPlainServer } from './node-http.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
 import { trustProxyOption } from './trust-proxy.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
@@ -66,6 +76,7 @@ const TIMEOUT_CHECK_INTERVAL_MS = 2000;
 const LONGEST_ESCAPE = 6;
 const BODY_SLACK_BYTES = 4096;
 const BUDGET_SWEEP_INTERVAL_MS = 50;
+const DOOR_SWEEP_INTERVAL_MS = 100;
 /** Share of the heap in use from which on no more requests are taken from connections. */
 const FULL_HEAP_SHARE = 0.8;
 /** A path of any length that Node lets through: the key's own rule says what is too long. */
@@ -74,6 +85,28 @@ const MAX_PATH_KEY_LENGTH = 2 ** 16;
 /** What a small request takes of the heap, with its reply; and a connection, of which 16 KiB of a head may have come. */
 const REQUEST_BYTES = 8 * 2 ** 10;
 const CONNECTION_BYTES = 24 * 2 ** 10;
+
+/**
+ * Connections beyond the most there may be, for probes. A place is free again in a moment. With TLS, where it takes some
+ * round trips and a client's own arithmetic, there are more: a share of the others, since each takes much memory.
+ */
+const RESERVE = 64;
+const TLS_RESERVE_SHARE = 1 / 4;
+const MAX_TLS_RESERVE = 256;
+
+const SERVER_OPTIONS = {
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+  connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
+  // Asked for in a hook, where the answer has the shape of all errors.
+  requireHostHeader: false,
+  // A request without a body needs no stream for one.
+  optimizeEmptyRequests: true,
+  // Nor does a body: see ADR 14.
+  IncomingMessage: DirectRequest,
+};
+const TLS_OPTIONS = { handshakeTimeout: HEADERS_TIMEOUT_MS, allowHalfOpen: true };
 
 const nowMs = (): number => performance.now();
 
@@ -103,28 +136,33 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     if (failure.code === 'CACHE_ERR_INTERNAL') options.onUnexpectedError(error);
     return sendFailure(reply, failure);
   };
-  const timeouts = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
-    // Asked for in a hook, where the answer has the shape of all errors.
-    requireHostHeader: false,
-    // A request without a body needs no stream for one.
-    optimizeEmptyRequests: true,
-    // Nor does a body: see ADR 14.
-    IncomingMessage: DirectRequest,
+  const connections = new Connections(
+    {
+      stalledTimeoutMs: STALLED_TIMEOUT_MS,
+      most: mostRequests,
+      mostUnreadBytes: options.unreadBytes,
+      mostHeldBytes: options.heldBytes,
+      isHeapFull,
+    },
+    nowMs,
+  );
+  const door = new FrontDoor(doorLimits(mostRequests, options), connections, nowMs);
+  const createServer = (handler: RequestListener): Server => {
+    const server = options.tls
+      ? createSecureServer({ ...SERVER_OPTIONS, ...TLS_OPTIONS, ...options.tls })
+      : createPlainServer(SERVER_OPTIONS);
+    door.guard(server, handler, refuseExpectation);
+    return server;
   };
-  const serverOptions = options.tls
-    ? { https: { ...timeouts, handshakeTimeout: HEADERS_TIMEOUT_MS, allowHalfOpen: true, ...options.tls } }
-    : { http: timeouts };
   const schemas = requestSchemas({ maxKeyLength, maxValueBytes });
   const compile = compileValidator(schemas);
   const app: FastifyInstance = fastify({
     // Given a logger, Fastify makes a child of it and two listeners for every request.
     logger: false,
     bodyLimit,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    ...serverOptions,
+    serverFactory: createServer,
+    // Fastify itself only needs to know that there is a certificate.
+    ...(options.tls && { https: {} }),
     // Given here, or Fastify loads compilers of its own first.
     schemaController: {
       compilersFactory: {
@@ -150,26 +188,16 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   orderRequests(app);
   bodies.register(app);
-  const connectionLimits = {
-    stalledTimeoutMs: STALLED_TIMEOUT_MS,
-    most: mostRequests,
-    mostUnreadBytes: options.unreadBytes,
-    mostHeldBytes: options.heldBytes,
-    isHeapFull,
-  };
-  const connections = new Connections(app.server, connectionLimits, nowMs);
   app.decorate('connections', connections);
+  app.decorate('frontDoor', door);
   app.decorate('trustedProxies', options.trustedProxies);
   drainBeforeClose(app);
-  // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
-  const mostConnections = Math.floor((mostRequests * REQUEST_BYTES) / CONNECTION_BYTES);
-  app.server.maxConnections = Math.min(mostConnections, options.tls ? options.mostTlsConnections : Infinity);
   // A client may close its side when it has asked, and still wants the answer. Of one header too many the rest is not
   // kept: thousands of short ones would take ten times their bytes.
   Object.assign(app.server, { httpAllowHalfOpen: true, maxHeadersCount: MOST_HEADERS + 1 });
   // Else Node's parser is fed past the stream, and loses what TLS has decrypted when the stream is paused.
   app.server.on('secureConnection', (socket: Socket) => socket.on('data', () => undefined));
-  answerUnusualRequests(app.server);
+  answerConnect(app.server);
   const methodsOf = collectRoutes(app);
 
   await registerAccess(app, options);
@@ -191,8 +219,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     bodies.sweep();
     if (router.awaitsReplyRoom) largeReplies.cutOffSlow();
   }, BUDGET_SWEEP_INTERVAL_MS);
-  const stallTimer = setInterval(() => connections.cutOffStalled(nowMs()), TIMEOUT_CHECK_INTERVAL_MS);
-  for (const timer of [sweepTimer, stallTimer]) {
+  const stallTimer = setInterval(() => connections.cutOffStalled(door, nowMs()), TIMEOUT_CHECK_INTERVAL_MS);
+  const doorTimer = setInterval(() => door.sweep(), DOOR_SWEEP_INTERVAL_MS);
+  for (const timer of [sweepTimer, stallTimer, doorTimer]) {
     timer.unref();
     app.addHook('onClose', () => clearInterval(timer));
   }
@@ -206,6 +235,15 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   checkHeads(app, answerToUnknown(app, methodsOf));
   await app.ready();
   return app;
+}
+
+function doorLimits(mostRequests: number, { tls, mostTlsConnections }: AppOptions): DoorLimits {
+  // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
+  const mostConnections = Math.floor((mostRequests * REQUEST_BYTES) / CONNECTION_BYTES);
+  if (tls === undefined) return { maxConnections: mostConnections, reserve: RESERVE };
+  const maxConnections = Math.min(mostConnections, mostTlsConnections);
+  const reserve = Math.min(Math.ceil(maxConnections * TLS_RESERVE_SHARE), MAX_TLS_RESERVE);
+  return { maxConnections, reserve };
 }
 
 /** Validates by the schema, unless a request is obviously right. */

@@ -105,19 +105,21 @@ export function handleClientError(error: Error & { code?: string }, socket: Sock
   whenAnswered(socket, () => endWith(socket, failure));
 }
 
-/** Answers what Node would answer without a body, or not at all. */
-export function answerUnusualRequests(server: Server): void {
-  server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-    const body = JSON.stringify(
-      errorBody('CACHE_ERR_EXPECTATION_FAILED', 'The only expectation that can be met is 100-continue.'),
-    );
-    response.writeHead(ERRORS.CACHE_ERR_EXPECTATION_FAILED, {
-      'content-type': JSON_TYPE,
-      'content-length': body.length,
-      'cache-control': NO_STORE,
-    });
-    response.end(body);
+/** Answers what Node would answer without a body. */
+export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
+  const body = JSON.stringify(
+    errorBody('CACHE_ERR_EXPECTATION_FAILED', 'The only expectation that can be met is 100-continue.'),
+  );
+  response.writeHead(ERRORS.CACHE_ERR_EXPECTATION_FAILED, {
+    'content-type': JSON_TYPE,
+    'content-length': body.length,
+    'cache-control': NO_STORE,
   });
+  response.end(body);
+}
+
+/** Answers what Node would not answer at all. */
+export function answerConnect(server: Server): void {
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
     // Node listens no more to a socket that it gives away, and an error that nobody hears ends the process.
     socket.on('error', () => socket.destroy());

@@ -2,4 +2,4 @@
  * Of `node:http`, without importing it: an import reads every property of the module, and one of them loads an HTTP
  * client that nobody here needs, which takes 75 ms of each start.
  */
-export const { IncomingMessage, METHODS, STATUS_CODES } = process.getBuiltinModule('node:http');
+export const { IncomingMessage, createServer, METHODS, STATUS_CODES } = process.getBuiltinModule('node:http');

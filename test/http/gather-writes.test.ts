@@ -1,37 +1,32 @@
 import { once } from 'node:events';
-import { type Server, type ServerResponse, createServer } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Connections } from '../../src/http/connections.ts';
+import { guardedServer } from '../support/guarded-server.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
 
 /** A server that answers when the test says so, its client, and what was written to the connection. */
 class Scene {
-  readonly responses: ServerResponse[] = [];
+  readonly responses: readonly ServerResponse[];
   readonly writes: string[] = [];
   readonly raw: RawSocket;
 
-  private constructor(server: Server, raw: RawSocket) {
+  private constructor(responses: readonly ServerResponse[], raw: RawSocket) {
+    this.responses = responses;
     this.raw = raw;
-    server.on('request', (_request, response) => this.responses.push(response));
   }
 
   static async open(): Promise<Scene> {
-    const server = createServer();
-    const limits = {
-      stalledTimeoutMs: 1000,
-      most: 1000,
-      mostUnreadBytes: 100,
-      mostHeldBytes: 100,
-      isHeapFull: () => false,
-    };
-    void new Connections(server, limits, () => performance.now());
+    const responses: ServerResponse[] = [];
+    const { server } = guardedServer((_request, response) => responses.push(response), {
+      limits: { most: 1000 },
+    });
     const connected = once(server, 'connection');
     const raw = await RawSocket.openTo(server);
-    const scene = new Scene(server, raw);
+    const scene = new Scene(responses, raw);
     const [socket]: Socket[] = await connected;
     scene.watch(socket);
     return scene;

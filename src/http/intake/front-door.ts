@@ -1,0 +1,223 @@
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { Server as SecureServer } from 'node:tls';
+import { assert } from '../../shared/assert.ts';
+import { errorBody } from '../../base/errors.ts';
+import { LEAST_COUNTED_BYTES } from '../byte-budget.ts';
+import { DirectRequest } from '../direct-request.ts';
+import { JSON_TYPE, NO_STORE } from '../error-replies.ts';
+import type { Connections } from '../connections.ts';
+import { Account, accountOf, setAccount } from './account.ts';
+import { isProbe } from './probe.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    frontDoor: FrontDoor;
+  }
+}
+
+export interface DoorLimits {
+  /** Connections that may ask for anything. */
+  readonly maxConnections: number;
+  /** Connections beyond these, which may ask one probe each. */
+  readonly reserve: number;
+}
+
+/** How long an ordinary connection may be without a whole request while others find no place. */
+const GRACE_MS = 1000;
+/** How many sweeps a connection may stay in the reserve while others find no place there. */
+const RESERVE_TICKS = 2;
+
+const REFUSAL = JSON.stringify(errorBody('CACHE_ERR_BUSY', 'All connections are in use.'));
+const REFUSAL_HEADERS = {
+  'content-type': JSON_TYPE,
+  'content-length': REFUSAL.length,
+  'cache-control': NO_STORE,
+  'retry-after': '1',
+  connection: 'close',
+};
+
+/**
+ * Bounds how many connections there are, and sees to it that probes are answered however many others want one.
+ *
+ * Beyond `maxConnections` a connection gets a place in a small reserve. It may ask one probe; any other request is
+ * refused there, unless an ordinary place has become free meanwhile. Either way the connection is then closed, so the
+ * reserve is soon free again. When it is full, the oldest connection in it makes room, or else the newcomer is dropped.
+ *
+ * While newcomers are refused, connections that hold an ordinary place for nothing are closed: those that have brought
+ * nothing whole in a second, or else as many of those that rest as have been refused. A sweep does it, so that a refusal
+ * costs next to nothing.
+ */
+export class FrontDoor {
+  limits: DoorLimits;
+  /** In the order in which they came. */
+  private readonly accounts = new Set<Account>();
+  private readonly reserve = new Set<Account>();
+  /** TLS handshakes under way, by the client's end: before and after one, Node gives out different sockets. */
+  private readonly handshakes = new Map<string, Account>();
+  private readonly connections: Connections;
+  private readonly nowMs: () => number;
+  private isSecure = false;
+  private ordinary = 0;
+  private tick = 0;
+  /** Newcomers that found no ordinary place since the last sweep. */
+  private refused = 0;
+
+  constructor(limits: DoorLimits, connections: Connections, nowMs: () => number) {
+    this.limits = limits;
+    this.connections = connections;
+    this.nowMs = nowMs;
+  }
+
+  /** How many connections there are. */
+  get size(): number {
+    return this.accounts.size;
+  }
+
+  /**
+   * Stands before whatever the server does with a new connection, and before its requests. To be called before anybody
+   * else listens.
+   * @param onExpectation takes requests that expect what is not 100-continue: to Node they are no `request`.
+   */
+  guard(server: Server, onRequest: RequestListener, onExpectation: RequestListener): void {
+    server.on('request', this.admitted(onRequest)).on('checkExpectation', this.admitted(onExpectation));
+    this.isSecure = server instanceof SecureServer;
+    const [serve, ...others] = server.listeners('connection');
+    assert(others.length === 0, 'only Node listens for connections');
+    server.removeAllListeners('connection');
+    server.on('connection', (socket: Socket) => {
+      if (this.letIn(socket)) Reflect.apply(serve, server, [socket]);
+    });
+    server.prependListener('secureConnection', (socket: Socket) => {
+      const end = clientEnd(socket);
+      const account = this.handshakes.get(end);
+      if (account === undefined) {
+        // The client has gone already: it has no address any more.
+        socket.destroy();
+        return;
+      }
+      this.handshakes.delete(end);
+      account.socket = socket;
+      setAccount(socket, account);
+    });
+  }
+
+  private admitted(next: RequestListener): RequestListener {
+    return (request, response) => {
+      const account = accountOf(request.socket);
+      if (account === undefined || !this.connections.count(account, response)) return;
+      if (this.admit(account, request, response)) next(request, response);
+    };
+  }
+
+  /** @returns whether the request may go on; if not, it has been answered, or will not be. */
+  private admit(account: Account, request: IncomingMessage, response: ServerResponse): boolean {
+    if (!account.isOrdinary && this.ordinary < this.limits.maxConnections) this.promote(account);
+    if (account.isOrdinary) {
+      account.hasAsked = true;
+      return true;
+    }
+    // The answer to the one request that it may ask is its last.
+    if (account.hasAsked) return false;
+    account.hasAsked = true;
+    if (isProbe(request)) {
+      response.setHeader('connection', 'close');
+      return true;
+    }
+    this.refused++;
+    // A client that is still sending would be reset, and not see why.
+    afterBody(request, () => response.writeHead(503, REFUSAL_HEADERS).end(REFUSAL));
+    return false;
+  }
+
+  /** To be called now and then. */
+  sweep(): void {
+    this.tick++;
+    if (this.refused > 0) this.makeRoom(this.refused);
+    this.refused = 0;
+  }
+
+  [Symbol.iterator](): Iterator<Account> {
+    return this.accounts.values();
+  }
+
+  private letIn(socket: Socket): boolean {
+    const isOrdinary = this.ordinary < this.limits.maxConnections;
+    if (!isOrdinary && !this.hasReserve()) {
+      this.refused++;
+      socket.destroy();
+      return false;
+    }
+    const account = new Account(socket, isOrdinary, this.tick, this.nowMs());
+    this.accounts.add(account);
+    if (isOrdinary) this.ordinary++;
+    else this.reserve.add(account);
+    setAccount(socket, account);
+    const end = this.isSecure ? clientEnd(socket) : undefined;
+    if (end !== undefined) this.handshakes.set(end, account);
+    socket.once('close', () => {
+      this.forget(account);
+      // The client may have connected anew from the same port.
+      if (end !== undefined && this.handshakes.get(end) === account) this.handshakes.delete(end);
+    });
+    return true;
+  }
+
+  private hasReserve(): boolean {
+    if (this.reserve.size < this.limits.reserve) return true;
+    const [oldest] = this.reserve;
+    if (oldest === undefined || this.tick - oldest.tick < RESERVE_TICKS) return false;
+    this.reserve.delete(oldest);
+    oldest.socket.destroy();
+    return true;
+  }
+
+  private promote(account: Account): void {
+    this.reserve.delete(account);
+    account.isOrdinary = true;
+    this.ordinary++;
+  }
+
+  private forget(account: Account): void {
+    if (!this.accounts.delete(account)) return;
+    if (account.isOrdinary) this.ordinary--;
+    else this.reserve.delete(account);
+  }
+
+  private makeRoom(wanted: number): void {
+    const sinceMs = this.nowMs() - GRACE_MS;
+    const resting: Account[] = [];
+    let silent = 0;
+    let closed = 0;
+    for (const account of this.accounts) {
+      const { isOrdinary, hasAsked, responses, socket } = account;
+      if (!isOrdinary) continue;
+      if (!hasAsked) silent++;
+      if (account.sinceMs > sinceMs) continue;
+      if (!hasAsked || isUnfinished(responses.at(-1)?.req)) {
+        socket.destroy();
+        closed++;
+      } else if (responses.length === 0 && resting.length < wanted) {
+        resting.push(account);
+      }
+    }
+    // Those that rest have done nothing wrong: they go when nobody else does, nor is about to.
+    if (closed > 0 || silent > this.ordinary / 2) return;
+    for (const { socket } of resting) socket.destroy();
+  }
+}
+
+function clientEnd({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+/** The end of a small body has not come; the larger ones are the byte budget's. */
+function isUnfinished(request: IncomingMessage | undefined): boolean {
+  return request?.complete === false && Number(request.headers['content-length']) < LEAST_COUNTED_BYTES;
+}
+
+function afterBody(request: IncomingMessage, callback: () => void): void {
+  if (request.complete) callback();
+  else if (request instanceof DirectRequest) request.takeBody({ add: () => undefined, end: callback });
+  else request.on('end', callback).resume();
+}
