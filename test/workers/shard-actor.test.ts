@@ -42,7 +42,7 @@ interface Reply {
 
 const LONG = 'compressible '.repeat(10_000);
 
-function createActor(replyWindow = 64 * MIB, replyCells = new Int32Array(1)) {
+function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32Array(1)) {
   const subject = createSegment();
   const replies: Reply[] = [];
   /** What was posted, in its order. */
@@ -56,7 +56,7 @@ function createActor(replyWindow = 64 * MIB, replyCells = new Int32Array(1)) {
     gzipThresholdBytes: 1024,
     shard: 0,
     replyCells,
-    replyWindow,
+    replyWindowBytes,
     deadlineMs: 1000,
     nowMs: () => ms++,
     defer,
@@ -235,19 +235,19 @@ describe('a read that finds the reply window full', () => {
       encodeGet('none', false),
     );
     expect([first.code, second.code, small.code]).toEqual([HIT, WAITING, MISS]);
-    return { ...subject, ticket: second.body, characters: (first.body as string).length };
+    return { ...subject, ticket: second.body, bytes: (first.body as string).length };
   }
 
   test('waits for those before it, and counts itself then', async () => {
-    const { handle, ask, nextLate, ticket, characters } = fill();
+    const { handle, ask, nextLate, ticket, bytes } = fill();
     const late = nextLate();
-    handle({ kind: 'delivered', characters });
+    handle({ kind: 'delivered', bytes });
     const { payload, ...rest } = await late;
     expect(rest).toMatchObject({ ticket, code: HIT });
     expect(valueIn(payload)).toBe(value);
     expect(ask(encodeGet('a', false))[0].code).toBe(WAITING);
     const again = nextLate();
-    handle({ kind: 'delivered', characters: payload.length });
+    handle({ kind: 'delivered', bytes: payload.length });
     expect((await again).code).toBe(HIT);
   });
 
@@ -256,11 +256,11 @@ describe('a read that finds the reply window full', () => {
     ['deleted', encodeDelete('b')],
     ['cleared', encodeClear()],
   ])('is refused when its entry is %s before its turn, and is told nothing newer', async (_what, request) => {
-    const { handle, ask, controls, nextLate, ticket, characters } = fill();
+    const { handle, ask, controls, nextLate, ticket, bytes } = fill();
     const late = nextLate();
     ask(request);
     expect(await late).toMatchObject({ ticket, code: BUSY });
-    handle({ kind: 'delivered', characters });
+    handle({ kind: 'delivered', bytes });
     expect(controls).toEqual([]);
   });
 
@@ -412,10 +412,10 @@ describe('compression', () => {
       for (const key of keys) ask(encodePut(key, SHORT, 0));
       const codes = ask(...keys.map((key) => encodeGet(key, true))).map(({ code }) => code);
       expect(codes).toEqual([HIT_GZIP, HIT_GZIP, LATE, LATE, LATE]);
-      const plainCharacters = 4 * (ask(encodeGet('key-0', false))[0].body as string).length;
+      const plainBytes = 4 * (ask(encodeGet('key-0', false))[0].body as string).length;
       ask(encodeClear());
       // What went out plain has reached its clients.
-      handle({ kind: 'delivered', characters: plainCharacters });
+      handle({ kind: 'delivered', bytes: plainBytes });
     }
   });
 
