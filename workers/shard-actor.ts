@@ -106,7 +106,7 @@ export class ShardActor {
         session.post({ kind: 'ping', id: request.id });
         break;
       case 'delivered':
-        this.reads.acknowledge(session, request.characters);
+        this.reads.acknowledge(session, request.bytes);
         break;
       case 'shed':
         this.shedOrders++;

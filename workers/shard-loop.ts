@@ -52,7 +52,7 @@ export class ShardLoop {
       gzipThresholdBytes: start.gzipThresholdBytes,
       shard: start.shard,
       replyCells: new Int32Array(start.replyCells),
-      replyWindow: start.replyWindow,
+      replyWindowBytes: start.replyWindowBytes,
       deadlineMs: start.deadlineMs,
       nowMs,
       defer: setImmediate,

@@ -1,6 +1,6 @@
 import { type Limits, deriveLimits } from '../config/limits.ts';
 import type { Settings } from '../config/settings.ts';
-import { guaranteeFor, mostEntryBytes } from '../shared/segment-sizes.ts';
+import { guaranteeFor, maxEntryBytes } from '../shared/segment-sizes.ts';
 import { type MemoryLimit, findMemoryLimit, usedBytes } from './probe.ts';
 
 /** What the thread of an empty shard takes at least: 10 MiB were measured. */
@@ -24,7 +24,7 @@ export class MemoryPlan {
   constructor(settings: Settings) {
     this.settings = settings;
     this.memoryLimit = findMemoryLimit(settings.MEMORY_LIMIT);
-    this.fullGuaranteeBytes = guaranteeFor(mostEntryBytes(settings.MAX_KEY_LENGTH, settings.MAX_VALUE_BYTES));
+    this.fullGuaranteeBytes = guaranteeFor(maxEntryBytes(settings.MAX_KEY_LENGTH, settings.MAX_VALUE_BYTES));
   }
 
   /** Bytes in use now that count against the limit. */

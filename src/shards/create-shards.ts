@@ -76,7 +76,7 @@ function createShard(
       seed: randomSeed(),
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       replyCells: replyCells.buffer,
-      replyWindow: replyWindowBytes,
+      replyWindowBytes,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
       checksIntegrity: settings.LOG_LEVEL === 'trace',
     },

@@ -239,8 +239,8 @@ export class Mailbox {
   }
 
   private readonly postDelivered = (): void => {
-    const characters = this.deliveredBytes;
+    const bytes = this.deliveredBytes;
     this.deliveredBytes = 0;
-    this.post({ kind: 'delivered', characters });
+    this.post({ kind: 'delivered', bytes });
   };
 }

@@ -178,7 +178,7 @@ export interface ShardStart {
   /** Bytes of large replies that are on their way to clients: an `Int32Array` with a cell per shard. */
   readonly replyCells: SharedArrayBuffer;
   /** Bytes of large replies that each shard may have on their way at once. */
-  readonly replyWindow: number;
+  readonly replyWindowBytes: number;
   readonly deadlineMs: number;
   /** Whether the shard checks its whole segment now and then, to find an error. Each check takes long. */
   readonly checksIntegrity: boolean;
@@ -196,11 +196,11 @@ export interface ShedResult {
 /** Payloads of this length or more count against the shard's flow-control window until the client has them. */
 export const LARGE_PAYLOAD = 4096;
 
-/** `delivered` is a notice: clients have received large replies of `characters` bytes in all. */
+/** `delivered` is a notice: clients have received large replies of `bytes` in all. */
 export type ControlRequest =
   | { readonly kind: 'stats'; readonly id: number }
   | { readonly kind: 'ping'; readonly id: number }
-  | { readonly kind: 'delivered'; readonly characters: number }
+  | { readonly kind: 'delivered'; readonly bytes: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
 
 /** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */

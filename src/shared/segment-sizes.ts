@@ -35,6 +35,6 @@ export function guaranteeFor(entryBytes: number): number {
 }
 
 /** The most that an entry with a key and value of these lengths can take in its block. */
-export function mostEntryBytes(keyLength: number, valueBytes: number): number {
+export function maxEntryBytes(keyLength: number, valueBytes: number): number {
   return keyLength + valueBytes + MAX_ENTRY_OVERHEAD_BYTES;
 }

@@ -1,6 +1,6 @@
 import { type IProperty, array, assert, check, property } from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { guaranteeFor, mostEntryBytes } from '../../src/shared/segment-sizes.ts';
+import { guaranteeFor, maxEntryBytes } from '../../src/shared/segment-sizes.ts';
 import { BlockPool } from '../../workers/store/block-pool.ts';
 import { Cleaner } from '../../workers/store/cleaner.ts';
 import { Eviction } from '../../workers/store/eviction.ts';
@@ -16,7 +16,7 @@ const RUNS = 800;
 const CANARY_RUNS = 200;
 const MOST_OPERATIONS = 200;
 const MOST_VALUE_BYTES = 2 ** 18;
-const GUARANTEE_BYTES = guaranteeFor(mostEntryBytes(256, MOST_VALUE_BYTES));
+const GUARANTEE_BYTES = guaranteeFor(maxEntryBytes(256, MOST_VALUE_BYTES));
 
 /** A segment of two to three blocks: nearly every other put displaces something. */
 const SETUPS = [

@@ -28,7 +28,7 @@ test.each([true, false])(
       pollsForRequests,
       gzipThresholdBytes: 0,
       replyCells: new SharedArrayBuffer(4),
-      replyWindow: MIB,
+      replyWindowBytes: MIB,
       deadlineMs: 1000,
       checksIntegrity: false,
     };

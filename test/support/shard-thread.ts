@@ -37,7 +37,7 @@ export class ShardThread {
       pollsForRequests: false,
       gzipThresholdBytes: 1024,
       replyCells: this.replyCells.buffer,
-      replyWindow: MIB,
+      replyWindowBytes: MIB,
       deadlineMs: 60_000,
       checksIntegrity: false,
       ...options,

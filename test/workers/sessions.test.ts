@@ -288,14 +288,14 @@ describe('two sessions of a shard on its own thread', () => {
   });
 });
 
-function createActor(replyWindow: number, defer: (task: () => void) => void = setImmediate) {
+function createActor(replyWindowBytes: number, defer: (task: () => void) => void = setImmediate) {
   const replyCells = new Int32Array(1);
   const actor = new ShardActor({
     store: createSegment().store,
     gzipThresholdBytes: 1024,
     shard: 0,
     replyCells,
-    replyWindow,
+    replyWindowBytes,
     deadlineMs: 60_000,
     nowMs: () => performance.now(),
     defer,

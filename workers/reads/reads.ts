@@ -24,7 +24,7 @@ export interface ReadOptions {
   /** See `WindowOptions`. */
   readonly shard: number;
   readonly replyCells: Int32Array;
-  readonly replyWindow: number;
+  readonly replyWindowBytes: number;
   /** After which the HTTP thread has given a read up. */
   readonly deadlineMs: number;
   /** Milliseconds of a clock that never goes back. */
@@ -44,16 +44,16 @@ export class Reads {
   private readonly gzip: Gzip;
 
   constructor(options: ReadOptions) {
-    const { store, nowMs, replyWindow } = options;
+    const { store, nowMs, replyWindowBytes } = options;
     this.store = store;
     const { shard, replyCells: cells } = options;
-    this.window = new FlowControlWindow({ shard, cells, shareBytes: replyWindow, nowMs });
+    this.window = new FlowControlWindow({ shard, cells, shareBytes: replyWindowBytes, nowMs });
     this.deferred = new DeferredReads(this.window, options.deadlineMs, nowMs);
     this.gzip = new Gzip({
       store,
       window: this.window,
       thresholdBytes: options.gzipThresholdBytes,
-      maxQueuedBytes: Math.min(MAX_QUEUED_BYTES, replyWindow),
+      maxQueuedBytes: Math.min(MAX_QUEUED_BYTES, replyWindowBytes),
       nowMs,
       defer: options.defer,
       giveBack: (bytes) => this.giveBack(bytes),
