@@ -9,7 +9,7 @@ import {
   LARGE_PAYLOAD,
   LATE,
   type Payload,
-  type ToShard,
+  type SessionMessage,
   UNAVAILABLE,
   type UnsentPut,
   WAITING,
@@ -151,7 +151,7 @@ export class Mailbox {
     this.post(batch);
   }
 
-  private post(message: ToShard, transferList?: ArrayBuffer[]): void {
+  private post(message: SessionMessage, transferList?: ArrayBuffer[]): void {
     if (this.isClosed) return;
     // Even an empty transfer list costs time.
     if (transferList) this.port.postMessage(message, transferList);

@@ -21,12 +21,12 @@ function times(count: number, looks: readonly boolean[]): boolean[] {
 }
 
 describe('nextPressure', () => {
-  test('is silent while there is none', () => {
+  test('reports nothing while there is no pressure', () => {
     expect(changesOf(times(1000, [false]))).toStrictEqual([]);
     expect(nextPressure('threshold', undefined, false, 5)).toStrictEqual({ pressure: undefined });
   });
 
-  test('tells of its begin at once, and of its end after a calm, with how long it was seen', () => {
+  test('reports its begin at once, and its end after a calm, with how long it lasted', () => {
     const looks = [false, false, ...times(40, [true]), ...times(100, [false])];
     expect(changesOf(looks)).toStrictEqual([
       { kind: 'ceiling', isOn: true, lastedMs: 0, atMs: 1500 },
@@ -39,7 +39,7 @@ describe('nextPressure', () => {
     expect(changesOf(looks).map(({ isOn }) => isOn)).toStrictEqual([true, false]);
   });
 
-  test('after a calm it begins anew', () => {
+  test('after a calm it begins again', () => {
     const looks = times(3, [true, ...times(CALM_MS / INTERVAL_MS + 1, [false])]);
     expect(changesOf(looks).map(({ isOn }) => isOn)).toStrictEqual([true, false, true, false, true, false]);
   });

@@ -5,7 +5,7 @@ const MIB = 2 ** 20;
 const MACHINE = 8192 * MIB;
 const V1_UNLIMITED = '9223372036854771712\n';
 
-/** A machine laid out as files. */
+/** A machine described by its files. */
 function machine(files: Readonly<Record<string, string>>): ReadText {
   return (path) => files[path];
 }
@@ -18,7 +18,7 @@ function limitOn(files: Readonly<Record<string, string>>) {
 const OF_MACHINE = { limitBytes: MACHINE, source: 'machine', folder: undefined };
 
 describe('findMemoryLimit', () => {
-  test('takes the setting before all else, but for a group or a machine that could not keep it', () => {
+  test('takes the setting, unless a group or the machine has a smaller limit', () => {
     const group = { '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/memory.max': `${1024 * MIB}\n` };
     const setting = { limitBytes: 512 * MIB, source: 'MEMORY_LIMIT' };
     expect(findMemoryLimit(512 * MIB, machine(group), MACHINE)).toStrictEqual(setting);
@@ -170,7 +170,7 @@ describe('findMemoryLimit', () => {
     });
   });
 
-  test('cgroup v1: the number that means none is none', () => {
+  test('cgroup v1: the number that stands for no limit is no limit', () => {
     const files = {
       '/proc/self/cgroup': '9:memory:/\n',
       '/sys/fs/cgroup/memory/memory.limit_in_bytes': V1_UNLIMITED,
@@ -178,7 +178,7 @@ describe('findMemoryLimit', () => {
     expect(limitOn(files)).toStrictEqual(OF_MACHINE);
   });
 
-  test('both versions at once: the one that has memory', () => {
+  test('both versions at once: the one that has the memory controller', () => {
     const files = {
       '/proc/self/cgroup': '9:memory:/app\n0::/app\n',
       '/sys/fs/cgroup/memory/app/memory.limit_in_bytes': `${300 * MIB}\n`,
@@ -186,7 +186,7 @@ describe('findMemoryLimit', () => {
     expect(limitOn(files)).toMatchObject({ limitBytes: 300 * MIB, source: 'cgroup v1' });
   });
 
-  test('a limit above the machine’s memory is none', () => {
+  test('a limit above the machine’s memory does not count', () => {
     const files = { '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/memory.max': `${MACHINE * 2}\n` };
     expect(limitOn(files)).toStrictEqual(OF_MACHINE);
   });

@@ -11,15 +11,15 @@ const OVER: Observation = {
 };
 
 describe('decideShed', () => {
-  test('over the threshold a tenth goes, in proportion to what each shard holds', () => {
+  test('over the threshold a tenth is shed, in proportion to what each shard holds', () => {
     expect(decideShed(OVER, undefined)).toStrictEqual({ kind: 'shed', orders: [60, 20] });
   });
 
-  test('sheds the fraction it is told to', () => {
+  test('sheds the fraction that is set', () => {
     expect(decideShed({ ...OVER, shedFraction: 0.5 }, undefined)).toMatchObject({ orders: [300, 100] });
   });
 
-  test.each([699, 700])('at %i of a threshold of 700 nothing goes', (usedBytes) => {
+  test.each([699, 700])('at %i of a threshold of 700 nothing is shed', (usedBytes) => {
     expect(decideShed({ ...OVER, usedBytes }, undefined)).toStrictEqual({
       kind: 'wait',
       reason: 'below threshold',
@@ -75,7 +75,7 @@ describe('memory of others that stays', () => {
   const [thresholdBytes, baselineBytes] = [179_000, 96_000];
   const floorBytes = (thresholdBytes - baselineBytes) / 2;
 
-  /** Orders that are carried out to the byte, one after the other, until there is none. */
+  /** Carries out orders to the byte, one after the other, until there are no more. */
   function shedBeside(otherBytes: number, shedFraction: number): { held: number; orders: number } {
     const used = (held: number): number => baselineBytes + otherBytes + held;
     let held = 95_000;

@@ -59,7 +59,7 @@ function disturb(machine: FakeMachine, room: number, random: Random): void {
   if (random.chance(0.8)) machine.grow(random.whole(0, Math.ceil(room / 20)));
   if (random.chance(0.1)) machine.otherBytes = random.whole(0, Math.ceil(room / 2));
   if (random.chance(0.02)) machine.heldBytes[random.whole(0, machine.heldBytes.length - 1)] = 0;
-  // The ceiling of the shards themselves.
+  // The ceiling, which the shards keep themselves.
   const excess = machine.totalHeld / (room * 1.2);
   if (excess > 1) machine.heldBytes = machine.heldBytes.map((held) => Math.floor(held / excess));
 }

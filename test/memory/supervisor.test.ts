@@ -52,7 +52,7 @@ describe('Supervisor', () => {
     expect(machine.usedBytes).toBeLessThanOrEqual(700);
   });
 
-  test('what an order did not bring about is forgotten once memory has been below the threshold', async () => {
+  test('an order without effect is forgotten once memory has been below the threshold', async () => {
     machine.heldBytes = [640, 0, 0];
     await ticks(1);
     expect(machine.given).toHaveLength(1);
@@ -113,7 +113,7 @@ describe('Supervisor', () => {
     expect(machine.given[1].orders).toStrictEqual([81, 81, 0]);
   });
 
-  test('reports nothing shed where every shard has died', async () => {
+  test('reports nothing shed if every shard has died', async () => {
     machine.heldBytes = [900, 900, 100];
     machine.manner = () => ({ delayMs: 0, conduct: 'dies' });
     await ticks(5);
@@ -126,7 +126,7 @@ describe('Supervisor', () => {
     machine.otherBytes = 300;
     const before = machine.totalHeld;
     await vi.advanceTimersByTimeAsync(1);
-    // What the shards give back, something else takes: used memory never falls.
+    // Something else takes what the shards give back: used memory never falls.
     for (let tick = 0; tick < 1000; tick++) {
       machine.otherBytes += before - machine.totalHeld - (machine.otherBytes - 300);
       await ticks(1);
@@ -157,7 +157,7 @@ describe('Supervisor', () => {
       await ticks(1);
       if (tick > 500) seen.push(machine.totalHeld);
     }
-    // One order takes it down by a tenth; it is filled again before the next.
+    // Each order sheds a tenth, which is filled again before the next one.
     expect(Math.min(...seen)).toBeGreaterThanOrEqual(0.9 * 60_000 - 400);
     expect(Math.max(...seen)).toBeLessThanOrEqual(60_000 + 400);
     const shed = machine.given.reduce((sum, { orders }) => sum + orders.reduce((a, b) => a + b, 0), 0);
@@ -167,7 +167,7 @@ describe('Supervisor', () => {
     }
   });
 
-  test('tells of memory pressure once when it begins and once when it has ended, however many orders it takes', async () => {
+  test('reports memory pressure once when it begins and once when it has ended, however many orders it takes', async () => {
     for (let tick = 0; tick < 200; tick++) {
       machine.grow(30);
       await ticks(1);

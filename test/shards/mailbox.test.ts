@@ -39,7 +39,7 @@ function reply(code: number, rest = ''): string {
   return String.fromCharCode(code) + rest;
 }
 
-/** Time goes by with looks at the deadlines, as it does on a thread that does not stand still. */
+/** Time passes, with a sweep every quarter of the deadline: the thread does not stand still. */
 function passTime(ms: number): void {
   for (let passed = 0; passed < ms; passed += DEADLINE_MS / 4) {
     shard.nowMs += DEADLINE_MS / 4;
@@ -67,7 +67,7 @@ describe('Mailbox', () => {
     expect(shard.batches).toStrictEqual([requests.join('')]);
   });
 
-  test('replies reach their receivers in the order of the requests, however they are bundled', async () => {
+  test('replies reach their requests in order, however they are bundled', async () => {
     const recorders = [1, 2, 3, 4].map(() => send(encodeGet('a', false)));
     await untilBatches(1);
     shard.reply(reply(HIT, `${encodeU32(4)}body`) + reply(MISS));
@@ -83,7 +83,7 @@ describe('Mailbox', () => {
     expect(shard.mailbox.inFlight).toBe(0);
   });
 
-  test('a late answer reaches its receiver by its ticket, and does not hold up the others', async () => {
+  test('a deferred reply reaches its request by its ticket, and does not hold up the others', async () => {
     const [first, second] = [send(encodeGet('a', true)), send(encodeGet('b', true))];
     await untilBatches(1);
     shard.reply(reply(LATE, encodeU32(77)) + reply(MISS));
@@ -113,7 +113,7 @@ describe('Mailbox', () => {
     expect([large, after].map(({ settled }) => settled[0].code)).toStrictEqual([STORED, MISS]);
   });
 
-  test('what comes after a large PUT gathers until that is answered', async () => {
+  test('requests after a large PUT gather until it is answered', async () => {
     send({ key: 'a', value: 'x', ttlMs: 0 });
     await expect.poll(() => shard.requests.length, { interval: 1 }).toBe(1);
     const gets = ['b', 'c'].map((key) => send(encodeGet(key, false)));
@@ -124,7 +124,7 @@ describe('Mailbox', () => {
     await untilSettled(...gets);
   });
 
-  test('a large PUT is answered by its deadline, and when its shard is no more', () => {
+  test('a large PUT is settled at its deadline, and when its shard is gone', () => {
     const overdue = send({ key: 'a', value: 'x', ttlMs: 0 });
     passTime(DEADLINE_MS);
     expect(overdue.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
@@ -134,7 +134,7 @@ describe('Mailbox', () => {
     expect(overdue.settled).toHaveLength(1);
   });
 
-  test('only replies that wait for room are a reason to make some', async () => {
+  test('only replies that wait for room count as waiting for room, not those that are being made', async () => {
     const recorders = [1, 2].map(() => send(encodeGet('a', false)));
     await untilBatches(1);
     shard.reply(reply(LATE, encodeU32(1)) + reply(MISS));
@@ -149,7 +149,7 @@ describe('Mailbox', () => {
     expect(shard.mailbox.awaitsReplyRoom).toBe(false);
   });
 
-  test('bytes that are handed over reach their receivers, among short replies and late', async () => {
+  test('bytes that are handed over reach their requests, among short replies and deferred ones', async () => {
     const recorders = [1, 2, 3].map(() => send(encodeGet('a', false)));
     await untilBatches(1);
     shard.reply(reply(MISS));
@@ -167,7 +167,7 @@ describe('Mailbox', () => {
     expect(shard.mailbox.inFlight).toBe(0);
   });
 
-  test('has room for as many requests as its limit, and again when they are answered', async () => {
+  test('has room for as many requests as its limit, and again once they are answered', async () => {
     const recorders = [1, 2, 3, 4].map(() => {
       expect(shard.mailbox.hasRoomFor('read')).toBe(true);
       return send(encodeGet('a', false));
@@ -179,7 +179,7 @@ describe('Mailbox', () => {
     expect(shard.mailbox.hasRoomFor('read')).toBe(true);
   });
 
-  test('the deadline of a request begins when it is sent, whatever its batch waits for', async () => {
+  test('the deadline of a request begins when it is sent, even while its batch waits', async () => {
     send(encodeGet('a', false));
     await untilBatches(1);
     const first = send(encodeGet('b', false));
@@ -192,7 +192,7 @@ describe('Mailbox', () => {
     expect(second.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
   });
 
-  test('where there is no room, replies that have come make some within the turn, looked for once a millisecond', async () => {
+  test('a full mailbox reads replies within the turn, at most once a millisecond', async () => {
     const recorders = [1, 2, 3, 4].map(() => send(encodeGet('a', false)));
     await untilBatches(1);
     shard.reply(reply(MISS).repeat(4));
@@ -206,7 +206,7 @@ describe('Mailbox', () => {
     expect(shard.mailbox.hasRoomFor('read')).toBe(true);
   });
 
-  test('where there is no room, what has gathered leaves when the batch before it is answered', async () => {
+  test('a full mailbox posts its batch within the turn, once the one before is answered', async () => {
     send(encodeGet('a', false));
     await untilBatches(1);
     for (const request of ['b', 'c', 'd']) send(encodeGet(request, false));
@@ -215,7 +215,7 @@ describe('Mailbox', () => {
     expect(shard.received()).toBe(2);
   });
 
-  test('what has waited for the deadline is told so, and what the shard says then is dropped', async () => {
+  test('a request is settled at its deadline, and the reply that comes later is dropped', async () => {
     const old = send(encodeGet('a', false));
     await untilBatches(1);
     shard.nowMs += DEADLINE_MS / 2;
@@ -234,7 +234,7 @@ describe('Mailbox', () => {
     expect(young.settled).toStrictEqual([{ code: HIT, payload: 'b' }]);
   });
 
-  test('after this thread has stood still, replies that lie in the port are read before anybody is told', async () => {
+  test('after this thread has stood still, replies that lie in the port are read before deadlines are checked', async () => {
     const waiting = send(encodeGet('a', false));
     await untilBatches(1);
     shard.reply(reply(HIT, `${encodeU32(1)}a`));
@@ -245,7 +245,7 @@ describe('Mailbox', () => {
     expect(waiting.settled).toStrictEqual([{ code: HIT, payload: 'a' }]);
   });
 
-  test('standing still again does not put the deadline off again', async () => {
+  test('a thread that stands still twice does not put the deadline off twice', async () => {
     const waiting = send(encodeGet('a', false));
     await untilBatches(1);
     for (let i = 0; i < 2; i++) {
@@ -255,7 +255,7 @@ describe('Mailbox', () => {
     expect(waiting.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
   });
 
-  test('a late answer has a deadline too', async () => {
+  test('a deferred reply has a deadline too', async () => {
     const recorder = send(encodeGet('a', true));
     await untilBatches(1);
     shard.reply(reply(LATE, encodeU32(5)));
@@ -268,7 +268,7 @@ describe('Mailbox', () => {
     expect(recorder.settled).toStrictEqual([{ code: OVERDUE, payload: '' }]);
   });
 
-  test('closed, it tells everybody who waits, once', async () => {
+  test('closed, it settles every pending request once', async () => {
     const waiting = [send(encodeGet('a', true)), send(encodeGet('b', false))];
     await untilBatches(1);
     shard.reply(reply(LATE, encodeU32(1)));
@@ -314,7 +314,7 @@ describe('Mailbox that polls', () => {
     await untilSettled(recorder);
   }
 
-  /** The shard replies as soon as it is rung for, before the mailbox does anything else. */
+  /** The shard replies as soon as the doorbell rings, before the mailbox does anything else. */
   function replyWhenRung(requests: number): void {
     const ring = polling.doorbell.ring.bind(polling.doorbell);
     vi.spyOn(polling.doorbell, 'ring').mockImplementationOnce(() => {
@@ -331,7 +331,7 @@ describe('Mailbox that polls', () => {
     for (const { settled } of few) expect(settled).toStrictEqual([{ code: MISS, payload: '' }]);
   });
 
-  test('a request of a lone client is posted at once, and the shard told of the client', async () => {
+  test('a request of a lone client is posted at once, and the shard knows that the client is alone', async () => {
     await askAlone();
     polling.nowMs += 1;
     const before = polling.received();

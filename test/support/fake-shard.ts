@@ -4,12 +4,12 @@ import type { FromShard, LargePut, Payload, ToShard } from '../../src/shared/pro
 import { Mailbox } from '../../src/shards/mailbox.ts';
 import type { PendingRequest } from '../../src/shards/pending-requests.ts';
 
-/** A mailbox with a clock that stands still, and the far end of its port in the hands of a test. */
+/** A mailbox whose clock a test sets, and the shard's end of its port, which the test holds. */
 export class FakeShard {
   readonly mailbox: Mailbox;
   readonly batches: string[] = [];
   readonly controls: Exclude<ToShard, string | LargePut>[] = [];
-  /** Batches and large PUTs, in the order they came. */
+  /** Batches and large PUTs, in order. */
   readonly requests: (string | LargePut)[] = [];
   readonly doorbell = new Doorbell();
   nowMs = 1000;
@@ -31,7 +31,7 @@ export class FakeShard {
     this.doorbell.answer();
   }
 
-  /** How many messages have been posted to it, those that its event loop has not brought yet included. */
+  /** How many messages have been posted, including those that the event loop has not delivered yet. */
   received(): number {
     for (;;) {
       const next: { message: ToShard } | undefined = receiveMessageOnPort(this.port);
@@ -40,7 +40,7 @@ export class FakeShard {
     }
   }
 
-  /** The number under which a control message wants its answer. */
+  /** The id of a control request. */
   idOfControl(n: number): number {
     const request = this.controls[n];
     if (!('id' in request)) throw new Error(`a ${request.kind} message is not answered`);

@@ -21,7 +21,7 @@ test('a shard with its queue full refuses with 503 and Retry-After, and loses no
   }
 });
 
-test('who is refused is told at once, not when the shard should have answered', async () => {
+test('a refused request is answered at once, not at its deadline', async () => {
   const deadlineMs = 2000;
   await using server = await startFaultyServer({
     SHARDS: '1',

@@ -11,9 +11,9 @@ const SHARDS = 3;
 const VICTIM = 1;
 const DEADLINE_MS = 1000;
 const SILENCE_LIMIT_MS = 2000;
-/** Silent for 2 s at the least, looked at four times a second, and twice; then a new thread starts. */
+/** Two checks, four of them a second, must find more than 2 s of silence. Then a new thread starts. */
 const REPLACED_WITHIN_MS = SILENCE_LIMIT_MS + 3 * 250 + 1000;
-/** For a machine that is busy with something else. */
+/** The machine may be busy with something else. */
 const SLACK = 2;
 
 let server: FaultyServer;
@@ -31,16 +31,16 @@ function medianMs(answers: readonly TimedAnswer[]): number {
 }
 
 describe('a shard that hangs', () => {
-  // One burns a processor, the other stands still: neither would ever end by itself.
+  // `loop` burns a processor, `sleep` stands still. Neither would ever end by itself.
   test.each<Fault>(IS_LONG ? ['loop', 'sleep'] : ['loop'])(
     '%s: it is ended and replaced; 503 by the deadline meanwhile; the others are not slowed',
     async (fault) => {
       const { router, client } = server;
-      // As many connections as this client will need: they stay open.
+      // Opens as many connections as this client will need. They stay open.
       await Promise.all([client.get('/ready'), client.get('/ready')]);
       const before = await resourcesBefore();
       const emptyBytes = (await client.stats()).memory.heldBytes;
-      // Those of the victim wait for the deadline each time: so there are some more of them.
+      // Requests to the victim wait for the deadline each time, so each shard has several readers.
       const readers = keys.map((own) => [1, 2, 3].map(() => new Reader(server.port, own)));
       await expect.poll(() => readers.flat().every(({ answers }) => answers.length > 50)).toBe(true);
       const hungMs = performance.now();
@@ -74,7 +74,7 @@ describe('a shard that hangs', () => {
         `${fault}: replaced after ${Math.round(replacedMs)} ms, ${overdue.length} overdue; the others answered ` +
           `${meanwhile.length}, median ${medianMs(meanwhile).toFixed(2)} ms, before ${medianMs(calm).toFixed(2)} ms`,
       );
-      // They would have to wait for the deadline, were they held up with it; a processor less is felt.
+      // Requests that were held up with the victim's would take as long as the deadline.
       expect(medianMs(meanwhile)).toBeLessThan(DEADLINE_MS / 20);
       expect(meanwhile.length).toBeGreaterThan(overdue.length * 10);
 
@@ -97,21 +97,21 @@ describe('a shard that hangs', () => {
       expectError(await server.client.get('/ready'), 503, 'CACHE_ERR_NOT_READY');
       await server.untilReplaced(VICTIM, 2);
       const [hungMs, goodMs] = server.startsMs().slice(-2);
-      // The time that a start may take, and the first delay.
+      // The deadline of a start, and the first delay.
       expect(goodMs - hungMs).toBeGreaterThan(4000);
       expect((await server.client.get('/ready')).status).toBe(200);
     },
   );
 });
 
-test('a main thread that hangs takes no shard for silent: all keep their entries', async () => {
+test('a main thread that hangs does not end shards for being silent: all keep their entries', async () => {
   const { router, client } = server;
   const looks = vi.spyOn(router.shards[VICTIM], 'checkHeartbeat');
-  // Behind this the timers come first, and with them the next look, before what the shards answer is read.
+  // After this the event loop runs timers, and so the next check, before it reads the shards' answers.
   await setImmediate();
   for (const shard of router.shards) shard.checkHeartbeat();
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SILENCE_LIMIT_MS + 500);
-  // That look, and two that would find a shard gone which it had ended.
+  // That check, and two more, which would find a shard gone if the first had ended it.
   await expect.poll(() => looks.mock.calls.length).toBeGreaterThan(3);
   expect(router.shards.map(({ restarts }) => restarts)).toStrictEqual([0, 0, 0]);
   for (const key of keys.flat()) expect((await client.get(cachePath(key))).status).toBe(200);

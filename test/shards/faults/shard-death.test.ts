@@ -74,7 +74,7 @@ describe('a shard that dies', () => {
       tookMs.push(Math.round(performance.now() - startedMs));
     }
     console.log(`a killed shard was back after ${tookMs.join(', ')} ms`);
-    // The machine may be busy with something else; it must not be every time.
+    // The machine may be busy with something else, but not every time.
     expect(Math.min(...tookMs)).toBeLessThan(RESTART_MS);
     for (const [shard, own] of keys.entries()) {
       for (const key of own) {
@@ -85,7 +85,7 @@ describe('a shard that dies', () => {
     expect((await server.client.get(cachePath(keys[VICTIM][0]))).text).toContain('"again"');
   });
 
-  test('/ready and /health say so meanwhile, /stats counts the restart', async () => {
+  test('/ready and /health report it meanwhile, /stats counts the restart', async () => {
     void server.router.shards[VICTIM].kill();
     await expect.poll(() => server.router.shards[VICTIM].state, { interval: 1 }).toBe('restarting');
     const [ready, health, stats, cleared] = await Promise.all([

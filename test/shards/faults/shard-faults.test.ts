@@ -15,7 +15,7 @@ const KEYS_PER_SHARD = 5;
 const READERS_PER_SHARD = 2;
 const DEATHS = IS_LONG ? 100 : 10;
 const FAULTS: readonly Fault[] = ['exit', 'throw', 'heap'];
-/** A timer may come a little early, measured by another clock. */
+/** A timer may fire a little early by another clock. */
 const CLOCK_SLACK_MS = 5;
 
 let server: FaultyServer;
@@ -46,17 +46,17 @@ async function untilRead(readers: readonly (readonly Reader[])[], more = 10): Pr
     .toBe(true);
 }
 
-/** It is gone, or, on its way to the limit of its heap, so slow that the deadline passes first. */
+/** The shard is gone, or so slow near its heap limit that the deadline passes first. */
 function expectRefused(answer: Answer): void {
   const isSlow = answer.text.includes('CACHE_ERR_SHARD_DEADLINE');
   expectError(answer, 503, isSlow ? 'CACHE_ERR_SHARD_DEADLINE' : 'CACHE_ERR_SHARD_UNAVAILABLE');
 }
 
-/** What a victim's clients may see: its entries, 503 in time while it is away, and then an empty shard. */
+/** What clients of the victim may see: its entries, 503 in time while it is away, then an empty shard. */
 function expectHonest(answers: readonly TimedAnswer[]): number {
   let refused = 0;
   for (const { answer, tookMs } of answers) {
-    // Under half as much again is in time: this machine may be busy with something else.
+    // Half of the deadline is slack: the machine may be busy with something else.
     expect(tookMs).toBeLessThan(DEADLINE_MS * 1.5);
     if (answer.status === 503) {
       refused++;
@@ -82,7 +82,7 @@ async function clear(): Promise<void> {
   expect((await server.client.call({ method: 'DELETE', path: '/cache' })).status).toBe(200);
 }
 
-/** The count of entries is a ledger too: what dead shards held of it must be there again. */
+/** Entries are counted by a ledger, too. Dead shards must have given back their part of it. */
 async function expectRoomFor(entries: number): Promise<void> {
   for (let i = 0; i < entries; i++) await server.client.put(`new-${i}`, 'v');
   const { totals } = await server.client.stats();
@@ -118,14 +118,14 @@ describe('a shard that dies under load', () => {
           else expect(answers.filter(({ answer }) => answer.status !== 200)).toStrictEqual([]);
         }
         expect(shard.restarts).toBe(1);
-        // The next round wants every key to be there.
+        // The next round needs every key.
         for (const key of keys[victim]) expect((await server.client.put(key, 'v')).status).toBe(201);
       }
       console.log(
         `${fault}: ${SHARDS} deaths, up after ${backMs.join(', ')} ms of each start, ${JSON.stringify(counts)}`,
       );
       expect(counts.refused).toBeGreaterThan(0);
-      // The machine may be busy with something else; it must not be every time.
+      // The machine may be busy with something else, but not every time.
       expect(Math.min(...backMs)).toBeLessThan(BACK_WITHIN_MS);
       expect((await server.client.stats()).totals.restarts).toBe(SHARDS);
     },
@@ -165,7 +165,7 @@ describe('a shard that dies under load', () => {
       if (number === victim) expect(expectHonest(answers)).toBeGreaterThan(0);
       else expect(answers.filter(({ answer }) => answer.status !== 200)).toStrictEqual([]);
     }
-    // A success forgives what failed before: the next death is followed by a start without delay.
+    // After a success, earlier failures do not count: the next death is followed by a start without delay.
     await server.client.put(keys[victim][0], faultValue('exit'));
     await server.untilReplaced(victim, 5);
   });
@@ -183,7 +183,7 @@ describe('a shard that dies under load', () => {
   });
 });
 
-/** Threads are numbered as they are begun. */
+/** Threads are numbered in the order in which they start. */
 async function nextThreadId(): Promise<number> {
   const worker = new Worker('', { eval: true });
   const { threadId } = worker;
@@ -191,7 +191,7 @@ async function nextThreadId(): Promise<number> {
   return threadId;
 }
 
-test.each(FAULTS)('%s: one thread is begun in place of the one that died, and no other', async (fault) => {
+test.each(FAULTS)('%s: one thread starts in place of the one that died, and no other', async (fault) => {
   await start();
   const id = await nextThreadId();
   await die(1, fault);
@@ -210,10 +210,10 @@ describe(`after ${DEATHS} deaths`, () => {
       process.on('warning', onWarning);
       onTestFinished(() => void process.off('warning', onWarning));
 
-      // The first death of all loads what later ones find loaded.
+      // The first death loads modules that stay loaded.
       await die(0, 'exit');
       await clear();
-      // What was cleared goes back step by step.
+      // Cleared memory is given back in steps.
       const emptyBytes = SHARDS * EMPTY_SEGMENT_BYTES;
       await expect.poll(heldBytes).toBe(emptyBytes);
       const before = await resourcesBefore();
