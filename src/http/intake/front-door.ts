@@ -93,7 +93,9 @@ export class FrontDoor {
     assert(others.length === 0, 'only Node listens for connections');
     server.removeAllListeners('connection');
     server.on('connection', (socket: Socket) => this.letIn(socket));
-    this.serve = (socket) => void Reflect.apply(serve, server, [socket]);
+    this.serve = (socket) => {
+      Reflect.apply(serve, server, [socket]);
+    };
     server.prependListener('secureConnection', (socket: Socket) => {
       const end = clientEnd(socket);
       const account = this.handshakes.get(end);
