@@ -169,17 +169,19 @@ describe('a DELETE whose empty body comes late', () => {
   });
 
   test('is closed when others find no room', async () => {
-    const { app } = server;
-    const { maxConnections } = app.server;
-    onTestFinished(() => void (app.server.maxConnections = maxConnections));
+    const { connections, frontDoor: door } = server.app;
+    const { limits } = door;
     const raw = await RawSocket.open(server.port);
     raw.write(head);
-    await expect.poll(() => app.connections.unanswered).toBe(1);
+    await expect.poll(() => connections.unanswered).toBe(1);
     server.client.close();
+    onTestFinished(() => {
+      door.limits = limits;
+      Object.assign(door, { nowMs: () => performance.now() });
+    });
     // The time that it may take has passed.
-    Object.assign(app.connections, { nowMs: () => performance.now() + 2000 });
-    onTestFinished(() => void Object.assign(app.connections, { nowMs: () => performance.now() }));
-    app.server.maxConnections = 1;
+    Object.assign(door, { nowMs: () => performance.now() + 2000 });
+    door.limits = { maxConnections: 1, reserve: 0 };
     await expect
       .poll(async () => {
         const one = await RawSocket.open(server.port);
