@@ -93,6 +93,7 @@ const CONNECTION_BYTES = 24 * 2 ** 10;
 const RESERVE = 64;
 const TLS_RESERVE_SHARE = 1 / 4;
 const MAX_TLS_RESERVE = 256;
+const MAX_WAITING = 64;
 
 const SERVER_OPTIONS = {
   headersTimeout: HEADERS_TIMEOUT_MS,
@@ -240,10 +241,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
 function doorLimits(mostRequests: number, { tls, mostTlsConnections }: AppOptions): DoorLimits {
   // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
   const mostConnections = Math.floor((mostRequests * REQUEST_BYTES) / CONNECTION_BYTES);
-  if (tls === undefined) return { maxConnections: mostConnections, reserve: RESERVE };
+  if (tls === undefined) return { maxConnections: mostConnections, reserve: RESERVE, waiting: MAX_WAITING };
   const maxConnections = Math.min(mostConnections, mostTlsConnections);
   const reserve = Math.min(Math.ceil(maxConnections * TLS_RESERVE_SHARE), MAX_TLS_RESERVE);
-  return { maxConnections, reserve };
+  return { maxConnections, reserve, waiting: MAX_WAITING };
 }
 
 /** Validates by the schema, unless a request is obviously right. */

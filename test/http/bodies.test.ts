@@ -181,7 +181,7 @@ describe('a DELETE whose empty body comes late', () => {
     });
     // The time that it may take has passed.
     Object.assign(door, { nowMs: () => performance.now() + 2000 });
-    door.limits = { maxConnections: 1, reserve: 0 };
+    door.limits = { maxConnections: 1, reserve: 0, waiting: 0 };
     await expect
       .poll(async () => {
         const one = await RawSocket.open(server.port);

@@ -21,15 +21,16 @@ export interface DoorLimits {
   readonly maxConnections: number;
   /** Connections beyond these, which may ask one probe each. */
   readonly reserve: number;
+  /** Newcomers that may wait for a place in it. Each may hold 64 KiB that its client has sent. */
+  readonly waiting: number;
 }
 
 /** How long an ordinary connection may be without a whole request while others find no place. */
 const GRACE_MS = 1000;
 /** How many sweeps a connection may stay in the reserve without a request while others wait for its place. */
 const RESERVE_TICKS = 5;
-/** How many sweeps a newcomer may wait for a place, and how many newcomers may wait: each may hold 64 KiB. */
+/** How many sweeps a newcomer may wait for a place. */
 const WAIT_TICKS = 10;
-const MAX_WAITING = 64;
 
 const REFUSAL = JSON.stringify(errorBody('CACHE_ERR_BUSY', 'All connections are in use.'));
 const REFUSAL_HEADERS = {
@@ -153,7 +154,7 @@ export class FrontDoor {
   private letIn(socket: Socket): void {
     if (this.hasPlace) {
       this.place(socket);
-    } else if (this.waiting.size < MAX_WAITING) {
+    } else if (this.waiting.size < this.limits.waiting) {
       this.waiting.set(socket, this.tick);
       socket.once('close', () => this.waiting.delete(socket));
       // Whoever serves the socket listens itself; until then an error must not end the process.
