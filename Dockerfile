@@ -1,12 +1,12 @@
 # syntax=docker/dockerfile:1
 
-FROM node:26-alpine AS dependencies
+FROM node:26.10.0-alpine AS dependencies
 WORKDIR /app
 ENV NODE_ENV=production
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
-FROM node:26-alpine
+FROM node:26.10.0-alpine
 WORKDIR /app
 ENV NODE_ENV=production
 COPY --from=dependencies /app/node_modules ./node_modules
@@ -19,7 +19,15 @@ USER node
 RUN node src/main.ts --help
 EXPOSE 7171
 # Not with node: a second runtime every few seconds would count against the memory limit.
+# It asks the address that is bound, whatever proxy the environment names; IPv6 addresses stand in brackets in a URL.
 HEALTHCHECK --interval=10s --timeout=2s --start-period=5s --retries=3 \
-  CMD wget -q --no-check-certificate -O /dev/null "http${TLS_CERT_FILE:+s}://127.0.0.1:${PORT:-7171}/health"
+  CMD case "$HOST" in \
+        ''|0.0.0.0) host=127.0.0.1 ;; \
+        ::|'[::]') host='[::1]' ;; \
+        '['*) host="$HOST" ;; \
+        *:*) host="[$HOST]" ;; \
+        *) host="$HOST" ;; \
+      esac; \
+      wget -q -Y off --no-check-certificate -O /dev/null "http${TLS_CERT_FILE:+s}://$host:${PORT:-7171}/health"
 # Not through npm, so that signals reach the server itself.
 CMD ["node", "src/main.ts"]

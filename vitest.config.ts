@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tests that run servers have the machine to themselves: some of them measure times. */
-const SYSTEM = ['fault', 'http', 'router', 'process'].map((folder) => `test/${folder}/**/*.test.ts`);
+const SYSTEM = ['fault', 'http', 'process', 'shards/faults'].map((folder) => `test/${folder}/**/*.test.ts`);
 
 /** What is waited for comes within milliseconds; only a machine with other work takes seconds. */
 const EXPECT = { poll: { interval: 5, timeout: 20_000 } };
@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: SYSTEM,
+          exclude: [...SYSTEM, '**/node_modules/**'],
           testTimeout: 60_000,
           expect: EXPECT,
           sequence: { groupOrder: 0 },

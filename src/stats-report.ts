@@ -1,9 +1,10 @@
-import type { Ledger } from './base/ledger.ts';
+import type { Ledger } from './shared/ledger.ts';
 import type { Limits } from './config/limits.ts';
 import { type Settings, publicSettings } from './config/settings.ts';
-import type { ShardRouter, ShardRow } from './router/shard-router.ts';
-import type { MemoryLimit } from './supervisor/memory-probe.ts';
-import type { Supervisor } from './supervisor/supervisor.ts';
+import type { ShardRouter, ShardRow } from './shards/router.ts';
+import type { MemoryLimit } from './memory/probe.ts';
+import type { Supervisor } from './memory/supervisor.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS } from './shared/counters.ts';
 
 export interface StatsSources {
   readonly settings: Settings;
@@ -13,22 +14,6 @@ export interface StatsSources {
   readonly router: ShardRouter;
   readonly ledger: Ledger;
 }
-
-const COUNTS = [
-  'entries',
-  'liveBytes',
-  'reservedBytes',
-  'hits',
-  'misses',
-  'puts',
-  'deletes',
-  'cleared',
-  'evicted',
-  'expired',
-  'shedOrders',
-  'shedEntries',
-  'shedBytes',
-] as const;
 
 /** What `/stats` says: totals, one row per shard, memory, and the configuration in force. */
 export async function statsReport(sources: StatsSources): Promise<object> {
@@ -65,9 +50,9 @@ function lastOrder({ lastReport }: Supervisor): object | null {
 
 function totals(rows: readonly ShardRow[]): Record<string, number> {
   const sums: Record<string, number> = {};
-  for (const count of COUNTS) sums[count] = rows.reduce((sum, row) => sum + (row.stats?.[count] ?? 0), 0);
-  for (const count of ['restarts', 'inFlight', 'busyRejections'] as const) {
-    sums[count] = rows.reduce((sum, row) => sum + row[count], 0);
+  for (const { name } of SHARD_COUNTERS) {
+    sums[name] = rows.reduce((sum, { stats }) => sum + (stats?.[name] ?? 0), 0);
   }
+  for (const { name } of ROUTING_COUNTERS) sums[name] = rows.reduce((sum, row) => sum + row[name], 0);
   return sums;
 }

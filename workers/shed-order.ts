@@ -1,30 +1,31 @@
-import type { ShedResult } from '../src/mailbox/protocol.ts';
+import type { ShedResult } from '../src/shared/protocol.ts';
 import { NOTHING_DUE, type SegmentStore } from './store/segment-store.ts';
 
-/** Holes that an order leaves and that are not worth moving the rest for, as a share of what is reserved. */
-const WASTE_SLACK_SHARE = 0.002;
+/** An order may leave this share of what is reserved in holes: they are not worth moving other entries for. */
+const FRAGMENTED_SLACK_SHARE = 0.002;
 const CLEANING_STEP_BYTES = 2 ** 15;
-/** Between two looks at the clock: giving so much back to the system takes a tenth of a millisecond. */
-const REMOVAL_STEP_BYTES = 2 ** 18;
-/** So much of the blocks is looked through for expired entries at a time, and in all so many times what was ordered. */
+/** Evicted between two looks at the clock. Giving as much back to the system takes a tenth of a millisecond. */
+const EVICTION_STEP_BYTES = 2 ** 18;
+/** Bytes of blocks that are searched for expired entries at a time. */
 const SWEEP_STEP_BYTES = 2 ** 15;
-const MOST_SWEPT_RATIO = 4;
-/** What a slice works for; requests wait for its end. */
+/** Bytes of blocks that are searched in all, as a multiple of what was ordered. */
+const MAX_SWEPT_RATIO = 4;
+/** How long a slice works. Requests wait for its end. */
 export const SHED_SLICE_MS = 0.5;
 
 /**
- * One shed order on its way. What was cleared and has not gone yet goes first, then what has expired, as far as a look
- * finds it, then the cold end; then the holes that they left are squeezed out, so that the memory really goes back. All
- * in slices, so that requests are answered in between.
+ * One shed order under way. It removes, in this order: what was cleared and has not gone back yet; expired entries, as
+ * far as a bounded search finds them; the least recently used entries. Then it cleans the holes that they left, so that
+ * the memory really goes back. All of it is done in slices, so that requests are answered in between.
  */
 export class ShedOrder {
   private readonly store: SegmentStore;
   private readonly orderedBytes: number;
-  private readonly wasteBefore: number;
+  private readonly fragmentedBefore: number;
   private readonly reservedBefore: number;
   private readonly shedBytesBefore: number;
   private readonly shedEntriesBefore: number;
-  /** Of what was ordered, for whatever reason it went. */
+  /** Bytes that have gone so far, for whatever reason. */
   private goneBytes = 0;
   private sweepBytesLeft: number;
   private longestSliceMs = 0;
@@ -32,8 +33,8 @@ export class ShedOrder {
   constructor(store: SegmentStore, orderedBytes: number) {
     this.store = store;
     this.orderedBytes = orderedBytes;
-    this.sweepBytesLeft = orderedBytes * MOST_SWEPT_RATIO;
-    this.wasteBefore = store.wasteBytes;
+    this.sweepBytesLeft = orderedBytes * MAX_SWEPT_RATIO;
+    this.fragmentedBefore = store.fragmentedBytes;
     this.reservedBefore = store.reservedBytes;
     this.shedBytesBefore = store.shedBytes;
     this.shedEntriesBefore = store.counters.shed;
@@ -45,13 +46,13 @@ export class ShedOrder {
     let elapsedMs = 0;
     let hasMore = true;
     while (hasMore && elapsedMs < budgetMs) {
-      hasMore = this.removeSome() || this.squeezeSome();
+      hasMore = this.evictSome() || this.cleanSome();
       elapsedMs = nowMs() - startedMs;
     }
     this.longestSliceMs = Math.max(this.longestSliceMs, elapsedMs);
     if (hasMore) return undefined;
     const { store } = this;
-    store.releaseSpare();
+    store.dropSpare();
     return {
       shedBytes: store.shedBytes - this.shedBytesBefore,
       shedEntries: store.counters.shed - this.shedEntriesBefore,
@@ -60,13 +61,12 @@ export class ShedOrder {
     };
   }
 
-  private removeSome(): boolean {
+  private evictSome(): boolean {
     const { store } = this;
-    const wantedBytes = Math.min(this.orderedBytes - this.goneBytes, REMOVAL_STEP_BYTES);
+    const wantedBytes = Math.min(this.orderedBytes - this.goneBytes, EVICTION_STEP_BYTES);
     if (wantedBytes <= 0) return false;
     const isSwept = this.sweepBytesLeft <= 0;
-    const bytes =
-      store.giveBackLeftover() || (isSwept ? store.removeColdest(wantedBytes, 'shed') : this.sweepSome());
+    const bytes = store.giveBackLeftover() || (isSwept ? store.evict(wantedBytes, 'shed') : this.sweepSome());
     this.goneBytes += bytes;
     return bytes > 0 || !isSwept;
   }
@@ -77,9 +77,9 @@ export class ShedOrder {
     return Math.max(0, bytes);
   }
 
-  private squeezeSome(): boolean {
+  private cleanSome(): boolean {
     const { store } = this;
-    const allowed = this.wasteBefore + store.reservedBytes * WASTE_SLACK_SHARE;
-    return store.wasteBytes > allowed && store.clean(CLEANING_STEP_BYTES);
+    const allowedBytes = this.fragmentedBefore + store.reservedBytes * FRAGMENTED_SLACK_SHARE;
+    return store.fragmentedBytes > allowedBytes && store.clean(CLEANING_STEP_BYTES);
   }
 }

@@ -1,33 +1,37 @@
 /** Whether the working tree is faster or slower than another commit: both side by side, in the same minutes. */
-import { execFileSync } from 'node:child_process';
-import { symlinkSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { parseCount, parseNames, readFlags } from '../lib/flags.ts';
+import { startOurs } from '../lib/peers.ts';
+import { temporaryDirectory } from '../lib/process.ts';
+import { say } from '../lib/progress.ts';
+import { markdownTable } from '../lib/report.ts';
 import { median, quantile } from '../lib/statistics.ts';
-import { markdownTable } from '../lib/table.ts';
-import { LoadGenerator } from './load-generator.ts';
 import {
-  cpuMicrosPerRequest,
+  cpuMicros,
   errorCount,
-  mainMicrosPerRequest,
+  type Figure,
+  mainThreadMicros,
   type Measurement,
+  p50Micros,
+  p99Micros,
+  pairedRatios,
   requestsPerSecond,
+  roundsOf,
 } from './measurement.ts';
-import { keyValueCache } from './peers/node-peers.ts';
-import type { LoadedPeer } from './peers/peer.ts';
-import { parseCount } from '../lib/flags.ts';
-import { dataSetsOf, type Plan } from './plan.ts';
-import { type Prepared, prepare } from './prepare.ts';
-import { runRounds } from './run.ts';
-import { pairedRatios } from './summary.ts';
-import { temporaryDirectory } from './temporary-directory.ts';
-import { WORKLOADS } from './workloads.ts';
+import { nodePeer } from './peers.ts';
+import { type Plan, WORKLOAD_NAMES } from './plan.ts';
+import { LoadGenerator, runPlan } from './run.ts';
+import { type Workload, WORKLOADS } from './workloads.ts';
 
 const DEFAULT_WORKLOADS = 'get-hits,put,pipelined,connections-1';
-
-/** Turns are short and many: what a shared machine is capable of changes by the second. */
+/** Turns are short and many, since a shared machine is faster and slower by the second. */
 const SECONDS = 0.6;
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const OURS = 'working-tree';
+const THEIRS = 'commit';
 
 const HELP = `Compares the working tree with another commit.
 
@@ -35,146 +39,112 @@ const HELP = `Compares the working tree with another commit.
 
   --rounds   measurements of each, in turns of ${SECONDS} s (default 30)
   --shards   SHARDS of both servers (default 1)
-  --only     of ${WORKLOADS.map(({ name }) => name).join(', ')}
+  --only     of ${WORKLOAD_NAMES.join(', ')}
              (default ${DEFAULT_WORKLOADS})
 `;
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const OURS = 'working-tree';
-const THEIRS = 'commit';
+const FIGURES: Readonly<Record<string, Figure>> = {
+  'requests/s': requestsPerSecond,
+  'CPU µs/request': cpuMicros,
+  'main thread µs/request': mainThreadMicros,
+  'p50 µs': p50Micros,
+  'p99 µs': p99Micros,
+};
 
-const FIGURES: readonly [string, (measurement: Measurement) => number][] = [
-  ['requests/s', requestsPerSecond],
-  ['CPU µs/request', cpuMicrosPerRequest],
-  ['main thread µs/request', mainMicrosPerRequest],
-  ['p50 µs', (each) => each.p50Micros],
-  ['p99 µs', (each) => each.p99Micros],
-];
-
-function report(line: string): void {
-  process.stderr.write(`${line}\n`);
+function git(...args: string[]): Buffer {
+  return execFileSync('git', args, { cwd: ROOT, maxBuffer: 2 ** 30 });
 }
 
-/** Checks a commit out beside this tree, with this tree's dependencies; removed when the process ends. */
+/** Puts a commit's files into a directory, with the packages that it asks for. */
 function checkOut(ref: string): string {
-  const commit = commitOf(ref);
-  const directory = join(temporaryDirectory('compare'), 'tree');
-  process.once('exit', () => git('worktree', 'remove', '--force', directory));
-  git('worktree', 'add', '--detach', directory, commit);
-  symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
+  const directory = temporaryDirectory('compare');
+  execFileSync('tar', ['-x', '-C', directory], { input: git('archive', ref) });
+  if (productionPackages(directory) === productionPackages(ROOT)) {
+    symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
+  } else {
+    say(`${ref} needs other packages: installing them`);
+    // Not `npm ci`, which refuses lockfiles that lack packages of other systems.
+    const flags = ['--omit=dev', '--prefer-offline', '--no-audit', '--no-fund'];
+    execFileSync('npm', ['install', ...flags], { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] });
+  }
   return directory;
 }
 
-function commitOf(ref: string): string {
-  try {
-    return git('rev-parse', '--verify', `${ref}^{commit}`);
-  } catch {
-    throw new Error(`${ref}: git knows no such commit`);
-  }
-}
-
-function git(...args: string[]): string {
-  return execFileSync('git', args, {
-    cwd: ROOT,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  }).trim();
-}
-
-interface CompareOptions {
-  readonly rounds: number;
-  readonly shards: number;
-  readonly workloads: readonly string[];
-}
-
-async function compare(ref: string, { rounds, shards, workloads }: CompareOptions): Promise<void> {
-  const unknown = workloads.find((name) => !WORKLOADS.some((workload) => workload.name === name));
-  if (unknown !== undefined) throw new Error(`--only: there is no workload ${unknown}`);
-  const peers = [
-    keyValueCache({ name: OURS, label: 'working tree', shards, root: ROOT }),
-    keyValueCache({ name: THEIRS, label: ref, shards, root: checkOut(ref) }),
-  ];
-  const plan: Plan = {
-    peers,
-    workloads: WORKLOADS.flatMap((workload) =>
-      // The other server's turn comes next, whatever else judges the workload.
-      workloads.includes(workload.name)
-        ? [{ ...workload, peers: [OURS, THEIRS], judgedBy: workload.name }]
-        : [],
-    ),
-    keyCount: 100_000,
-    rounds,
-    seconds: SECONDS,
-    settleSeconds: 0.1,
-    warmUpSeconds: 2,
-    withShedding: false,
+/** The packages that a server may load, with their versions. */
+function productionPackages(root: string): string {
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean; version?: string }>;
   };
-  const generator = new LoadGenerator();
-  const prepared: Prepared[] = [];
-  try {
-    for (const peer of peers) {
-      const one = await prepare(peer, dataSetsOf(plan, peer), plan.keyCount, generator);
-      prepared.push(one);
-      if (one.fault !== undefined) throw new Error(`${peer.label}: ${one.fault}`);
-    }
-    const servers = new Map<string, LoadedPeer>(prepared.map(({ loaded }) => [loaded.peer.name, loaded]));
-    const measurements = await runRounds(plan, servers, generator, report);
-    process.stdout.write(ratioTable(plan, measurements, ref));
-  } finally {
-    generator.close();
-    await Promise.all(prepared.map((one) => one.close()));
-  }
+  const production = Object.entries(lock.packages).filter(([path, { dev }]) => path !== '' && dev !== true);
+  return JSON.stringify(production.map(([path, { version }]) => [path, version]));
+}
+
+function parseRef([ref]: readonly string[]): string {
+  if (ref === undefined) throw new Error('a git ref is missing');
+  const { status } = spawnSync('git', ['rev-parse', '--verify', `${ref}^{commit}`], { cwd: ROOT });
+  if (status !== 0) throw new Error(`${ref}: git knows no such commit`);
+  return ref;
+}
+
+/** The other server's turn comes next, whatever else judges the workload. */
+function sideBySide(workload: Workload): Workload {
+  return { ...workload, peers: [OURS, THEIRS], judgedBy: undefined };
 }
 
 /** The quotient of each round's neighbours: its median and quartiles. */
-function ratioTable({ workloads }: Plan, measurements: readonly Measurement[], ref: string): string {
-  const rows = workloads.flatMap(({ name, title }) =>
-    FIGURES.map(([figureName, figure]) => {
-      const [ours, theirs] = [OURS, THEIRS].map((peer) => ({ peer, workload: name }));
-      const ratios = pairedRatios(measurements, ours, theirs, figure);
-      const middle = (peer: string): string =>
-        median(
-          measurements.filter((each) => each.peer === peer && each.workload === name).map(figure),
-        ).toLocaleString('en-US', { maximumSignificantDigits: 4 });
-      const range = `${quantile(ratios, 0.25).toFixed(2)} to ${quantile(ratios, 0.75).toFixed(2)}`;
-      return [title, figureName, middle(OURS), middle(THEIRS), median(ratios).toFixed(3), range];
-    }),
-  );
-  const errors = measurements.reduce((sum, each) => sum + errorCount(each), 0);
-  const table = markdownTable(
-    ['workload', 'figure', 'working tree', ref, 'ratio', 'middle half of rounds'],
-    rows,
-  );
-  return errors > 0
-    ? `${table}\n${errors} answers were wrong or missing: the figures mean nothing.\n`
-    : table;
+function ratioTable(
+  workloads: readonly Workload[],
+  measurements: readonly Measurement[],
+  ref: string,
+): string {
+  const rows = workloads.flatMap(({ name, title }) => {
+    const [ours, theirs] = [OURS, THEIRS].map((each) => roundsOf(measurements, name, each));
+    return Object.entries(FIGURES).map(([figureName, figure]) => {
+      const ratios = pairedRatios(ours, theirs, figure);
+      const [above, below] = [ours, theirs].map((each) => Number(median(each.map(figure)).toPrecision(4)));
+      const half = `${quantile(ratios, 0.25).toFixed(2)} to ${quantile(ratios, 0.75).toFixed(2)}`;
+      return [title, figureName, above, below, median(ratios).toFixed(3), half];
+    });
+  });
+  return markdownTable(['workload', 'figure', 'working tree', ref, 'ratio', 'middle half of rounds'], rows);
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      rounds: { type: 'string', default: '30' },
-      shards: { type: 'string', default: '1' },
-      only: { type: 'string', default: DEFAULT_WORKLOADS },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  const [ref] = positionals;
-  if (values.help || ref === undefined) {
-    process.stdout.write(HELP);
-    return;
-  }
-  await compare(ref, {
+const { ref, rounds, shards, only } = readFlags({
+  help: HELP,
+  options: {
+    rounds: { type: 'string', default: '30' },
+    shards: { type: 'string', default: '1' },
+    only: { type: 'string', default: DEFAULT_WORKLOADS },
+  },
+  allowPositionals: true,
+  interpret: (values, positionals) => ({
+    ref: parseRef(positionals),
     rounds: parseCount('rounds', values.rounds),
     shards: parseCount('shards', values.shards),
-    workloads: values.only.split(','),
-  });
-}
-
+    only: parseNames('only', values.only, WORKLOAD_NAMES),
+  }),
+});
+const ours = nodePeer(OURS, 'working tree', 'ours', () => startOurs(shards));
+const tree = checkOut(ref);
+const theirs = nodePeer(THEIRS, ref, 'ours', () => startOurs(shards, {}, tree));
+const plan: Plan = {
+  peers: [ours, theirs],
+  workloads: WORKLOADS.filter(({ name }) => only.includes(name)).map(sideBySide),
+  keyCount: 100_000,
+  rounds,
+  seconds: SECONDS,
+  settleSeconds: 0.1,
+  warmUpSeconds: 2,
+};
+const generator = new LoadGenerator();
 try {
-  await main();
+  const measurements = await runPlan(plan, generator, true);
+  process.stdout.write(`${ratioTable(plan.workloads, measurements, ref)}\n`);
+  const errors = measurements.reduce((sum, each) => sum + errorCount(each), 0);
+  if (errors > 0) throw new Error(`${errors} answers were wrong or missing: the figures mean nothing`);
 } catch (error) {
-  report(error instanceof Error ? error.message : String(error));
+  say(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
+} finally {
+  generator.close();
 }

@@ -1,146 +1,113 @@
-/** The process that makes the load. Of its own, so that what it uses is neither the server's nor the bench's. */
+/** The process that makes the load. A process of its own, so that its usage is neither the server's nor the bench's. */
+import { setTimeout as delay } from 'node:timers/promises';
 import autocannon from 'autocannon';
-import { keyCountOf } from './data.ts';
-import { type DialectName, DIALECTS } from './dialects.ts';
-import type { Job, LoadJob, MeasureJob, Reply, Sample } from './measurement.ts';
+import type { Job, LoadJob, MeasureJob, Reply } from './measurement.ts';
 import { Recorder } from './recorder.ts';
-import { expectedStatuses, bodyBounds, putRequest, workloadRequests } from './requests.ts';
-import { type Workload, workloadNamed } from './workloads.ts';
+import { type DialectName, DIALECTS, expectedOf, putRequest, workloadRequests } from './requests.ts';
+import { keyCountOf, type Workload, workloadNamed } from './workloads.ts';
 
-const HOST = '127.0.0.1';
 const LOAD_CONNECTIONS = 64;
 /** How often autocannon looks whether it is to stop. */
 const SAMPLE_MS = 50;
-/** Far beyond any measurement: they are ended by `stop`. */
+/** Longer than any measurement: they are ended by `stop`. */
 const ENDLESS_SECONDS = 3_600;
 
-interface Run {
-  readonly instance: autocannon.Instance;
-  readonly ended: Promise<void>;
-}
-
 /**
- * Starts autocannon over ready-made requests, which all connections take from one source: its own `requests`
- * option copies the whole list for every connection and starts each at the first, and its way to build requests
- * while it runs makes it slower than the servers.
+ * Starts autocannon over ready-made requests, which all connections take from one source. Its own `requests` option
+ * copies the whole list for every connection and starts each at the first, and its way to build requests while it runs
+ * makes it slower than the servers.
  */
 function fire(
   port: number,
   nextRequest: () => Buffer,
   options: Partial<autocannon.Options>,
   recorder: Recorder,
-): Run {
+): { instance: autocannon.Instance; ended: Promise<void> } {
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
-  const instance = autocannon(
-    {
-      url: `http://${HOST}:${port}`,
-      duration: ENDLESS_SECONDS,
-      sampleInt: SAMPLE_MS,
-      ...options,
-      verifyBody: (body) => recorder.onBody(Number(body)),
-      setupClient: (client) => {
-        // On the prototype of autocannon's client, but not in its types.
-        if (!('getRequestBuffer' in client && 'pipelinedRequests' in client)) {
-          throw new Error('autocannon has changed');
-        }
-        Object.assign(client, { getRequestBuffer: nextRequest });
-        Object.assign(client.pipelinedRequests as object, { addBody: countBytes });
-      },
+  const allOptions: autocannon.Options = {
+    url: `http://127.0.0.1:${port}`,
+    duration: ENDLESS_SECONDS,
+    sampleInt: SAMPLE_MS,
+    ...options,
+    verifyBody: (body) => {
+      recorder.onBody(Number(body));
+      // The recorder counts what is wrong; autocannon need not.
+      return true;
     },
-    (error: unknown) =>
-      error === null ? resolve() : reject(error instanceof Error ? error : new Error('failed')),
+    setupClient: (client) => {
+      // On the prototype of autocannon's client, but not in its types.
+      if (!('getRequestBuffer' in client && 'pipelinedRequests' in client)) {
+        throw new Error('autocannon has changed');
+      }
+      Object.assign(client, { getRequestBuffer: nextRequest });
+      Object.assign(client.pipelinedRequests as object, { addBody: countBytes });
+    },
+  };
+  const instance = autocannon(allOptions, (error: unknown) =>
+    error === null ? resolve() : reject(error instanceof Error ? error : new Error('failed')),
   );
   instance.on('response', (_client, status, _bytes, latencyMs) => recorder.onAnswer(status, latencyMs));
-  instance.on('reqError', recorder.onFailure);
+  instance.on('reqError', (error) => recorder.onFailure(error));
   return { instance, ended };
 }
 
 /**
- * In place of autocannon's: it would decode every body as UTF-8 and keep the text, which for compressed ones takes
- * longer than all else that it does. What is kept is the length.
+ * Replaces autocannon's own, which decodes every body as UTF-8 and keeps the text; for compressed bodies that takes
+ * longer than all else that it does. This one keeps the length.
  */
 function countBytes(this: { peek: () => { body: string } | undefined }, data: Buffer): void {
   const request = this.peek();
   if (request) request.body = String(Number(request.body) + data.length);
 }
 
-async function load(job: LoadJob): Promise<Sample> {
-  const dialect = DIALECTS[job.dialect];
-  const count = keyCountOf(job.dataSet, job.keyCount);
-  const recorder = new Recorder(
-    [dialect.statuses.stored],
-    { least: 0, most: Number.POSITIVE_INFINITY },
-    false,
-  );
-  recorder.start([]);
+async function load({ port, dialect, dataSet, keyCount }: LoadJob): Promise<Reply> {
+  const count = keyCountOf(dataSet, keyCount);
+  const statuses = [DIALECTS[dialect].statuses.stored];
+  const recorder = new Recorder({ statuses, minBytes: 0, maxBytes: Number.POSITIVE_INFINITY }, []);
+  recorder.start();
   const options = { connections: Math.min(LOAD_CONNECTIONS, count), maxOverallRequests: count };
   let index = 0;
-  const nextRequest = (): Buffer => putRequest(job.dataSet, index++, dialect);
-  const { ended } = fire(job.port, nextRequest, options, recorder);
-  await ended;
-  return recorder.stop([]);
+  await fire(port, () => putRequest(dataSet, index++, dialect), options, recorder).ended;
+  return recorder.stop();
 }
 
-async function measure(job: MeasureJob): Promise<Sample> {
-  const dialect = DIALECTS[job.dialect];
+async function measure(job: MeasureJob): Promise<Reply> {
   const workload = workloadNamed(job.workload);
-  const recorder = new Recorder(expectedStatuses(workload, dialect), bodyBounds(workload), job.withTimeline);
   const { connections, pipelining } = workload;
-  const { instance, ended } = fire(
-    job.port,
-    inTurn(requestsFor(job, workload)),
-    { connections, pipelining },
-    recorder,
-  );
-  await sleep(job.settleSeconds);
-  recorder.start(job.pids);
-  await sleep(job.seconds);
-  const sample = recorder.stop(job.pids);
+  const recorder = new Recorder(expectedOf(workload, job.dialect), job.pids, job.withTimeline);
+  const requests = requestsFor(job, workload);
+  let next = -1;
+  const nextRequest = (): Buffer => {
+    next = next + 1 === requests.length ? 0 : next + 1;
+    return requests[next];
+  };
+  const { instance, ended } = fire(job.port, nextRequest, { connections, pipelining }, recorder);
+  await delay(job.settleSeconds * 1_000);
+  recorder.start();
+  await delay(job.seconds * 1_000);
+  const reply = recorder.stop();
   instance.stop();
   await ended;
-  return sample;
+  return reply;
 }
 
 /** Built once for all servers of a dialect, and kept only while their workload lasts. */
 function requestsFor({ dialect, keyCount }: MeasureJob, workload: Workload): Buffer[] {
   if (built.workload !== workload.name) built = { workload: workload.name, byDialect: new Map() };
-  let requests = built.byDialect.get(dialect);
-  if (requests === undefined) {
-    requests = workloadRequests(workload, DIALECTS[dialect], keyCount);
-    built.byDialect.set(dialect, requests);
-  }
+  const requests = built.byDialect.get(dialect) ?? workloadRequests(workload, dialect, keyCount);
+  built.byDialect.set(dialect, requests);
   return requests;
 }
 
 let built = { workload: '', byDialect: new Map<DialectName, Buffer[]>() };
 
-function inTurn(requests: readonly Buffer[]): () => Buffer {
-  let next = 0;
-  return () => {
-    const request = requests[next];
-    next = next + 1 === requests.length ? 0 : next + 1;
-    return request;
-  };
+function answer(job: Job): Promise<Reply> {
+  const reply = job.kind === 'load' ? load(job) : measure(job);
+  return reply.catch((error: unknown) => ({ failure: String(error) }));
 }
 
-function sleep(seconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, seconds * 1_000);
-  });
-}
-
-async function answer(job: Job): Promise<Reply> {
-  try {
-    return { kind: 'sample', sample: await (job.kind === 'load' ? load(job) : measure(job)) };
-  } catch (error) {
-    return { kind: 'failed', message: String(error) };
-  }
-}
-
-process.on('message', (job: Job) => {
-  void answer(job).then((reply) => process.send?.(reply));
-});
-// The bench is gone, whatever became of it: so is its load.
+process.on('message', (job: Job) => void answer(job).then((reply) => process.send?.(reply)));
+// The bench is gone, for whatever reason, and so is its load.
 process.on('disconnect', () => process.exit());
-// Ctrl-C reaches the whole group; the bench is to decide what ends when.
+// Ctrl-C reaches the whole group, but the bench decides what ends when.
 process.on('SIGINT', () => {});

@@ -1,69 +1,52 @@
-import { machineFacts } from './facts.ts';
-import { LoadGenerator } from './load-generator.ts';
-import { HELP, type Options, parseOptions } from './options.ts';
-import type { LoadedPeer } from './peers/peer.ts';
-import { dataSetsOf, planOf } from './plan.ts';
-import { type Prepared, prepare } from './prepare.ts';
-import { type Results, workloadSections, writeReport } from './report.ts';
-import { runRounds } from './run.ts';
-import { measureShedding } from './shed.ts';
-import { judgeTargets, targetsTable } from './targets.ts';
+import { readFlags } from '../lib/flags.ts';
+import { machineText } from '../lib/machine.ts';
+import { say } from '../lib/progress.ts';
+import { writeReport } from '../lib/report.ts';
+import { optionsOf, PEER_NAMES, planOf, WORKLOAD_NAMES } from './plan.ts';
+import { httpReport } from './report.ts';
+import { LoadGenerator, runPlan } from './run.ts';
+import { measureShedding, type ShedResult } from './shed.ts';
 
-function report(line: string): void {
-  process.stderr.write(`${line}\n`);
-}
+const HELP = `HTTP benchmarks: our server beside others, on this machine.
 
-async function main(options: Options): Promise<void> {
-  const plan = planOf(options, report);
-  const facts = machineFacts(plan.peers);
-  const generator = new LoadGenerator();
-  const prepared: Prepared[] = [];
-  const servers = new Map<string, LoadedPeer>();
-  const faults: Record<string, string> = {};
-  try {
-    for (const peer of plan.peers) {
-      try {
-        const one = await prepare(peer, dataSetsOf(plan, peer), plan.keyCount, generator);
-        prepared.push(one);
-        servers.set(peer.name, one.loaded);
-        if (one.fault !== undefined) {
-          faults[peer.name] = one.fault;
-          report(one.loaded.outputTail().trimEnd());
-        }
-        report(`${peer.label}: ${one.fault ?? (peer.isConstant ? 'started' : 'loaded, answers checked')}`);
-      } catch (error) {
-        report(`${peer.label}: left out: ${String(error)}`);
-      }
-    }
-    const measurements = await runRounds(plan, servers, generator, report);
-    await Promise.all(prepared.splice(0).map((one) => one.close()));
-    const shed = plan.withShedding ? await measureShedding(generator, report) : undefined;
-    const targets = judgeTargets(measurements, shed);
-    const { rounds, seconds, keyCount } = plan;
-    const results: Results = {
-      facts,
-      plan: { rounds, seconds, keyCount },
-      faults,
-      measurements,
-      shed,
-      targets,
-    };
-    await writeReport(results, options.out);
-    process.stdout.write(
-      `${workloadSections(results).join('\n\n')}\n\n## Targets\n\n${targetsTable(targets)}`,
-    );
-    report(`written to ${options.out}: http.json, http.md, http-*.svg`);
-  } finally {
-    generator.close();
-    await Promise.all(prepared.map((one) => one.close()));
-  }
-}
+  npm run bench -- [--quick] [--only NAME,…] [--rounds N]
 
+  --quick   about a minute: fewer workloads, shorter rounds
+  --only    only these servers and workloads
+  --rounds  measurements of each server and workload, of which the median counts (default 8, with --quick 3)
+
+The report goes to bench/results; with --quick or --only to bench/results/raw.
+
+  servers:   ${PEER_NAMES.join(', ')}
+  workloads: ${WORKLOAD_NAMES.join(', ')}, shed
+`;
+
+const options = readFlags({
+  help: HELP,
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    rounds: { type: 'string' },
+  },
+  interpret: optionsOf,
+});
+const isWhole = !options.quick && options.only.length === 0;
+const plan = planOf(options);
+const machine = machineText();
+const generator = new LoadGenerator();
 try {
-  const options = parseOptions(process.argv.slice(2));
-  if (options === 'help') process.stdout.write(HELP);
-  else await main(options);
-} catch (error) {
-  report(error instanceof Error ? (error.stack ?? error.message) : String(error));
-  process.exitCode = 1;
+  const measurements = await runPlan(plan, generator);
+  let shed: ShedResult | undefined;
+  if (isWhole || options.only.includes('shed')) {
+    try {
+      shed = await measureShedding(generator);
+    } catch (error) {
+      // The report still shows what was measured before.
+      say(String(error));
+    }
+  }
+  const results = { machine, plan, measurements, shed };
+  await writeReport(httpReport(results), results, isWhole);
+} finally {
+  generator.close();
 }

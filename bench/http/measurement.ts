@@ -1,7 +1,7 @@
-import type { DataSetName } from './data.ts';
-import type { DialectName } from './dialects.ts';
+import type { DialectName } from './requests.ts';
+import type { DataSetName } from './workloads.ts';
 
-/** What the load generator's process is told to do; names only, so that it crosses the process border. */
+/** What the load generator's process is told to do; names only, so that it can be sent there. */
 export type Job = LoadJob | MeasureJob;
 
 interface Target {
@@ -10,7 +10,7 @@ interface Target {
   readonly keyCount: number;
 }
 
-/** Store a data set, each key once. */
+/** Store each key of a data set once. */
 export interface LoadJob extends Target {
   readonly kind: 'load';
   readonly dataSet: DataSetName;
@@ -23,10 +23,10 @@ export interface MeasureJob extends Target {
   readonly seconds: number;
   /** Time under load before counting begins, for connections to be made and queues to fill. */
   readonly settleSeconds: number;
-  /** The processes that make up the server: their use is read at both ends of the counted time. */
+  /** The server's processes: what they have used is read at both ends of the counted time. */
   readonly pids: readonly number[];
   /** Whether to keep every answer's time and latency. */
-  readonly withTimeline: boolean;
+  readonly withTimeline?: boolean;
 }
 
 export interface Sample {
@@ -35,17 +35,15 @@ export interface Sample {
   readonly p50Micros: number;
   readonly p97_5Micros: number;
   readonly p99Micros: number;
-  readonly maxMicros: number;
-  /** Answers of a wrong status or too short to be right, and requests without an answer, by what was wrong. */
+  /** Answers with a wrong status or length, and requests without an answer, by what was wrong. */
   readonly errors: Readonly<Record<string, number>>;
   /** Processor time of all processes of the server in the counted time. */
   readonly cpuMicros: number;
-  /** Of that, the first thread of the first process. */
+  /** The part of it that the first thread of the first process used. */
   readonly mainThreadCpuMicros: number;
   readonly residentBytes: number;
-  /** Share of one processor that the load generator's only busy thread used: near 1, it is the bottleneck. */
+  /** The share of one processor that the load generator's only busy thread used: near 1, it is the bottleneck. */
   readonly generatorShare: number;
-  readonly timeline?: Timeline;
 }
 
 /** Every counted answer in the order they came: when (ms of Unix time) and after how long. */
@@ -54,31 +52,48 @@ export interface Timeline {
   readonly latencyMicros: Float64Array;
 }
 
-export interface Measurement extends Omit<Sample, 'timeline'> {
+export interface Measurement extends Sample {
   readonly peer: string;
   readonly workload: string;
   readonly round: number;
 }
 
-export type Reply =
-  | { readonly kind: 'sample'; readonly sample: Sample }
-  | { readonly kind: 'failed'; readonly message: string };
+export type Reply = { readonly sample: Sample; readonly timeline?: Timeline } | { readonly failure: string };
 
-/** Share of a processor from which on the generator, not the server, may be what limits a figure. */
+/** From this share of a processor on the generator, not the server, may be what limits a figure. */
 export const SATURATED_SHARE = 0.95;
 
-export function requestsPerSecond({ requests, seconds }: Pick<Sample, 'requests' | 'seconds'>): number {
-  return requests / seconds;
+export type Figure = (sample: Sample) => number;
+
+export const requestsPerSecond: Figure = ({ requests, seconds }) => requests / seconds;
+export const cpuMicros: Figure = (sample) => sample.cpuMicros / sample.requests;
+export const mainThreadMicros: Figure = (sample) => sample.mainThreadCpuMicros / sample.requests;
+export const p50Micros: Figure = (sample) => sample.p50Micros;
+export const p99Micros: Figure = (sample) => sample.p99Micros;
+export const errorCount: Figure = ({ errors }) =>
+  Object.values(errors).reduce((sum, count) => sum + count, 0);
+
+/** The rounds of one server in one workload. */
+export function roundsOf(
+  measurements: readonly Measurement[],
+  workload: string,
+  peer: string,
+): Measurement[] {
+  return measurements.filter((each) => each.peer === peer && each.workload === workload);
 }
 
-export function cpuMicrosPerRequest({ cpuMicros, requests }: Pick<Sample, 'cpuMicros' | 'requests'>): number {
-  return cpuMicros / requests;
-}
-
-export function mainMicrosPerRequest(sample: Pick<Sample, 'mainThreadCpuMicros' | 'requests'>): number {
-  return sample.mainThreadCpuMicros / sample.requests;
-}
-
-export function errorCount({ errors }: Pick<Sample, 'errors'>): number {
-  return Object.values(errors).reduce((sum, count) => sum + count, 0);
+/**
+ * Compares two series of rounds: each round with the same round of the other, its neighbour in time, so that a slow
+ * minute of the machine weighs on both sides.
+ */
+export function pairedRatios(
+  above: readonly Measurement[],
+  below: readonly Measurement[],
+  figure: Figure,
+): number[] {
+  const divisors = new Map(below.map((each) => [each.round, figure(each)]));
+  return above.flatMap((each) => {
+    const divisor = divisors.get(each.round);
+    return divisor === undefined ? [] : [figure(each) / divisor];
+  });
 }

@@ -1,10 +1,11 @@
-import type { DataSetName } from './data.ts';
-import { ALL_PEERS, missingFor } from './peers/all-peers.ts';
-import type { Peer } from './peers/peer.ts';
-import type { Options } from './options.ts';
-import { BASIC_WORKLOADS, type Workload, WORKLOADS } from './workloads.ts';
+import { parseCount, parseNames } from '../lib/flags.ts';
+import { isInstalled } from '../lib/process.ts';
+import { say } from '../lib/progress.ts';
+import { inRound } from '../lib/statistics.ts';
+import { type Peer, PEERS } from './peers.ts';
+import { type DataSetName, type Workload, WORKLOADS } from './workloads.ts';
 
-/** What one run of the suite measures. */
+/** What one run measures. */
 export interface Plan {
   readonly peers: readonly Peer[];
   readonly workloads: readonly Workload[];
@@ -13,44 +14,76 @@ export interface Plan {
   readonly seconds: number;
   readonly settleSeconds: number;
   readonly warmUpSeconds: number;
-  readonly withShedding: boolean;
 }
 
-/** Servers the quick run leaves out. */
-const LEFT_OUT_OF_QUICK = new Set(['kvc-2', 'node-http', 'fastapi']);
+export interface Options {
+  readonly quick: boolean;
+  /** Names of peers, of workloads, or of both; empty for all. */
+  readonly only: readonly string[];
+  readonly rounds: number;
+}
 
-// Rounds are short and many: what a shared machine is capable of changes by the second.
+/** One measurement of a plan; round 0 is the warm-up, which does not count. */
+interface PlannedStep {
+  readonly workload: Workload;
+  readonly peer: Peer;
+  readonly round: number;
+  readonly seconds: number;
+}
+
+// Rounds are short and many, since a shared machine is faster and slower by the second.
 const FULL = { keyCount: 100_000, seconds: 1.2, settleSeconds: 0.3, warmUpSeconds: 2 };
 const QUICK = { keyCount: 20_000, seconds: 0.45, settleSeconds: 0.1, warmUpSeconds: 0.6 };
 
-/** Pure, but for asking which commands are installed. `only` names peers, workloads or both. */
-export function planOf(options: Options, report: (line: string) => void): Plan {
-  const onlyPeers = options.only.filter((name) => ALL_PEERS.some((peer) => peer.name === name));
-  const onlyWorkloads = options.only.filter((name) => !onlyPeers.includes(name));
-  const onlyOurs = onlyPeers.length > 0 && onlyPeers.every((name) => name.startsWith('kvc'));
-  const isWanted = (workload: Workload): boolean => {
-    if (onlyWorkloads.length > 0) return onlyWorkloads.includes(workload.name);
-    if (onlyOurs) return BASIC_WORKLOADS.includes(workload.name);
-    return !options.quick || workload.isInQuickRun;
-  };
-  const workloads = WORKLOADS.filter(isWanted);
-  const peers = ALL_PEERS.filter((peer) => {
-    if (onlyPeers.length > 0 && !onlyPeers.includes(peer.name)) return false;
-    if (onlyPeers.length === 0 && options.quick && LEFT_OUT_OF_QUICK.has(peer.name)) return false;
-    if (!workloads.some((workload) => workload.peers.includes(peer.name))) return false;
-    const missing = missingFor(peer);
-    if (missing.length > 0) report(`${peer.label}: left out, not installed: ${missing.join(', ')}`);
-    return missing.length === 0;
-  });
-  const withShedding =
-    onlyWorkloads.includes('shed') || (options.only.length === 0 && !options.quick && peers.length > 0);
-  return { ...(options.quick ? QUICK : FULL), peers, workloads, rounds: options.rounds, withShedding };
+export const WORKLOAD_NAMES = WORKLOADS.map(({ name }) => name);
+export const PEER_NAMES = PEERS.map(({ name }) => name);
+
+/** @throws Error that says what is wrong with the command line. */
+export function optionsOf(values: { quick: boolean; only: string; rounds?: string | undefined }): Options {
+  const { quick, rounds = quick ? '3' : '8' } = values;
+  const only = parseNames('only', values.only, [...PEER_NAMES, ...WORKLOAD_NAMES, 'shed']);
+  return { quick, only, rounds: parseCount('rounds', rounds) };
 }
 
-/** What a peer must hold for the workloads it takes part in. */
-export function dataSetsOf(plan: Plan, peer: Peer): DataSetName[] {
-  const sets = plan.workloads
-    .filter((workload) => workload.peers.includes(peer.name))
-    .map((workload) => workload.dataSet);
+export function planOf({ quick, only, rounds }: Options): Plan {
+  const onlyPeers = only.filter((name) => PEER_NAMES.includes(name));
+  const onlyWorkloads = only.filter((name) => !onlyPeers.includes(name));
+  const workloads = WORKLOADS.filter(({ name, isInQuickRun }) =>
+    onlyWorkloads.length > 0 ? onlyWorkloads.includes(name) : !quick || isInQuickRun,
+  );
+  const wanted = PEERS.filter(
+    ({ name }) =>
+      (onlyPeers.length === 0 || onlyPeers.includes(name)) &&
+      workloads.some(({ peers }) => peers.includes(name)),
+  );
+  const peers = wanted.filter(({ label, needs }) => {
+    const absent = needs.filter((need) => !isInstalled(need));
+    if (absent.length > 0) say(`${label}: left out, not installed: ${absent.join(', ')}`);
+    return absent.length === 0;
+  });
+  return { ...(quick ? QUICK : FULL), peers, workloads, rounds };
+}
+
+/** What a peer must hold for the workloads that it takes part in. */
+export function dataSetsOf({ workloads }: Plan, peer: Peer): DataSetName[] {
+  const sets = workloads.filter(({ peers }) => peers.includes(peer.name)).map(({ dataSet }) => dataSet);
   return [...new Set<DataSetName>(['small', ...sets])].filter((set) => set !== 'absent');
+}
+
+/**
+ * The measurements in their order. Neighbours in time find the machine in the same mood, so servers take turns rather
+ * than having their rounds in a row, and so do workloads. Where one workload is judged by another, each server has the
+ * two in a row.
+ */
+export function stepsOf(plan: Plan, peers: readonly Peer[]): PlannedStep[] {
+  const groups = [...Map.groupBy(plan.workloads, ({ name, judgedBy }) => judgedBy ?? name).values()];
+  return Array.from({ length: plan.rounds + 1 }, (_, round) => {
+    const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds;
+    return groups.flatMap((workloads) =>
+      inRound(peers, round).flatMap((peer) => {
+        const taken = workloads.filter((workload) => workload.peers.includes(peer.name));
+        return inRound(taken, round).map((workload) => ({ workload, peer, round, seconds }));
+      }),
+    );
+  }).flat();
 }

@@ -1,104 +1,87 @@
 import { createHistogram, performance } from 'node:perf_hooks';
-import { mainThreadCpuMicros, treeCpuMicros, treeRssBytes } from '../lib/process.ts';
+import { mainThreadCpuMicros, treeCpuMicros, treeRssBytes } from '../lib/usage.ts';
 import type { Sample, Timeline } from './measurement.ts';
+import type { Expected } from './requests.ts';
 
-export type OnAnswer = (status: number, latencyMs: number) => void;
-
-interface BodyBounds {
-  readonly least: number;
-  readonly most: number;
-}
-
-/** Counts the answers between `start` and `stop`, and what server and generator used meanwhile. */
+/** Counts the answers between `start` and `stop`, and what server and generator use in that time. */
 export class Recorder {
-  readonly #statuses: Set<number>;
-  readonly #bounds: BodyBounds;
-  readonly #timeline: { atMs: number[]; latencyMicros: number[] } | undefined;
-  // In µs, because autocannon's own is in whole ms: a single connection's answers take a fraction of one.
-  readonly #latencies = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
-  readonly #errors: Record<string, number> = {};
-  #isOn = false;
-  #isStatusRight = true;
-  #requests = 0;
-  #before = usage([]);
+  private readonly expected: Expected;
+  private readonly pids: readonly number[];
+  // In µs. autocannon's own is in whole ms, and a single connection's answers take a fraction of one.
+  private readonly latencies = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
+  private readonly times: { atMs: number[]; latencyMicros: number[] } | undefined;
+  private readonly errors: Record<string, number> = {};
+  private isOn = false;
+  private isStatusRight = true;
+  private requests = 0;
+  private before: Usage | undefined;
 
-  constructor(statuses: readonly number[], bounds: BodyBounds, withTimeline: boolean) {
-    this.#statuses = new Set(statuses);
-    this.#bounds = bounds;
-    this.#timeline = withTimeline ? { atMs: [], latencyMicros: [] } : undefined;
+  /** @param pids the server's processes, the one that answers first. */
+  constructor(expected: Expected, pids: readonly number[], withTimeline = false) {
+    this.expected = expected;
+    this.pids = pids;
+    this.times = withTimeline ? { atMs: [], latencyMicros: [] } : undefined;
   }
 
-  readonly onAnswer: OnAnswer = (status, latencyMs) => {
-    if (!this.#isOn) return;
-    this.#requests++;
-    this.#latencies.record(Math.max(1, Math.round(latencyMs * 1_000)));
-    this.#isStatusRight = this.#statuses.has(status);
-    if (!this.#isStatusRight) this.#count(`status ${status}`);
-    if (this.#timeline !== undefined) {
-      this.#timeline.atMs.push(Date.now());
-      this.#timeline.latencyMicros.push(latencyMs * 1_000);
-    }
-  };
-
-  /** Follows `onAnswer`. @returns true, since it is counted here and autocannon need not. */
-  readonly onBody = (length: number): true => {
-    if (this.#isOn && this.#isStatusRight) {
-      if (length < this.#bounds.least) this.#count('too short');
-      else if (length > this.#bounds.most) this.#count('not compressed');
-    }
-    return true;
-  };
-
-  readonly onFailure = (error: unknown): void => {
-    if (this.#isOn) this.#count(error instanceof Error ? error.message : 'no answer');
-  };
-
-  start(pids: readonly number[]): void {
-    this.#before = usage(pids);
-    this.#isOn = true;
+  onAnswer(status: number, latencyMs: number): void {
+    if (!this.isOn) return;
+    this.requests++;
+    this.latencies.record(Math.max(1, Math.round(latencyMs * 1_000)));
+    this.isStatusRight = this.expected.statuses.includes(status);
+    if (!this.isStatusRight) this.count(`status ${status}`);
+    this.times?.atMs.push(Date.now());
+    this.times?.latencyMicros.push(latencyMs * 1_000);
   }
 
-  stop(pids: readonly number[]): Sample {
-    this.#isOn = false;
-    const after = usage(pids);
-    const before = this.#before;
-    // A server that hangs fails no request: there is only none.
-    if (this.#requests === 0) this.#count('no answer at all');
+  /** Follows `onAnswer`. */
+  onBody(bytes: number): void {
+    if (!this.isOn || !this.isStatusRight) return;
+    if (bytes < this.expected.minBytes) this.count('too short');
+    else if (bytes > this.expected.maxBytes) this.count('not compressed');
+  }
+
+  onFailure(error: unknown): void {
+    if (this.isOn) this.count(error instanceof Error ? error.message : 'no answer');
+  }
+
+  start(): void {
+    this.before = usageOf(this.pids);
+    this.isOn = true;
+  }
+
+  stop(): { sample: Sample; timeline?: Timeline } {
+    this.isOn = false;
+    const after = usageOf(this.pids);
+    const before = this.before ?? after;
+    // A server that hangs fails no request: there is just none.
+    if (this.requests === 0) this.count('no answer at all');
     const elapsedMicros = (after.atMs - before.atMs) * 1_000;
-    return {
-      requests: this.#requests,
+    const sample: Sample = {
+      requests: this.requests,
       seconds: elapsedMicros / 1e6,
-      p50Micros: this.#latencies.percentile(50),
-      p97_5Micros: this.#latencies.percentile(97.5),
-      p99Micros: this.#latencies.percentile(99),
-      maxMicros: this.#latencies.max,
-      errors: this.#errors,
+      p50Micros: this.latencies.percentile(50),
+      p97_5Micros: this.latencies.percentile(97.5),
+      p99Micros: this.latencies.percentile(99),
+      errors: this.errors,
       cpuMicros: after.cpuMicros - before.cpuMicros,
       mainThreadCpuMicros: after.mainThreadCpuMicros - before.mainThreadCpuMicros,
-      residentBytes: pids.reduce((sum, pid) => sum + treeRssBytes(pid), 0),
+      residentBytes: this.pids.reduce((sum, pid) => sum + treeRssBytes(pid), 0),
       generatorShare: (after.ownCpuMicros - before.ownCpuMicros) / elapsedMicros,
-      ...(this.#timeline !== undefined && { timeline: packed(this.#timeline) }),
     };
+    if (this.times === undefined) return { sample };
+    const { atMs, latencyMicros } = this.times;
+    const timeline = { atMs: Float64Array.from(atMs), latencyMicros: Float64Array.from(latencyMicros) };
+    return { sample, timeline };
   }
 
-  #count(kind: string): void {
-    this.#errors[kind] = (this.#errors[kind] ?? 0) + 1;
+  private count(kind: string): void {
+    this.errors[kind] = (this.errors[kind] ?? 0) + 1;
   }
 }
 
-function packed(timeline: { atMs: number[]; latencyMicros: number[] }): Timeline {
-  return {
-    atMs: Float64Array.from(timeline.atMs),
-    latencyMicros: Float64Array.from(timeline.latencyMicros),
-  };
-}
+type Usage = ReturnType<typeof usageOf>;
 
-function usage(pids: readonly number[]): {
-  atMs: number;
-  cpuMicros: number;
-  mainThreadCpuMicros: number;
-  ownCpuMicros: number;
-} {
+function usageOf(pids: readonly number[]) {
   const own = process.threadCpuUsage();
   return {
     atMs: performance.now(),

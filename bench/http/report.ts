@@ -1,174 +1,148 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type BarChart, barChartSvg, lineChartSvg } from '../lib/chart.ts';
-import { markdownTable } from '../lib/table.ts';
-import type { Facts } from './facts.ts';
-import { type Measurement, SATURATED_SHARE } from './measurement.ts';
-import { ALL_PEERS } from './peers/all-peers.ts';
+import { type BarChart, type Columns, middle, type Report, seriesTable } from '../lib/report.ts';
+import { median } from '../lib/statistics.ts';
+import { judge, targetsTable, type Verdict } from '../targets.ts';
+import {
+  cpuMicros,
+  errorCount,
+  type Figure,
+  mainThreadMicros,
+  type Measurement,
+  p50Micros,
+  pairedRatios,
+  requestsPerSecond,
+  roundsOf,
+  SATURATED_SHARE,
+} from './measurement.ts';
+import { oursWith, type Peer, PEERS } from './peers.ts';
 import type { Plan } from './plan.ts';
 import type { ShedResult } from './shed.ts';
-import { type Summary, summarise } from './summary.ts';
-import { type Target, targetsTable } from './targets.ts';
 import { WORKLOADS } from './workloads.ts';
 
-export interface Results {
-  readonly facts: Facts;
-  readonly plan: Pick<Plan, 'rounds' | 'seconds' | 'keyCount'>;
-  /** By server, what its answers had wrong before anything was measured. */
-  readonly faults: Readonly<Record<string, string>>;
+export interface HttpResults {
+  readonly machine: string;
   readonly measurements: readonly Measurement[];
+  readonly plan: Plan;
   readonly shed: ShedResult | undefined;
-  readonly targets: readonly Target[];
 }
 
-/** Writes `http.json` (every round), `http.md` and the charts. */
-export async function writeReport(results: Results, directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true });
-  const files: [string, string][] = [
-    ['http.json', `${JSON.stringify(results, null, 2)}\n`],
-    ['http.md', markdownReport(results)],
-    ...charts(results),
+interface Row {
+  readonly peer: Peer;
+  readonly rounds: readonly Measurement[];
+}
+
+/** The servers that took part in a workload. */
+function rowsOf(measurements: readonly Measurement[], workload: string): Row[] {
+  const all = PEERS.map((peer) => ({ peer, rounds: roundsOf(measurements, workload, peer.name) }));
+  return all.filter(({ rounds }) => rounds.length > 0);
+}
+
+/** Wrong or missing answers of all rounds. */
+function errorsOf(rounds: readonly Measurement[]): number {
+  return rounds.reduce((sum, each) => sum + errorCount(each), 0);
+}
+
+function rateOf({ rounds }: Row): number {
+  return median(rounds.map(requestsPerSecond));
+}
+
+/** Pure: judges the measurements of a run. Rounds with wrong answers do not count: answering wrongly is not fast. */
+export function judgeHttp(measurements: readonly Measurement[], shed: ShedResult | undefined): Verdict[] {
+  const right = measurements.filter((each) => errorCount(each) === 0);
+  const ratio = (figure: Figure, workload: string, below: string, above = 'kvc', other = workload): number =>
+    median(pairedRatios(roundsOf(right, workload, above), roundsOf(right, other, below), figure));
+  const users = roundsOf(measurements, 'users-100', 'kvc');
+  const fastest = rowsOf(measurements, 'get-hits')
+    .filter(({ peer, rounds }) => peer.kind === 'alternative' && errorsOf(rounds) === 0)
+    .toSorted((a, b) => rateOf(b) - rateOf(a))[0]?.peer;
+  const shedRatio = shed && shed.duringP99Micros / shed.beforeP99Micros;
+  return [
+    judge('getProcessor', ratio(cpuMicros, 'get-hits', 'fastify')),
+    judge('getMainThread', ratio(mainThreadMicros, 'get-hits', 'fastify')),
+    judge('getRate', ratio(requestsPerSecond, 'get-hits', fastest?.name ?? ''), fastest?.label),
+    judge('usersRate', median(users.map(requestsPerSecond))),
+    judge('usersFailed', users.length > 0 ? errorsOf(users) : undefined),
+    judge('putRate', ratio(requestsPerSecond, 'put', 'kvc', 'kvc', 'get-hits')),
+    judge('pipelinedRate', ratio(requestsPerSecond, 'pipelined', 'fastify')),
+    judge('oneConnection1', ratio(p50Micros, 'connections-1', 'fastify', oursWith(1))),
+    judge('oneConnection4', ratio(p50Micros, 'connections-1', 'fastify', oursWith(4))),
+    judge('gzipRate', ratio(requestsPerSecond, 'gzip', 'fastify-lru-compress')),
+    judge('shedLatency', shedRatio, shed && `${shed.orders.length} orders together`),
   ];
-  await Promise.all(files.map(([name, text]) => writeFile(join(directory, name), text)));
 }
 
-export function markdownReport(results: Results): string {
-  const { facts, plan, shed, targets } = results;
-  const versions = Object.entries(facts.versions).map(([name, version]) => `${name} ${version}`);
+const COLUMNS: Columns<Measurement> = {
+  'requests/s': middle(requestsPerSecond),
+  '±': (rounds) => {
+    const rates = rounds.map(requestsPerSecond);
+    return percent((Math.max(...rates) - Math.min(...rates)) / 2 / median(rates));
+  },
+  'p50 ms': middle((each) => each.p50Micros / 1e3, 3),
+  'p97.5 ms': middle((each) => each.p97_5Micros / 1e3, 2),
+  'p99 ms': middle((each) => each.p99Micros / 1e3, 2),
+  errors: errorsOf,
+  'CPU µs/request': middle(cpuMicros, 1),
+  'main thread µs': (rounds) =>
+    hasOneEventLoop(rounds[0]) ? median(rounds.map(mainThreadMicros)).toFixed(1) : '–',
+  'resident MiB': middle((each) => each.residentBytes / 2 ** 20),
+  generator: (rounds) => {
+    const share = median(rounds.map(({ generatorShare }) => generatorShare));
+    return `${percent(share)}${share > SATURATED_SHARE ? '†' : ''}`;
+  },
+};
+
+function hasOneEventLoop({ peer }: Measurement): boolean {
+  return PEERS.some(({ name, kind }) => name === peer && kind !== 'alternative');
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+/** A server that answers wrongly is shown, but its figures mean nothing. */
+function labelOf({ peer, rounds }: Row): string {
+  return peer.label + (errorsOf(rounds) > 0 ? ' — disqualified: wrong or missing answers' : '');
+}
+
+function workloadTable(measurements: readonly Measurement[], workload: string): string {
+  const rows = rowsOf(measurements, workload);
+  const series = rows.map((row) => ({ labels: [labelOf(row)], rounds: row.rounds }));
+  return seriesTable(['server'], COLUMNS, series);
+}
+
+function shedSection({ orders, beforeP99Micros, duringP99Micros, failed }: ShedResult): string[] {
+  const [before, during] = [beforeP99Micros, duringP99Micros].map((micros) => (micros / 1e3).toFixed(2));
+  const each = orders.map(
+    ({ shedBytes, tookMs, longestSliceMs }) =>
+      `- ${Math.round(shedBytes / 2 ** 20)} MiB in ${Math.round(tookMs)} ms, longest slice ${longestSliceMs.toFixed(1)} ms`,
+  );
+  const all = `GET p99 ${before} ms before the orders, ${during} ms during them; ${failed} GETs failed.`;
+  return ['## GET while a shed order is carried out', all, each.join('\n')];
+}
+
+function chart(title: string, measurements: readonly Measurement[], figure: Figure): BarChart {
+  const groups = ['get-hits', 'put', 'mixed', 'pipelined'].map((name) => {
+    const rows = rowsOf(measurements, name).filter(({ rounds }) => errorsOf(rounds) === 0);
+    const bars = rows.map(({ peer, rounds }) => ({ label: peer.label, value: median(rounds.map(figure)) }));
+    return { label: WORKLOADS.find((workload) => workload.name === name)!.title, bars };
+  });
+  return { title, groups: groups.filter(({ bars }) => bars.length > 0) };
+}
+
+export function httpReport(results: HttpResults): Report {
+  const { machine, plan, measurements, shed } = results;
+  const measured = WORKLOADS.filter(({ name }) => measurements.some(({ workload }) => workload === name));
   const parts = [
     '# HTTP benchmarks',
-    `${facts.date.slice(0, 16).replace('T', ' ')} UTC, commit ${facts.commit}, ${facts.processor} (${facts.processors} processors), ${facts.memoryGiB} GiB, ${facts.system}, Node ${facts.node}. ${versions.join(', ')}. Load average before: ${facts.loadAverage}.`,
-    `Each figure is the median of ${plan.rounds} rounds of ${plan.seconds} s; servers, and workloads, take turns. Load comes from autocannon, one thread, on the same machine: † marks where it was itself above ${SATURATED_SHARE * 100} % of a processor, so that requests/s and latency may be its limit rather than the server's. Processor time per request is that of all processes of a server; it depends on the load only by how many requests come together.`,
+    machine,
+    `Each figure is the median of ${plan.rounds} rounds of ${plan.seconds} s. bench/README.md says how to read it.`,
     '## Targets',
-    targetsTable(targets),
-    ...workloadSections(results),
-    ...(shed === undefined ? [] : ['## GET while a shed order is carried out', shed.note]),
+    targetsTable(judgeHttp(measurements, shed)),
+    ...measured.flatMap(({ name, title }) => [`## ${title}`, workloadTable(measurements, name)]),
+    ...(shed === undefined ? [] : shedSection(shed)),
   ];
-  return `${parts.map((part) => part.trimEnd()).join('\n\n')}\n`;
-}
-
-export function workloadSections({ measurements, faults }: Results): string[] {
-  const summaries = summarise(measurements);
-  return WORKLOADS.flatMap(({ name, title }) => {
-    const rows = inPeerOrder(summaries.filter(({ workload }) => workload === name));
-    return rows.length === 0 ? [] : [`## ${title}`, summaryTable(rows, faults)];
-  });
-}
-
-const SUMMARY_COLUMNS = [
-  'server',
-  'requests/s',
-  '±',
-  'p50 ms',
-  'p97.5 ms',
-  'p99 ms',
-  'errors',
-  'CPU µs/request',
-  'main thread µs',
-  'resident MiB',
-  'generator',
-];
-
-function summaryTable(summaries: readonly Summary[], faults: Results['faults']): string {
-  return markdownTable(
-    SUMMARY_COLUMNS,
-    summaries.map((each) => [
-      labelOf(each.peer) + faultNote(each, faults),
-      Math.round(each.requestsPerSecond).toLocaleString('en-US'),
-      Number.isFinite(each.spread) ? `${Math.round(each.spread * 100)} %` : '–',
-      millis(each.p50Micros),
-      millis(each.p97_5Micros),
-      millis(each.p99Micros),
-      each.errors,
-      tenths(each.cpuMicrosPerRequest),
-      hasOneEventLoop(each.peer) ? tenths(each.mainMicrosPerRequest) : '–',
-      Math.round(each.residentBytes / 2 ** 20),
-      `${Math.round(each.generatorShare * 100)} %${each.generatorShare > SATURATED_SHARE ? '†' : ''}`,
-    ]),
-  );
-}
-
-function tenths(value: number): string {
-  return Number.isFinite(value) ? value.toFixed(1) : '–';
-}
-
-function millis(micros: number): string {
-  return (micros / 1_000).toFixed(micros < 1_000 ? 3 : 2);
-}
-
-/** A server that answers wrongly is no measure of anything: shown, and said to be wrong. */
-function faultNote(summary: Summary, faults: Results['faults']): string {
-  if (summary.errors > 0) {
-    const share = Math.min(1, summary.errors / summary.requests);
-    return ` — disqualified: ${Number((share * 100).toPrecision(2))} % wrong or missing answers`;
-  }
-  const fault = faults[summary.peer];
-  return fault === undefined ? '' : ` — disqualified: ${fault}`;
-}
-
-function hasOneEventLoop(peer: string): boolean {
-  return !ALL_PEERS.some(({ name, isAlternative }) => name === peer && isAlternative);
-}
-
-function labelOf(peer: string): string {
-  return ALL_PEERS.find(({ name }) => name === peer)?.label ?? peer;
-}
-
-function inPeerOrder(summaries: readonly Summary[]): Summary[] {
-  return ALL_PEERS.flatMap(({ name }) => summaries.filter(({ peer }) => peer === name));
-}
-
-function charts({ measurements, faults, shed }: Results): [string, string][] {
-  const right = summarise(measurements).filter(({ errors, peer }) => errors === 0 && !(peer in faults));
-  const bars = (
-    title: string,
-    unit: string,
-    workloads: readonly string[],
-    value: (summary: Summary) => number,
-  ): BarChart => ({
-    title,
-    unit,
-    groups: WORKLOADS.filter(({ name }) => workloads.includes(name)).flatMap((workload) => {
-      const rows = inPeerOrder(right.filter((each) => each.workload === workload.name));
-      const groupBars = rows.map((each) => ({ label: labelOf(each.peer), value: value(each) }));
-      return groupBars.length === 0 ? [] : [{ label: workload.title, bars: groupBars }];
-    }),
-  });
-  const main = ['get-hits', 'put', 'mixed', 'zipf', 'pipelined'];
-  const drawn: [string, BarChart][] = [
-    ['throughput', bars('Requests per second', 'more is better', main, (each) => each.requestsPerSecond)],
-    [
-      'processor',
-      bars(
-        'Processor time per request',
-        'µs, all processes of the server; less is better',
-        main,
-        (each) => each.cpuMicrosPerRequest,
-      ),
-    ],
-    [
-      'latency',
-      bars(
-        'Median latency, one connection',
-        'µs; less is better',
-        ['connections-1'],
-        (each) => each.p50Micros,
-      ),
-    ],
-    [
-      'large-values',
-      bars(
-        'Requests per second, large values',
-        'more is better',
-        ['gzip', 'get-10k', 'get-100k', 'put-10k'],
-        (each) => each.requestsPerSecond,
-      ),
-    ],
-  ];
-  return [
-    ...drawn
-      .filter(([, chart]) => chart.groups.length > 0)
-      .map(([name, chart]): [string, string] => [`http-${name}.svg`, barChartSvg(chart)]),
-    ...(shed === undefined ? [] : [['http-shed.svg', lineChartSvg(shed.chart)] satisfies [string, string]]),
-  ];
+  const charts = {
+    'http-throughput': chart('Requests per second; more is better', measurements, requestsPerSecond),
+    'http-processor': chart('Processor time per request, µs; less is better', measurements, cpuMicros),
+  };
+  return { name: 'http', parts, charts };
 }

@@ -8,7 +8,13 @@ export function quantile(values: readonly number[], q: number): number {
   return below + (above - below) * (position - Math.floor(position));
 }
 
-/** The middle value: what one reports of rounds on a machine that others use too. */
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
+}
+
+/** Every second round runs backwards, and the start moves: nobody always follows the same neighbour. */
+export function inRound<Item>(items: readonly Item[], round: number): Item[] {
+  const ordered = round % 2 === 0 ? items : items.toReversed();
+  const start = items.length > 0 ? Math.floor(round / 2) % items.length : 0;
+  return [...ordered.slice(start), ...ordered.slice(0, start)];
 }

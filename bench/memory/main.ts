@@ -1,45 +1,33 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { readFlags } from '../lib/flags.ts';
-import type { Allocator } from '../store/child.ts';
-import { machineFacts } from '../store/machine.ts';
-import { isInstalled, SERVER_NAMES } from '../store/servers.ts';
-import { type InProcessName, IN_PROCESS_NAMES } from '../store/subjects.ts';
-import { footprintSvg, replacementSvg, shedSvg } from './charts.ts';
-import { footprint } from './footprint-child.ts';
-import { serverFootprint } from './footprint-server.ts';
-import { replacement, type ReplacementResult } from './replacement-child.ts';
-import {
-  bestFootprints,
-  type FootprintRow,
-  memoryMarkdown,
-  type MemoryReport,
-  memoryTargets,
-  PARTS,
-  type Part,
-  type ShedRow,
-} from './report.ts';
-import { shed } from './shed-child.ts';
-import type { Sizes } from './value-sizes.ts';
+import { parseNames, readFlags } from '../lib/flags.ts';
+import { machineText } from '../lib/machine.ts';
+import { runSteps, type Step } from '../lib/progress.ts';
+import { type Series, writeReport } from '../lib/report.ts';
+import { installedServers } from '../store/servers.ts';
+import { SUBJECT_NAMES } from '../store/subjects.ts';
+import { footprint, serverFootprint } from './footprint.ts';
+import { replacement } from './replacement.ts';
+import { memoryReport, type MemoryResults } from './report.ts';
+import { shed } from './shed.ts';
 
+const PARTS = ['footprints', 'replacements', 'sheds'];
 const HELP = `Resident bytes per entry beside other caches; how full our store's blocks stay while content is replaced;
-what one shed order gives back. Every measurement is a process of its own, rounds are interleaved.
+what one shed order gives back. Every measurement is a process of its own; rounds are interleaved.
 
-  npm run bench:memory [-- --quick | --only ${PARTS.join('|')}]
+  npm run bench:memory [-- --quick] [--only ${PARTS.join(',')}]
 
-  --quick   shows that everything works; its figures are not kept
-  --only    only this part; the others are those of the last run
+  --quick   less than a minute: shows that everything works
+  --only    only these parts
+
+With either, the report goes to bench/results/raw.
 `;
-const flags = readFlags(
-  HELP,
-  { quick: { type: 'boolean', default: false }, only: { type: 'string' } },
-  ({ quick, only }) => {
-    if (only !== undefined && !PARTS.some((part) => part === only))
-      throw new Error(`--only: unknown ${only}`);
-    return { quick, only };
-  },
-);
+
+const { quick, only } = readFlags({
+  help: HELP,
+  options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
+  interpret: (values) => ({ quick: values.quick, only: parseNames('only', values.only, PARTS) }),
+});
 const MIB = 2 ** 20;
-const scale = flags.quick
+const scale = quick
   ? { rounds: 1, entries: [200_000], contentBytes: 64 * MIB, turnovers: 2, heldBytes: 128 * MIB }
   : {
       rounds: 3,
@@ -48,116 +36,59 @@ const scale = flags.quick
       turnovers: 10,
       heldBytes: 1024 * MIB,
     };
-const RESULTS = new URL('../results/', import.meta.url);
-const footprints: FootprintRow[] = [];
-const ALLOCATORS: readonly Allocator[] = ['default', 'fixed threshold'];
+const { contentBytes, turnovers, heldBytes } = scale;
+const machine = machineText();
+const results: MemoryResults = { machine, scale, footprints: [], replacements: [], sheds: [] };
 
-function progress(what: string): void {
-  process.stderr.write(`${new Date().toISOString().slice(11, 19)}  ${what}\n`);
+/** Makes a row of a table, and what measures one of its rounds. */
+function rowOf<Round>(
+  table: Series<Round>[],
+  labels: readonly (string | number)[],
+  measure: () => Promise<Round>,
+): Step {
+  const rounds: Round[] = [];
+  table.push({ labels, rounds });
+  return { label: labels.join(', '), run: async () => rounds.push(await measure()) };
 }
 
-/**
- * Our store runs as the server does; the others with the allocator as it is and as we set it, and the better
- * one counts. Which that is, the smallest scale decides for the larger ones.
- */
-function allocatorsFor(subject: InProcessName): readonly Allocator[] {
-  if (subject === 'segment store') return ['fixed threshold'];
-  const decided = bestFootprints(footprints).find((row) => row.subject === subject)?.allocator;
-  return decided === undefined || decided === null ? ALLOCATORS : [decided];
+function inRounds(steps: readonly Step[]): Step[] {
+  return Array.from({ length: scale.rounds }, () => steps).flat();
 }
 
-async function runFootprints(entries: number): Promise<FootprintRow[]> {
-  const rows = new Map<string, FootprintRow>();
-  const rowOf = (subject: string, allocator: Allocator | null): FootprintRow => {
-    const key = `${subject} ${allocator}`;
-    const row = rows.get(key) ?? { subject, allocator, entries, rounds: [] };
-    rows.set(key, row);
-    return row;
-  };
-  for (let round = 1; round <= scale.rounds; round++) {
-    for (const subject of IN_PROCESS_NAMES) {
-      for (const allocator of allocatorsFor(subject)) {
-        progress(`bytes per entry at ${entries}, round ${round}: ${subject}, ${allocator} allocator`);
-        rowOf(subject, allocator).rounds.push(await footprint.run({ subject, entries }, allocator));
-      }
-    }
-    for (const server of SERVER_NAMES.filter(isInstalled)) {
-      progress(`bytes per entry at ${entries}, round ${round}: ${server}`);
-      rowOf(server, null).rounds.push(await serverFootprint(server, entries));
-    }
-  }
-  return [...rows.values()];
+function footprintSteps(entries: number): Step[] {
+  const { footprints } = results;
+  return inRounds([
+    ...SUBJECT_NAMES.map((subject) =>
+      rowOf(footprints, [subject, entries], () => footprint({ subject, entries })),
+    ),
+    ...installedServers().map((name) =>
+      rowOf(footprints, [name, entries], () => serverFootprint(name, entries)),
+    ),
+  ]);
 }
 
-/** One run each: what is drawn at random is the same every time, and so are the store's own figures. */
-async function runReplacements(): Promise<Record<string, ReplacementResult>> {
-  const results: Record<string, ReplacementResult> = {};
-  for (const sizes of ['log-uniform', 'uniform'] as const) {
-    progress(`content replaced, ${sizes}`);
-    const { contentBytes, turnovers } = scale;
-    results[sizes] = await replacement.run({ sizes, contentBytes, turnovers }, 'fixed threshold');
-  }
-  return results;
+/** One round: the random choices are the same every time, and so are the store's own figures. */
+function replacementSteps(): Step[] {
+  return (['log-uniform', 'uniform'] as const).map((sizes) =>
+    rowOf(results.replacements, [sizes], () => replacement({ sizes, contentBytes, turnovers })),
+  );
 }
 
-async function runShed(): Promise<ShedRow[]> {
-  const cases: readonly (readonly [Sizes, boolean, Allocator])[] = [
-    ['100 B', false, 'fixed threshold'],
-    ['100 B', true, 'fixed threshold'],
-    ['log-uniform', false, 'fixed threshold'],
-    ['log-uniform', true, 'fixed threshold'],
-    ['100 B', true, 'default'],
-  ];
-  const rows = cases.map(([sizes, isScattered, allocator]): ShedRow => ({
-    sizes,
-    isScattered,
-    allocator,
-    rounds: [],
-  }));
-  for (let round = 1; round <= scale.rounds; round++) {
-    for (const { sizes, isScattered, allocator, rounds } of rows) {
-      progress(
-        `shed, round ${round}: ${sizes}, ${isScattered ? 'scattered' : 'in order'}, ${allocator} allocator`,
-      );
-      rounds.push(await shed.run({ sizes, isScattered, heldBytes: scale.heldBytes }, allocator));
-    }
-  }
-  return rows;
+function shedSteps(): Step[] {
+  const steps = (['100 B', 'log-uniform'] as const).flatMap((sizes) =>
+    [false, true].map((isScattered) =>
+      rowOf(results.sheds, [sizes, isScattered ? 'scattered' : 'together'], () =>
+        shed({ sizes, heldBytes, isScattered }),
+      ),
+    ),
+  );
+  return inRounds(steps);
 }
 
-async function runAllFootprints(): Promise<FootprintRow[]> {
-  for (const entries of scale.entries) footprints.push(...(await runFootprints(entries)));
-  return footprints;
-}
-
-async function readLastReport(): Promise<MemoryReport> {
-  return JSON.parse(await readFile(new URL('memory.json', RESULTS), 'utf8'));
-}
-
-const last = flags.only === undefined ? undefined : await readLastReport();
-const isWanted = (part: Part): boolean => last === undefined || flags.only === part;
-const machine = machineFacts();
-const measuredAt = (part: Part): string => (isWanted(part) ? machine.date : last!.measured[part]);
-const report: MemoryReport = {
-  machine,
-  measured: {
-    footprints: measuredAt('footprints'),
-    replacements: measuredAt('replacements'),
-    sheds: measuredAt('sheds'),
-  },
-  scale,
-  footprints: isWanted('footprints') ? await runAllFootprints() : last!.footprints,
-  replacements: isWanted('replacements') ? await runReplacements() : last!.replacements,
-  sheds: isWanted('sheds') ? await runShed() : last!.sheds,
-};
-const markdown = memoryMarkdown(report);
-process.stdout.write(markdown);
-if (!flags.quick) {
-  await mkdir(RESULTS, { recursive: true });
-  const json = JSON.stringify({ ...report, targets: memoryTargets(report) }, null, 1);
-  await writeFile(new URL('memory.json', RESULTS), `${json}\n`);
-  await writeFile(new URL('memory.md', RESULTS), markdown);
-  await writeFile(new URL('memory-per-entry.svg', RESULTS), footprintSvg(report));
-  await writeFile(new URL('memory-replacement.svg', RESULTS), replacementSvg(report));
-  await writeFile(new URL('memory-shed.svg', RESULTS), shedSvg(report));
-}
+const isWanted = (part: string): boolean => only.length === 0 || only.includes(part);
+await runSteps([
+  ...(isWanted('footprints') ? scale.entries.flatMap(footprintSteps) : []),
+  ...(isWanted('replacements') ? replacementSteps() : []),
+  ...(isWanted('sheds') ? shedSteps() : []),
+]);
+await writeReport(memoryReport(results), results, !quick && only.length === 0);

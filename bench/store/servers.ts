@@ -1,58 +1,49 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onPath, startProcess, type ServerProcess } from '../lib/process.ts';
+import { keyOf, valueOf } from '../lib/data.ts';
+import { type Address, startMemcached, startRedis } from '../lib/peers.ts';
+import { isInstalled, type ServerProcess, temporaryDirectory } from '../lib/process.ts';
+import { treeCpuMicros } from '../lib/usage.ts';
+import { type Operation, type OperationsResult, ORDER } from './operations.ts';
 
-/**
- * The caches that are processes of their own, spoken to over a unix socket in pipelined batches. What they
- * are measured by is their own processor time, so it includes reading a request and writing an answer.
- */
 export type ServerName = 'Redis' | 'memcached';
 
-export const SERVER_NAMES: readonly ServerName[] = ['Redis', 'memcached'];
+type Exchange = readonly [request: string, rightAnswer: string];
 
-/** The requests of a protocol, and the answers that are right. */
-interface Dialect {
+interface Protocol {
   readonly command: string;
-  readonly args: (socket: string) => string[];
-  put(key: string, value: string): [request: string, answer: string];
-  get(key: string, value: string | undefined): [request: string, answer: string];
-  delete(key: string, isThere: boolean): [request: string, answer: string];
-  readonly ping: [request: string, answer: RegExp];
+  readonly start: (address: Address) => Promise<ServerProcess>;
+  readonly put: (key: string, value: string) => Exchange;
+  readonly get: (key: string, value: string | undefined) => Exchange;
+  readonly delete: (key: string) => Exchange;
 }
 
-/** Far more than any benchmark puts: nothing may be displaced. */
+/** Requests in one write, as a client that pipelines sends them: many share one system call. */
+const BATCH = 500;
+/** More than any benchmark puts: nothing may be evicted. */
 const MEMCACHED_MEGABYTES = 16_384;
+/** Wrong answers may be shorter than the right ones: then the wait for the rest must end. */
+const ANSWER_TIMEOUT_MS = 30_000;
 
-const DIALECTS: Record<ServerName, Dialect> = {
+const PROTOCOLS: Record<ServerName, Protocol> = {
   Redis: {
     command: 'redis-server',
-    args: (socket) => ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no'],
+    start: startRedis,
     put: (key, value) => [resp('SET', key, value), '+OK\r\n'],
     get: (key, value) => [resp('GET', key), value === undefined ? '$-1\r\n' : bulk(value)],
-    delete: (key, isThere) => [resp('DEL', key), isThere ? ':1\r\n' : ':0\r\n'],
-    ping: ['PING\r\n', /^\+PONG/],
+    delete: (key) => [resp('DEL', key), ':1\r\n'],
   },
   memcached: {
     command: 'memcached',
-    // One worker thread: the others would only wait, and one is what a shard has. Root needs to say so.
-    args: (socket) => [
-      '-s',
-      socket,
-      '-m',
-      String(MEMCACHED_MEGABYTES),
-      '-t',
-      '1',
-      ...(process.getuid?.() === 0 ? ['-u', 'root'] : []),
-    ],
+    // One thread, as a shard has: the others would only wait.
+    start: (address) => startMemcached(address, 1, MEMCACHED_MEGABYTES),
     put: (key, value) => [`set ${key} 0 0 ${value.length}\r\n${value}\r\n`, 'STORED\r\n'],
     get: (key, value) => [
       `get ${key}\r\n`,
       value === undefined ? 'END\r\n' : `VALUE ${key} 0 ${value.length}\r\n${value}\r\nEND\r\n`,
     ],
-    delete: (key, isThere) => [`delete ${key}\r\n`, isThere ? 'DELETED\r\n' : 'NOT_FOUND\r\n'],
-    ping: ['version\r\n', /^VERSION/],
+    delete: (key) => [`delete ${key}\r\n`, 'DELETED\r\n'],
   },
 };
 
@@ -64,100 +55,79 @@ function resp(...words: string[]): string {
   return `*${words.length}\r\n${words.map(bulk).join('')}`;
 }
 
-export function isInstalled(name: ServerName): boolean {
-  return onPath(DIALECTS[name].command);
+export function installedServers(): ServerName[] {
+  return (['Redis', 'memcached'] as const).filter((name) => isInstalled(PROTOCOLS[name].command));
 }
 
-/** A running server and one connection to it. */
+/** A cache that is a process of its own, with one connection over a Unix socket. */
 export class CacheServer {
-  readonly dialect: Dialect;
-  readonly process: ServerProcess;
+  readonly protocol: Protocol;
+  readonly pid: number;
+  /** What was wrong with its answers. */
+  readonly faults: string[] = [];
+  private readonly process: ServerProcess;
   private readonly socket: Socket;
-  private readonly directory: string;
 
-  private constructor(dialect: Dialect, started: ServerProcess, socket: Socket, directory: string) {
-    this.dialect = dialect;
-    this.process = started;
+  private constructor(protocol: Protocol, process: ServerProcess, socket: Socket) {
+    this.protocol = protocol;
+    this.process = process;
+    this.pid = process.pid;
     this.socket = socket;
-    this.directory = directory;
   }
 
   static async start(name: ServerName): Promise<CacheServer> {
-    const dialect = DIALECTS[name];
-    const directory = await mkdtemp(join(tmpdir(), 'key-value-cache-bench-'));
-    const path = join(directory, 'socket');
-    const ready = async (): Promise<boolean> => {
-      const socket = await open(path);
-      const reply = await ask(socket, dialect.ping[0]);
-      socket.destroy();
-      return dialect.ping[1].test(reply);
-    };
-    try {
-      const args = dialect.args(path);
-      const started = await startProcess({ command: dialect.command, args, cwd: directory, ready });
-      return new CacheServer(dialect, started, await open(path), directory);
-    } catch (error) {
-      await rm(directory, { recursive: true, force: true });
-      throw error;
+    const path = join(temporaryDirectory(name), 'socket');
+    return new CacheServer(PROTOCOLS[name], await PROTOCOLS[name].start({ path }), connect(path));
+  }
+
+  /** Sends `count` requests in batches. Any answer that is not, byte for byte, the right one is a fault. */
+  async ask(what: string, count: number, exchangeOf: (step: number) => Exchange): Promise<void> {
+    for (let first = 0; first < count; first += BATCH) {
+      const length = Math.min(BATCH, count - first);
+      const exchanges = Array.from({ length }, (_, i) => exchangeOf(first + i));
+      const expected = Buffer.from(exchanges.map((each) => each[1]).join(''), 'latin1');
+      this.socket.write(exchanges.map((each) => each[0]).join(''), 'latin1');
+      const answer = await this.read(expected.length).catch(() => undefined);
+      if (!answer?.equals(expected) && this.faults.length < 5) this.faults.push(`a wrong answer to ${what}`);
     }
   }
 
-  /**
-   * Sends requests at once and waits for all answers.
-   * @returns whether they are, byte for byte, the right ones.
-   */
-  async exchange(pairs: readonly (readonly [request: string, answer: string])[]): Promise<boolean> {
-    const expected = Buffer.from(pairs.map((pair) => pair[1]).join(''), 'latin1');
-    const received = receive(this.socket, expected.length);
-    this.socket.write(pairs.map((pair) => pair[0]).join(''), 'latin1');
-    return (await received).equals(expected);
-  }
-
-  /** The server's answer to one request that fits one packet. */
-  ask(request: string): Promise<string> {
-    return ask(this.socket, request);
+  private async read(bytes: number): Promise<Buffer> {
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    for (;;) {
+      const answer = this.socket.read(bytes) as Buffer | null;
+      if (answer !== null) return answer;
+      await once(this.socket, 'readable', { signal });
+    }
   }
 
   async stop(): Promise<void> {
     this.socket.destroy();
     await this.process.stop();
-    await rm(this.directory, { recursive: true, force: true });
   }
 }
 
-function open(path: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path, () => resolve(socket));
-    socket.once('error', reject);
-  });
-}
-
-function ask(socket: Socket, request: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    socket.once('data', (chunk) => resolve(chunk.toString('latin1')));
-    socket.once('error', reject);
-    socket.write(request);
-  });
-}
-
-/** Wrong answers may be shorter than the right ones: then no more comes, and the wait must end. */
-const ANSWER_TIMEOUT_MS = 30_000;
-
-function receive(socket: Socket, bytes: number): Promise<Buffer> {
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let received = 0;
-    const finish = (): void => {
-      clearTimeout(timer);
-      socket.off('data', append);
-      resolve(Buffer.concat(chunks));
-    };
-    const append = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      received += chunk.length;
-      if (received >= bytes) finish();
-    };
-    const timer = setTimeout(finish, ANSWER_TIMEOUT_MS);
-    socket.on('data', append);
-  });
+/**
+ * The phases of `operations.ts`, asked of a server. It is measured by its own processor time, which includes reading a
+ * request and writing an answer.
+ */
+export async function measureServer(name: ServerName, entries: number): Promise<OperationsResult> {
+  const server = await CacheServer.start(name);
+  const { protocol, faults, pid } = server;
+  const nanos: OperationsResult['nanos'] = {};
+  const phase = async (operation: Operation, exchangeOf: (index: number) => Exchange): Promise<void> => {
+    const from = treeCpuMicros(pid);
+    await server.ask(operation, entries, (step) => exchangeOf(ORDER[operation](step, entries)));
+    nanos[operation] = ((treeCpuMicros(pid) - from) * 1_000) / entries;
+  };
+  try {
+    await phase('put new', (i) => protocol.put(keyOf(i), valueOf(i)));
+    await phase('get hit', (i) => protocol.get(keyOf(i), valueOf(i)));
+    await phase('get miss', (i) => protocol.get(keyOf(i), undefined));
+    await phase('put overwrite', (i) => protocol.put(keyOf(i), valueOf(i, 1)));
+    await phase('delete', (i) => protocol.delete(keyOf(i)));
+    return { nanos, faults };
+  } finally {
+    await server.stop();
+  }
 }

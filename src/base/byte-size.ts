@@ -1,23 +1,18 @@
-const UNIT_BYTES: Readonly<Record<string, number>> = {
-  '': 1,
-  b: 1,
-  kb: 2 ** 10,
-  mb: 2 ** 20,
-  gb: 2 ** 30,
-  tb: 2 ** 40,
-};
+const UNITS = ['', 'k', 'm', 'g', 't'];
+const WITH_UNIT = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])i?b?|b)?$/i;
+const WITH_EXPONENT = /^\d+(?:\.\d+)?e\d{1,2}$/i;
 
 /**
- * Reads a byte size: a whole or decimal number with an optional unit (`b`, `kb`, `mb`, `gb`, `tb`; `k` or
- * `kib` mean the same; powers of 1024; any case).
+ * Reads a byte size as Docker, systemd and Kubernetes write it: a whole or decimal number with an optional unit (`Ki`,
+ * `Mi`, `Gi`, `Ti`; `k`, `kb` and `KiB` mean the same; any case), or one with an exponent (`129e6`).
+ * All units are powers of 1024, `m` as well: to Kubernetes alone `M` is a million and `m` a thousandth.
  * @returns whole bytes, or undefined when `text` is not a byte size.
  */
 export function parseByteSize(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?$/i.exec(text.trim());
-  if (!match) return undefined;
-  const prefix = match[2].toLowerCase();
-  const unitBytes = UNIT_BYTES[prefix === '' ? '' : `${prefix}b`];
-  const bytes = Math.floor(Number(match[1]) * unitBytes);
+  const trimmed = text.trim();
+  const [, number, unit = ''] = WITH_UNIT.exec(trimmed) ?? [];
+  if (number === undefined && !WITH_EXPONENT.test(trimmed)) return undefined;
+  const bytes = Math.floor(Number(number ?? trimmed) * 1024 ** UNITS.indexOf(unit.toLowerCase()));
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { type Settings, TOKEN_RULE } from './settings.ts';
 
@@ -8,13 +8,33 @@ export interface AccessFiles {
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
 }
 
+/** Nobody's token or certificate chain is longer. */
+const MAX_FILE_BYTES = 2 ** 20;
+
+/** A device may have no end, and a pipe nobody who writes to it: only regular files are read. */
+function readRegularFile(path: string): string {
+  const stats = statSync(path);
+  if (stats.isDirectory()) throw new Error('it is a directory');
+  if (!stats.isFile()) throw new Error('it is not a regular file');
+  if (stats.size > MAX_FILE_BYTES) throw new Error('it is larger than 1 MiB');
+  return readFileSync(path, 'utf8');
+}
+
+/** The settings that `readAccessFiles` goes by. */
+export const ACCESS_SETTINGS = ['AUTH_TOKEN', 'AUTH_TOKEN_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE'] as const;
+
+/** Whether settings name files that may change while the server runs. */
+export function hasAccessFiles(settings: Settings): boolean {
+  return settings.AUTH_TOKEN_FILE !== '' || settings.TLS_CERT_FILE !== '' || settings.TLS_KEY_FILE !== '';
+}
+
 /**
  * Reads the token and the certificate.
  * @returns them, or one line per fault, in the form of the settings' own.
  */
 export function readAccessFiles(
   settings: Settings,
-  readText: (path: string) => string = (path) => readFileSync(path, 'utf8'),
+  readText: (path: string) => string = readRegularFile,
 ): AccessFiles | { readonly faults: readonly string[] } {
   const faults: string[] = [];
   const read = (name: 'AUTH_TOKEN_FILE' | 'TLS_CERT_FILE' | 'TLS_KEY_FILE'): string | undefined => {

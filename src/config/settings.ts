@@ -9,6 +9,8 @@ interface Setting<Value> {
   readonly allowed: string;
   readonly meaning: string;
   readonly schema: z.ZodType<Value, string>;
+  /** Its value is never shown, not even a wrong one. */
+  readonly isSecret?: true;
 }
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -42,6 +44,15 @@ const optionalBytes: z.ZodType<number | undefined, string> = z.union([
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
 
+/** With several shards each may keep a place of CAPACITY that the others cannot use: of a thousand one at the most. */
+const LEAST_CAPACITY_PER_SHARD = 1000;
+
+/** How many shards there are where SHARDS does not say. */
+export function defaultShards(processors: number, capacity: number): number {
+  const most = capacity > 0 ? Math.floor(capacity / LEAST_CAPACITY_PER_SHARD) : 64;
+  return Math.max(1, Math.min(64, processors - 1, most));
+}
+
 const SETTINGS = {
   HOST: {
     fallback: '0.0.0.0',
@@ -57,14 +68,15 @@ const SETTINGS = {
     schema: wholeText(0, 65535),
   },
   SHARDS: {
-    fallback: String(Math.min(64, Math.max(1, availableParallelism() - 1))),
+    fallback: String(defaultShards(availableParallelism(), 0)),
     allowed: '1 to 64',
-    meaning: 'worker threads that own the data; by default processors − 1, at least 1',
+    meaning:
+      'worker threads that own the data; by default processors − 1, at least 1, and one per 1,000 of CAPACITY at most',
     schema: wholeText(1, 64),
   },
   MEMORY_LIMIT: {
     fallback: '',
-    allowed: '1mb or more: bytes, or a number with kb, mb, gb, tb',
+    allowed: '1mb or more: bytes, or a number with kb, mb, gb, tb (Ki, Mi, Gi, Ti are the same)',
     meaning: "what 100 % of memory means; by default the container's limit, else the machine's memory",
     schema: optionalBytes,
   },
@@ -89,7 +101,9 @@ const SETTINGS = {
   CAPACITY: {
     fallback: '0',
     allowed: '0, or a whole number from SHARDS to 2147483647',
-    meaning: 'most entries over all shards, the least recently used go first; 0 for no such limit',
+    meaning:
+      'most entries over all shards; a new one over it displaces the least recently used of its own shard; ' +
+      'up to CAPACITY − SHARDS + 1 entries nothing is displaced; 0 for no such limit',
     schema: wholeText(0, 2 ** 31 - 1),
   },
   MAX_KEY_LENGTH: {
@@ -126,12 +140,13 @@ const SETTINGS = {
   AUTH_TOKEN: {
     fallback: '',
     allowed: TOKEN_RULE.allowed,
-    meaning: 'when set, every path but /health and /ready wants "Authorization: Bearer <token>"',
+    meaning: 'when set, every path but probes and pages wants "Authorization: Bearer <token>"',
     schema: z.string().regex(TOKEN_RULE.pattern),
+    isSecret: true,
   },
   AUTH_TOKEN_FILE: {
     fallback: '',
-    allowed: 'a readable file',
+    allowed: 'a readable regular file',
     meaning: 'file that holds the token instead',
     schema: z.string(),
   },
@@ -153,6 +168,12 @@ const SETTINGS = {
     meaning: 'requests per second from one client address before 429; 0 for any number',
     schema: wholeText(0, 1e9),
   },
+  SHUTDOWN_DELAY_MS: {
+    fallback: '0',
+    allowed: '0 to 60000',
+    meaning: 'after SIGTERM: how long connections are still taken and served while /ready says 503',
+    schema: wholeText(0, 60_000),
+  },
   TRUST_PROXY: {
     fallback: '',
     allowed: 'addresses and CIDR ranges, separated by commas; loopback, linklocal, uniquelocal',
@@ -169,6 +190,7 @@ const SETTINGS = {
 
 type Name = keyof typeof SETTINGS;
 export type Settings = { readonly [N in Name]: z.output<(typeof SETTINGS)[N]['schema']> };
+export type Environment = Readonly<Record<string, string | undefined>>;
 export type ReadSettings =
   | { readonly settings: Settings; readonly faults?: never }
   | { readonly faults: readonly string[]; readonly settings?: never };
@@ -179,7 +201,7 @@ const NAMES = Object.keys(SETTINGS) as Name[];
  * Reads and validates all settings. An empty variable counts as absent.
  * @returns the settings, or one line per fault: name, value, what is allowed.
  */
-export function readSettings(env: Readonly<Record<string, string | undefined>>): ReadSettings {
+export function readSettings(env: Environment): ReadSettings {
   const values: Record<string, unknown> = {};
   const faults: string[] = [];
   for (const name of NAMES) {
@@ -192,6 +214,9 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     if (parsed.success && !isBlank) values[name] = parsed.data;
     else faults.push(`${name}: ${shown(name, text)} is not allowed; allowed: ${allowed}`);
   }
+  if (faults.length === 0 && !env['SHARDS']) {
+    values['SHARDS'] = defaultShards(availableParallelism(), values['CAPACITY'] as number);
+  }
   const settings = values as Settings;
   if (faults.length === 0 && settings.CAPACITY > 0 && settings.CAPACITY < settings.SHARDS) {
     faults.push(`CAPACITY: "${settings.CAPACITY}" is not allowed; allowed: ${SETTINGS.CAPACITY.allowed}`);
@@ -199,14 +224,43 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   return faults.length > 0 ? { faults } : { settings };
 }
 
-/** A secret is not written out, not even a wrong one. */
+const SECRET = '(secret)';
+const BY_NAME: Readonly<Record<Name, Setting<unknown>>> = SETTINGS;
+
 function shown(name: Name, text: string): string {
-  return name === 'AUTH_TOKEN' ? '(secret)' : JSON.stringify(text);
+  return BY_NAME[name].isSecret ? SECRET : JSON.stringify(text);
 }
 
 /** The settings as they may be shown to whoever may read the statistics. */
 export function publicSettings(settings: Settings): Settings {
-  return settings.AUTH_TOKEN === '' ? settings : { ...settings, AUTH_TOKEN: '(secret)' };
+  const entries = Object.entries(settings).map(([name, value]) => {
+    const isHidden = BY_NAME[name as Name].isSecret && value !== '';
+    return [name, isHidden ? SECRET : value] as const;
+  });
+  return Object.fromEntries(entries) as Settings;
+}
+
+/**
+ * One line per setting, with its value in force and where that comes from: `PORT=7171  # default`.
+ * @param memoryLimit what MEMORY_LIMIT comes to on this machine.
+ */
+export function settingsInForce(
+  settings: Settings,
+  env: Environment,
+  memoryLimit: { readonly limitBytes: number; readonly source: string },
+): string {
+  const values = { ...publicSettings(settings), MEMORY_LIMIT: memoryLimit.limitBytes };
+  const lines = NAMES.map((name) => {
+    const isGiven = env[name] !== undefined && env[name] !== '';
+    const isTightened = name === 'MEMORY_LIMIT' && memoryLimit.source !== 'MEMORY_LIMIT';
+    const source = isGiven ? 'environment' : 'default';
+    return `${name}=${values[name]}  # ${isTightened ? `${source}; ${memoryLimit.source}` : source}`;
+  });
+  return lines.join('\n');
+}
+
+export function isSetting(name: string): boolean {
+  return Object.hasOwn(SETTINGS, name);
 }
 
 /** The table that `--help` prints. */

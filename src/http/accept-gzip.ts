@@ -1,19 +1,13 @@
-import { Negotiator } from '@fastify/accept-negotiator';
+import Negotiator from 'negotiator';
+import { HeaderMemo } from './header-memo.ts';
 
-const MOST_REMEMBERED = 256;
+const memo = new HeaderMemo((field) => {
+  // Another name of the same: RFC 9110, section 8.4.1.3.
+  const headers = { 'accept-encoding': field.replaceAll(/\bx-gzip\b/gi, 'gzip') };
+  return new Negotiator({ headers }).encoding(['gzip', 'identity']) === 'gzip';
+});
 
-/** Whether an `Accept-Encoding` header prefers gzip to plain bytes; remembers what clients keep sending. */
-export class GzipNegotiation {
-  private readonly negotiator = new Negotiator({ supportedValues: ['gzip', 'identity'] });
-  private readonly remembered = new Map<string, boolean>();
-
-  accepts(header: string | string[] | undefined): boolean {
-    if (typeof header !== 'string') return false;
-    const known = this.remembered.get(header);
-    if (known !== undefined) return known;
-    const accepted = this.negotiator.negotiate(header.toLowerCase()) === 'gzip';
-    if (this.remembered.size >= MOST_REMEMBERED) this.remembered.clear();
-    this.remembered.set(header, accepted);
-    return accepted;
-  }
+/** Whether an `Accept-Encoding` field prefers gzip to plain bytes: RFC 9110, section 12.5.3. */
+export function acceptsGzip(field: string | undefined): boolean {
+  return field !== undefined && memo.of(field) === true;
 }

@@ -1,4 +1,4 @@
-import bearerAuth from '@fastify/bearer-auth';
+import bearerAuth, { type verifyBearerAuth } from '@fastify/bearer-auth';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { BlockList } from 'node:net';
@@ -6,9 +6,19 @@ import { FailureError } from './error-replies.ts';
 import { RateStore } from './rate-store.ts';
 import { clientAddress } from './trust-proxy.ts';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Who may ask without a token: anybody (`open`), and however often (`probe`). */
+    access?: 'open' | 'probe';
+  }
+}
+
 export interface AccessOptions {
-  /** Wanted as `Authorization: Bearer …` by every path but the probes; none when absent. */
-  readonly authToken: string | undefined;
+  /**
+   * The token is wanted as `Authorization: Bearer …` by every route that has no `access`; none when absent. It may become another
+   * one while the server runs.
+   */
+  readonly access: { readonly token: string | undefined };
   /** Requests per second and client address; 0 for any number. */
   readonly rateLimit: number;
   /** Proxies whose forwarded headers count; none when absent. */
@@ -16,18 +26,15 @@ export interface AccessOptions {
 }
 
 /** What an orchestrator asks must be answered whoever asks, however often. */
-const PROBES: ReadonlySet<string | undefined> = new Set(['/health', '/ready']);
-
-/** By its route, so that whatever query comes with it makes no difference. */
-function isProbe({ routeOptions }: FastifyRequest): boolean {
-  return PROBES.has(routeOptions.url);
+export function isProbe({ routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config.access === 'probe';
 }
 
 const RATE_WINDOW_MS = 1000;
 
 /** Who may ask, and how often. Adds no hook where nothing is configured. */
 export async function registerAccess(app: FastifyInstance, options: AccessOptions): Promise<void> {
-  const { authToken, rateLimit: most } = options;
+  const { access, rateLimit: most } = options;
   if (most > 0) {
     await app.register(rateLimit, {
       global: false,
@@ -51,20 +58,20 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
     // Before the token is looked at, and for unknown paths too: guesses count as requests.
     app.addHook('onRequest', app.rateLimit());
   }
-  if (authToken === undefined) return;
-  // Compares in constant time.
-  await app.register(bearerAuth, {
-    keys: new Set([authToken]),
-    addHook: false,
-    // Schemes of authentication are the same in any case: RFC 9110, section 11.1.
-    specCompliance: 'rfc6749',
-  });
+  if (access.token === undefined) return;
+  await app.register(bearerAuth, { keys: [], addHook: false });
+  let token: string | undefined = access.token;
+  let verify = verifierOf(app, token);
   app.addHook('onRequest', (request, reply, done) => {
-    if (isProbe(request)) {
+    if (request.routeOptions.config.access !== undefined) {
       done();
       return;
     }
-    app.verifyBearerAuth?.(request, reply, (error?: Error) => {
+    if (token !== access.token) {
+      token = access.token;
+      verify = verifierOf(app, token);
+    }
+    verify(request, reply, (error?: Error) => {
       if (!error) {
         done();
         return;
@@ -77,5 +84,16 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
         }),
       );
     });
+  });
+}
+
+/** Compares in constant time. */
+function verifierOf(app: FastifyInstance, token: string | undefined): verifyBearerAuth {
+  // There since the plugin was registered.
+  return app.verifyBearerAuthFactory!({
+    keys: token === undefined ? [] : [token],
+    addHook: false,
+    // Schemes of authentication are the same in any case: RFC 9110, section 11.1.
+    specCompliance: 'rfc6749',
   });
 }

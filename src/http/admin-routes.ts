@@ -1,42 +1,44 @@
-import compress from '@fastify/compress';
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import { jsonSchemaTransform } from 'fastify-type-provider-zod';
-import type { ShardRouter } from '../router/shard-router.ts';
+import type { ShardRouter } from '../shards/router.ts';
+import { isProbe } from './access.ts';
+import { registerDocs } from './docs-page.ts';
 import { sendFailure } from './error-replies.ts';
+import { registerOpenApiRoute } from './openapi.ts';
 import { whenClosed } from './when-closed.ts';
-import { errorResponses, responseSchemas } from './schemas.ts';
+import { errorResponses, responseSchemas } from './response-schemas.ts';
+import { registerRoot } from './root-page.ts';
 
 export interface AdminRouteOptions {
   readonly router: ShardRouter;
   readonly version: string;
-  readonly gzipThresholdBytes: number;
   /** Everything that `/stats` says, made anew for each request. */
   readonly stats: () => Promise<object>;
   readonly isShuttingDown: () => boolean;
+  readonly gzipThresholdBytes: number;
 }
 
-/** All from this server. The plugin's own policy would upgrade to HTTPS, which a server without TLS has not. */
-const DOCS_POLICY =
-  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'";
-
-/** Health, readiness, statistics, and the API's own description. */
+/** Where one begins, health, readiness, statistics, and the API's own description. */
 export async function registerAdminRoutes(app: FastifyInstance, options: AdminRouteOptions): Promise<void> {
-  const { router, version, gzipThresholdBytes, stats, isShuttingDown } = options;
+  const { router, version, stats, isShuttingDown } = options;
 
-  await app.register(async (admin) => {
-    if (gzipThresholdBytes > 0) {
-      await admin.register(compress, { threshold: gzipThresholdBytes, encodings: ['gzip'] });
-    }
+  await app.register((admin, _options, done) => {
     boundAnswers(admin);
-    await admin.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY });
-
-    admin.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+    registerRoot(admin, version);
+    registerDocs(admin, options.gzipThresholdBytes);
+    registerOpenApiRoute(admin);
 
     admin.get(
       '/health',
-      { schema: { summary: 'Liveness', tags: ['operation'], response: { 200: responseSchemas.health } } },
+      {
+        config: { access: 'probe' },
+        schema: {
+          operationId: 'getHealth',
+          summary: 'Liveness',
+          description: 'Is answered as long as the process serves; says how each shard is.',
+          tags: ['operation'],
+          response: { 200: responseSchemas.health, ...errorResponses(400) },
+        },
+      },
       () => ({
         status: 'OK',
         uptimeSeconds: Math.floor(process.uptime()),
@@ -47,10 +49,13 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     admin.get(
       '/ready',
       {
+        config: { access: 'probe' },
         schema: {
+          operationId: 'getReady',
           summary: 'Readiness',
+          description: 'While the server starts or shuts down, or one of its shards does not serve: 503.',
           tags: ['operation'],
-          response: { 200: responseSchemas.ready, ...errorResponses(503) },
+          response: { 200: responseSchemas.ready, ...errorResponses(400, 503) },
         },
       },
       (_request, reply) => {
@@ -62,21 +67,29 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
 
     admin.get(
       '/stats',
-      { schema: { summary: 'Statistics', tags: ['operation'], response: { 200: responseSchemas.stats } } },
+      {
+        schema: {
+          operationId: 'getStats',
+          summary: 'Statistics',
+          description: 'Totals, one row per shard, memory, and the configuration in force.',
+          tags: ['operation'],
+          response: { 200: responseSchemas.stats, ...errorResponses(400, 500, 503) },
+        },
+      },
       async () => ({ status: 'OK', version, ...(await stats()) }),
     );
+    done();
   });
 }
 
 /** Such answers are made anew for each request, from files and through compression, and held until they are taken. */
 const MOST_ANSWERS = 16;
-/** Asked by those who are to know when there is much to do; short. */
-const PROBES: ReadonlySet<string | undefined> = new Set(['/health', '/ready']);
 
 function boundAnswers(admin: FastifyInstance): void {
   let answers = 0;
   admin.addHook('onRequest', (request, reply, done) => {
-    if (PROBES.has(request.routeOptions.url)) {
+    // Asked by those who are to know when there is much to do; short.
+    if (isProbe(request)) {
       done();
     } else if (answers >= MOST_ANSWERS) {
       sendFailure(reply, {
@@ -88,30 +101,5 @@ function boundAnswers(admin: FastifyInstance): void {
       whenClosed(reply.raw, () => answers--);
       done();
     }
-  });
-}
-
-/** Collects the routes registered after it into the OpenAPI document. */
-export async function registerOpenApi(
-  app: FastifyInstance,
-  { version, hasToken }: { readonly version: string; readonly hasToken: boolean },
-): Promise<void> {
-  await app.register(swagger, {
-    exposeHeadRoutes: true,
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'key-value-cache',
-        version,
-        description:
-          'An in-memory key-value cache. JSON in, JSON out; keys and values are ASCII. Any path may also answer ' +
-          '401 (where a token is wanted), 408, 429 (where a rate limit is set), 431 and 503, in the shape of all errors.',
-      },
-      ...(hasToken && {
-        components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-        security: [{ token: [] }],
-      }),
-    },
-    transform: jsonSchemaTransform,
   });
 }

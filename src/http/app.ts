@@ -2,7 +2,6 @@ import {
   type FastifyError,
   type FastifyInstance,
   type FastifyReply,
-  type FastifyRequest,
   type FastifySchemaCompiler,
   fastify,
 } from 'fastify';
@@ -13,12 +12,13 @@ import type { Socket } from 'node:net';
 import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
 import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
-import type { ShardRouter } from '../router/shard-router.ts';
+import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
-import { registerAdminRoutes, registerOpenApi } from './admin-routes.ts';
+import { registerAdminRoutes } from './admin-routes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { DirectRequest } from './direct-request.ts';
+import { drainBeforeClose } from './drain.ts';
 import {
   answerConnect,
   failureOf,
@@ -26,15 +26,19 @@ import {
   refuseExpectation,
   sendFailure,
 } from './error-replies.ts';
-import { type DoorLimits, FrontDoor } from './intake/front-door.ts';
-import { JsonBodies, hasBody } from './json-body.ts';
+import { finishAnswers } from './finish-answers.ts';
+import { JsonBodies } from './json-body.ts';
 import { LargeReplies } from './large-replies.ts';
 import { Connections } from './connections.ts';
-import { hasHeader } from './has-header.ts';
-import { METHODS, createServer as createPlainServer } from './node-http.ts';
+import { hasBody } from './no-body.ts';
+import { registerOpenApi } from './openapi.ts';
+import { MOST_HEADERS, checkHeads } from './request-head.ts';
+import { type DoorLimits, FrontDoor } from './intake/front-door.ts';
+import { createServer as createPlainServer } from './node-http.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
 import { trustProxyOption } from './trust-proxy.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
+import { answerToUnknown, collectRoutes } from './unknown-routes.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly router: ShardRouter;
@@ -55,6 +59,8 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
   /** A body that has not been let in by then: 503. */
   readonly deadlineMs: number;
   readonly stats: () => Promise<object>;
+  /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
+  readonly isShuttingDown: () => boolean;
 }
 
 /**
@@ -76,8 +82,6 @@ const FULL_HEAP_SHARE = 0.8;
 /** A path of any length that Node lets through: the key's own rule says what is too long. */
 const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
-/** Each takes far more than its bytes. */
-const MOST_HEADERS = 100;
 /** What a small request takes of the heap, with its reply; and a connection, of which 16 KiB of a head may have come. */
 const REQUEST_BYTES = 8 * 2 ** 10;
 const CONNECTION_BYTES = 24 * 2 ** 10;
@@ -89,6 +93,7 @@ const CONNECTION_BYTES = 24 * 2 ** 10;
 const RESERVE = 64;
 const TLS_RESERVE_SHARE = 1 / 4;
 const MAX_TLS_RESERVE = 256;
+const MAX_WAITING = 64;
 
 const SERVER_OPTIONS = {
   headersTimeout: HEADERS_TIMEOUT_MS,
@@ -187,6 +192,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.decorate('connections', connections);
   app.decorate('frontDoor', door);
   app.decorate('trustedProxies', options.trustedProxies);
+  drainBeforeClose(app);
   // A client may close its side when it has asked, and still wants the answer. Of one header too many the rest is not
   // kept: thousands of short ones would take ten times their bytes.
   Object.assign(app.server, { httpAllowHalfOpen: true, maxHeadersCount: MOST_HEADERS + 1 });
@@ -195,13 +201,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   answerConnect(app.server);
   const methodsOf = collectRoutes(app);
 
-  let isShuttingDown = false;
-  app.addHook('preClose', (done) => {
-    isShuttingDown = true;
-    done();
-  });
   await registerAccess(app, options);
-  await registerOpenApi(app, { version, hasToken: options.authToken !== undefined });
+  finishAnswers(app, gzipThresholdBytes);
+  await registerOpenApi(app, { version, hasToken: options.access.token !== undefined });
   await app.register((cache, _options, done) => {
     registerCacheRoutes(cache, {
       router,
@@ -216,7 +218,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   const sweepTimer = setInterval(() => {
     bodies.sweep();
-    if (router.lacksRoom) largeReplies.cutOffSlow();
+    if (router.awaitsReplyRoom) largeReplies.cutOffSlow();
   }, BUDGET_SWEEP_INTERVAL_MS);
   const stallTimer = setInterval(() => connections.cutOffStalled(door, nowMs()), TIMEOUT_CHECK_INTERVAL_MS);
   const doorTimer = setInterval(() => door.sweep(), DOOR_SWEEP_INTERVAL_MS);
@@ -227,11 +229,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await registerAdminRoutes(app, {
     router,
     version,
-    gzipThresholdBytes,
     stats,
-    isShuttingDown: () => isShuttingDown,
+    isShuttingDown: options.isShuttingDown,
+    gzipThresholdBytes,
   });
-  answerUnknownRoutes(app, methodsOf);
+  checkHeads(app, answerToUnknown(app, methodsOf));
   await app.ready();
   return app;
 }
@@ -239,10 +241,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
 function doorLimits(mostRequests: number, { tls, mostTlsConnections }: AppOptions): DoorLimits {
   // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
   const mostConnections = Math.floor((mostRequests * REQUEST_BYTES) / CONNECTION_BYTES);
-  if (tls === undefined) return { maxConnections: mostConnections, reserve: RESERVE };
+  if (tls === undefined) return { maxConnections: mostConnections, reserve: RESERVE, waiting: MAX_WAITING };
   const maxConnections = Math.min(mostConnections, mostTlsConnections);
   const reserve = Math.min(Math.ceil(maxConnections * TLS_RESERVE_SHARE), MAX_TLS_RESERVE);
-  return { maxConnections, reserve };
+  return { maxConnections, reserve, waiting: MAX_WAITING };
 }
 
 /** Validates by the schema, unless a request is obviously right. */
@@ -255,25 +257,6 @@ function compileValidator({ obvious }: RequestSchemas): FastifySchemaCompiler<Zo
   };
 }
 
-/** The methods of each path that is registered from now on. */
-function collectRoutes(app: FastifyInstance): ReadonlyMap<string, ReadonlySet<string>> {
-  const methodsOf = new Map<string, Set<string>>();
-  app.addHook('onRoute', ({ url, method }) => {
-    const methods = methodsOf.get(url) ?? new Set();
-    for (const one of [method].flat()) methods.add(one);
-    methodsOf.set(url, methods);
-  });
-  return methodsOf;
-}
-
-function patternOf(url: string): RegExp {
-  const pattern = url
-    .replaceAll('.', '\\.')
-    .replaceAll('*', '.*')
-    .replaceAll(/:[^/]+/g, '[^/]*');
-  return new RegExp(`^${pattern}$`);
-}
-
 function isHeapFull(): boolean {
   const { heap_size_limit: most, used_heap_size: used } = getHeapStatistics();
   return used > most * FULL_HEAP_SHARE;
@@ -283,41 +266,4 @@ function isHeapFull(): boolean {
 function mostUnanswered(): number {
   const { heap_size_limit: most, used_heap_size: used } = getHeapStatistics();
   return Math.min(Math.floor((most - used) / 2 / REQUEST_BYTES), 2 ** 16);
-}
-
-/**
- * 405 with `Allow` where the path is known with other methods, else 404, before anything of a body is read.
- * The hook is run for every request: so it also looks for what Node would have answered in its own way.
- */
-function answerUnknownRoutes(
-  app: FastifyInstance,
-  methodsOf: ReadonlyMap<string, ReadonlySet<string>>,
-): void {
-  for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
-  const answer = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const path = request.url.split('?', 1)[0];
-    for (const [url, methods] of methodsOf) {
-      if (methods.has(request.method) || !patternOf(url).test(path)) continue;
-      const allowed = [...methods].toSorted().join(', ');
-      void reply.header('allow', allowed);
-      const message = `${request.method} is not allowed here; allowed: ${allowed}.`;
-      return sendFailure(reply, { code: 'CACHE_ERR_METHOD_NOT_ALLOWED', message });
-    }
-    return sendFailure(reply, { code: 'CACHE_ERR_ROUTE_NOT_FOUND', message: 'There is no such path.' });
-  };
-  app.addHook('onRequest', (request, reply, done) => {
-    if (request.raw.rawHeaders.length > 2 * MOST_HEADERS) {
-      const message = `There may be ${MOST_HEADERS} headers.`;
-      sendFailure(reply, { code: 'CACHE_ERR_HEADERS_TOO_LARGE', message });
-    } else if (!hasHeader(request.raw, 'host') && request.raw.httpVersion === '1.1') {
-      sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The Host header is missing.' });
-    } else if (request.url.includes('#')) {
-      sendFailure(reply, { code: 'CACHE_ERR_REQUEST_INVALID', message: '# must be written as %23.' });
-    } else if (request.is404) {
-      answer(request, reply);
-    } else {
-      done();
-    }
-  });
-  app.setNotFoundHandler(answer);
 }

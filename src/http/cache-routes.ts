@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Cleared, ShardRouter } from '../router/shard-router.ts';
-import { GzipNegotiation } from './accept-gzip.ts';
-import { FailureError } from './error-replies.ts';
-import { hasHeader } from './has-header.ts';
-import { refuseBody } from './json-body.ts';
+import type { Cleared, ShardRouter } from '../shards/router.ts';
+import { acceptsGzip } from './accept-gzip.ts';
+import { sendFailure } from './error-replies.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
+import { refuseBody } from './no-body.ts';
 import { inOrder } from './request-order.ts';
-import { type RequestSchemas, errorResponses, responseSchemas } from './schemas.ts';
+import { errorResponses, responseSchemas } from './response-schemas.ts';
+import type { RequestSchemas } from './schemas.ts';
 
 export interface CacheRouteOptions extends GetOptions {
   readonly router: ShardRouter;
@@ -22,126 +22,181 @@ interface PutBody {
   readonly ttl?: number | undefined;
 }
 
-/** Fastify takes a malformed percent-encoding literally, and another key would be looked up. */
-function refuseMalformedQuery(
-  { url }: FastifyRequest,
-  _reply: FastifyReply,
-  done: (error?: Error) => void,
+/** What the routes have done, each request in its turn among those of its connection. */
+class Commands {
+  private readonly options: CacheRouteOptions;
+
+  constructor(options: CacheRouteOptions) {
+    this.options = options;
+  }
+
+  get(key: string, request: FastifyRequest, reply: FastifyReply): void {
+    const isGzipWanted = acceptsGzip(request.raw.headers['accept-encoding']);
+    const exchange = new GetExchange(reply, this.options);
+    inOrder(request, () => this.options.router.get(key, isGzipWanted, exchange));
+  }
+
+  put(request: FastifyRequest, { key, value, ttl }: PutBody, exchange: PutExchange): void {
+    const ttlMs = ttl === undefined ? 0 : Math.ceil(ttl * 1000);
+    inOrder(request, () => this.options.router.put(key, value, ttlMs, exchange));
+  }
+
+  delete(key: string, request: FastifyRequest, reply: FastifyReply): void {
+    const exchange = new DeleteExchange(reply);
+    inOrder(request, () => this.options.router.delete(key, exchange));
+  }
+
+  clear(request: FastifyRequest): Promise<Cleared> {
+    return new Promise((resolve) => {
+      inOrder(request, () => resolve(this.options.router.clear()));
+    });
+  }
+}
+
+const NONE: readonly string[] = [];
+const IN_PATH = 'In the path the key is percent-encoded, a slash as `%2F`.';
+const GET_ERRORS = errorResponses(400, 404, 503, 500);
+const PUT_ERRORS = errorResponses(400, 413, 415, 503, 500);
+
+/**
+ * Both families of paths: `/cache` and `/put`, `/get`. They are the same cache. Every route says which parameters its
+ * query may have: any other is refused by its name.
+ */
+export function registerCacheRoutes(app: FastifyInstance, options: CacheRouteOptions): void {
+  const commands = new Commands(options);
+  registerPuts(app, options, commands);
+  registerGets(app, options, commands);
+  registerDeletes(app, options, commands);
+}
+
+function registerPuts(
+  instance: FastifyInstance,
+  { schemas, admitBody }: CacheRouteOptions,
+  commands: Commands,
 ): void {
-  try {
-    if (url.includes('%')) decodeURIComponent(url);
-    done();
-  } catch {
-    done(
-      new FailureError({
-        code: 'CACHE_ERR_REQUEST_INVALID',
-        message: 'The query is not valid percent-encoding.',
-      }),
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.put(
+    '/cache',
+    {
+      config: { parameters: NONE },
+      preParsing: admitBody,
+      schema: {
+        operationId: 'putEntry',
+        summary: 'Store an entry',
+        description: 'Replaces the one of that key, and its `ttl`, where there is one.',
+        tags: ['cache'],
+        body: schemas.putBody,
+        response: { 201: responseSchemas.stored, ...PUT_ERRORS },
+      },
+    },
+    (request, reply) => commands.put(request, request.body, new PutExchange(reply, 201)),
+  );
+  app.post(
+    '/put',
+    {
+      config: { parameters: NONE },
+      preParsing: admitBody,
+      schema: {
+        operationId: 'putEntryShort',
+        summary: 'Store an entry',
+        description: 'As `PUT /cache`, but for the status.',
+        tags: ['short paths'],
+        body: schemas.putBody,
+        response: { 200: responseSchemas.stored, ...PUT_ERRORS },
+      },
+    },
+    (request, reply) => commands.put(request, request.body, new PutExchange(reply, 200)),
+  );
+}
+
+function registerGets(instance: FastifyInstance, { schemas }: CacheRouteOptions, commands: Commands): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  app.get(
+    '/cache/:key',
+    {
+      config: { parameters: NONE, swagger: { exposeHeadRoute: true } },
+      schema: {
+        operationId: 'getEntry',
+        summary: 'Read an entry',
+        description: IN_PATH,
+        tags: ['cache'],
+        params: schemas.keyInPath,
+        response: { 200: responseSchemas.found, ...GET_ERRORS },
+      },
+    },
+    (request, reply) => commands.get(request.params.key, request, reply),
+  );
+  for (const [path, operationId, tag] of [
+    ['/cache', 'getEntryByQuery', 'cache'],
+    ['/get', 'getEntryShort', 'short paths'],
+  ] as const) {
+    app.get(
+      path,
+      {
+        config: { parameters: ['key'], swagger: { exposeHeadRoute: true } },
+        schema: {
+          operationId,
+          summary: 'Read an entry by query',
+          description: 'For keys that a path, a proxy or a client does not carry, such as `..`.',
+          tags: [tag],
+          querystring: schemas.keyInQuery,
+          response: { 200: responseSchemas.found, ...GET_ERRORS },
+        },
+      },
+      (request, reply) => commands.get(request.query.key, request, reply),
     );
   }
 }
 
-/** Both families of paths: `/cache` and `/put`, `/get`. They are the same cache. */
-export function registerCacheRoutes(instance: FastifyInstance, options: CacheRouteOptions): void {
+function registerDeletes(
+  instance: FastifyInstance,
+  { schemas }: CacheRouteOptions,
+  commands: Commands,
+): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const { router, schemas, admitBody } = options;
-  const negotiation = new GzipNegotiation();
-
-  function get(key: string, request: FastifyRequest, reply: FastifyReply): void {
-    const { raw } = request;
-    const acceptsGzip =
-      hasHeader(raw, 'accept-encoding') && negotiation.accepts(raw.headers['accept-encoding']);
-    const exchange = new GetExchange(reply, options);
-    inOrder(request, () => router.get(key, acceptsGzip, exchange));
-  }
-
-  function put(request: FastifyRequest, body: PutBody, exchange: PutExchange): void {
-    const ttlMs = body.ttl === undefined ? 0 : Math.ceil(body.ttl * 1000);
-    inOrder(request, () => router.put(body.key, body.value, ttlMs, exchange));
-  }
-
-  const found = { 200: responseSchemas.found, ...errorResponses(400, 404, 503, 500) };
-  const putErrors = errorResponses(400, 413, 415, 503, 500);
-
-  app.put(
-    '/cache',
-    {
-      preParsing: admitBody,
-      schema: {
-        summary: 'Store an entry',
-        tags: ['cache'],
-        body: schemas.putBody,
-        response: { 201: responseSchemas.stored, ...putErrors },
-      },
-    },
-    (request, reply) => put(request, request.body, new PutExchange(reply, 201)),
-  );
-
-  app.post(
-    '/put',
-    {
-      preParsing: admitBody,
-      schema: {
-        summary: 'Store an entry',
-        tags: ['cache, short paths'],
-        body: schemas.putBody,
-        response: { 200: responseSchemas.stored, ...putErrors },
-      },
-    },
-    (request, reply) => put(request, request.body, new PutExchange(reply, 200)),
-  );
-
-  app.get(
-    '/cache/:key',
-    { schema: { summary: 'Read an entry', tags: ['cache'], params: schemas.keyInPath, response: found } },
-    (request, reply) => get(request.params.key, request, reply),
-  );
-
-  app.get(
-    '/get',
-    {
-      schema: {
-        summary: 'Read an entry',
-        tags: ['cache, short paths'],
-        querystring: schemas.keyInQuery,
-        response: found,
-      },
-      preValidation: refuseMalformedQuery,
-    },
-    (request, reply) => get(request.query.key, request, reply),
-  );
-
   app.delete(
     '/cache/:key',
     {
+      config: { parameters: NONE },
       onRequest: refuseBody,
       schema: {
+        operationId: 'deleteEntry',
         summary: 'Delete an entry',
+        description: IN_PATH,
         tags: ['cache'],
         params: schemas.keyInPath,
-        response: { 204: responseSchemas.deleted, ...errorResponses(400, 404, 503, 500) },
+        response: { 204: responseSchemas.deleted, ...GET_ERRORS },
       },
     },
-    (request, reply) => {
-      const exchange = new DeleteExchange(reply);
-      inOrder(request, () => router.delete(request.params.key, exchange));
-    },
+    (request, reply) => commands.delete(request.params.key, request, reply),
   );
-
   app.delete(
     '/cache',
     {
+      config: { parameters: ['key'] },
       onRequest: refuseBody,
       schema: {
-        summary: 'Empty the cache',
+        operationId: 'clearCache',
+        summary: 'Empty the cache, or delete an entry by query',
+        description:
+          'With `key` it deletes that entry. Without a query, no `?` in the URL, it empties the whole cache.',
         tags: ['cache'],
-        response: { 200: responseSchemas.cleared, ...errorResponses(503, 500) },
+        querystring: schemas.optionalKeyInQuery,
+        response: { 200: responseSchemas.cleared, 204: responseSchemas.deleted, ...GET_ERRORS },
       },
     },
     async (request, reply) => {
-      const cleared = await new Promise<Cleared>((resolve) => {
-        inOrder(request, () => resolve(router.clear()));
-      });
+      if (request.url.includes('?')) {
+        // One key is meant, even where none is there.
+        const { key } = request.query;
+        if (key === undefined) {
+          sendFailure(reply, { code: 'CACHE_ERR_KEY_INVALID', message: schemas.keyMissing });
+        } else {
+          commands.delete(key, request, reply);
+        }
+        return reply;
+      }
+      const cleared = await commands.clear(request);
       if ('removed' in cleared) return { status: 'OK' as const, removed: cleared.removed };
       reply.hijack();
       writeFailure(reply.raw, cleared.failed);

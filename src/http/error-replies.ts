@@ -27,6 +27,8 @@ export class FailureError extends Error {
 }
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
+/** As `Cache-Control` of all JSON: what it says may be another thing a moment later. */
+export const NO_STORE = 'no-store';
 
 const CODE_OF_FIELD: Readonly<Record<string, ErrorCode>> = {
   key: 'CACHE_ERR_KEY_INVALID',
@@ -37,11 +39,11 @@ const CODE_OF_FIELD: Readonly<Record<string, ErrorCode>> = {
 const CODE_OF_FRAMEWORK_ERROR: Readonly<Record<string, Failure>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     code: 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED',
-    message: 'The content type must be application/json.',
+    message: 'The content type must be application/json; send the header "Content-Type: application/json".',
   },
   FST_ERR_BAD_URL: {
     code: 'CACHE_ERR_REQUEST_INVALID',
-    message: 'The path is not valid percent-encoding.',
+    message: 'The URL is not valid, or its path not valid percent-encoding.',
   },
 };
 
@@ -51,6 +53,7 @@ const LONGEST_NAME = 64;
 export function sendFailure(reply: FastifyReply, failure: Failure): FastifyReply {
   const status = ERRORS[failure.code];
   if (status === 503) void reply.header('retry-after', '1');
+  void reply.header('cache-control', NO_STORE);
   return reply.code(status).send(errorBody(failure.code, failure.message));
 }
 
@@ -69,20 +72,16 @@ export function failureOf(error: FastifyError): Failure {
   return { code: 'CACHE_ERR_INTERNAL', message: 'Unexpected error.' };
 }
 
-/** However many and long they are, the answer stays short. */
-function nameSome(keys: readonly string[]): string {
-  const named = keys.slice(0, MOST_NAMED).map((key) => JSON.stringify(key.slice(0, LONGEST_NAME)));
-  if (keys.length > MOST_NAMED) named.push(`and ${keys.length - MOST_NAMED} more`);
-  return named.join(', ');
+/** However many and long the names are, the answer stays short. */
+export function unknownNames(names: readonly string[]): Failure {
+  const named = names.slice(0, MOST_NAMED).map((name) => JSON.stringify(name.slice(0, LONGEST_NAME)));
+  if (names.length > MOST_NAMED) named.push(`and ${names.length - MOST_NAMED} more`);
+  return { code: 'CACHE_ERR_UNKNOWN_PROPERTY', message: `Unknown: ${named.join(', ')}.` };
 }
 
 function validationFailure(path: string, keyword: string, message: string, issue: unknown): Failure {
   if (keyword === 'unrecognized_keys') {
-    const { keys } = issue as { keys: readonly string[] };
-    return {
-      code: 'CACHE_ERR_UNKNOWN_PROPERTY',
-      message: `Unknown: ${nameSome(keys)}.`,
-    };
+    return unknownNames((issue as { keys: readonly string[] }).keys);
   }
   const field = path.slice(1);
   if (field === 'value' && keyword === 'too_big') {
@@ -114,6 +113,7 @@ export function refuseExpectation(_request: IncomingMessage, response: ServerRes
   response.writeHead(ERRORS.CACHE_ERR_EXPECTATION_FAILED, {
     'content-type': JSON_TYPE,
     'content-length': body.length,
+    'cache-control': NO_STORE,
   });
   response.end(body);
 }
@@ -141,7 +141,7 @@ function endWith(socket: Socket, failure: Failure): void {
   const body = JSON.stringify(errorBody(failure.code, failure.message));
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${JSON_TYPE}\r\n` +
-      `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+      `Content-Length: ${body.length}\r\nCache-Control: ${NO_STORE}\r\nConnection: close\r\n\r\n${body}`,
   );
   // Node looks at no timeout of this connection any more, and each byte that still comes puts off its last one.
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);

@@ -13,10 +13,10 @@ import {
   TOO_LARGE,
   UNAVAILABLE,
   freePayload,
-} from '../mailbox/protocol.ts';
-import { JSON_TYPE } from './error-replies.ts';
+} from '../shared/protocol.ts';
+import { JSON_TYPE, NO_STORE } from './error-replies.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
-import type { Receiver } from '../mailbox/shard-mailbox.ts';
+import type { PendingRequest } from '../shards/pending-requests.ts';
 import { STATUS_CODES } from './node-http.ts';
 import type { Connections } from './connections.ts';
 import type { LargeReplies } from './large-replies.ts';
@@ -31,10 +31,14 @@ interface Constant {
   readonly body: string;
 }
 
+/** Of every JSON answer. The raw bytes of an entry will say how long they live instead of `no-store`. */
+function jsonHeaders(bytes: number): string[] {
+  return ['content-type', JSON_TYPE, 'content-length', String(bytes), 'cache-control', NO_STORE];
+}
+
 function constant(status: number, value: object, ...headers: readonly string[]): Constant {
   const body = JSON.stringify(value);
-  const type = ['content-type', JSON_TYPE, 'content-length', String(body.length)];
-  return { status, headers: [...type, ...headers], body };
+  return { status, headers: [...jsonHeaders(body.length), ...headers], body };
 }
 
 function failure(code: ErrorCode, message: string): Constant {
@@ -73,7 +77,7 @@ export interface GetOptions {
 }
 
 /** Waits for what a shard replies, and answers with it past Fastify. */
-abstract class Exchange implements Receiver {
+abstract class Exchange implements PendingRequest {
   readonly connection: object;
   protected readonly response: ServerResponse;
 
@@ -109,7 +113,7 @@ export class GetExchange extends Exchange {
       return;
     }
     const { gzipThresholdBytes } = this.options;
-    const headers = ['content-type', JSON_TYPE, 'content-length', String(payload.length)];
+    const headers = jsonHeaders(payload.length);
     if (code === HIT_GZIP) {
       headers.push('content-encoding', 'gzip', 'vary', 'accept-encoding');
     } else if (gzipThresholdBytes > 0 && payload.length > gzipThresholdBytes) {

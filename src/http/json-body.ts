@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
-import { assert } from '../base/assert.ts';
+import { parse as parseContentType } from 'content-type';
+import { assert } from '../shared/assert.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import { BodyBuffer } from './body-buffer.ts';
 import { type ByteBudget, LEAST_COUNTED_BYTES } from './byte-budget.ts';
@@ -8,16 +9,22 @@ import { DirectRequest } from './direct-request.ts';
 import { type Failure, FailureError } from './error-replies.ts';
 import { whenClosed } from './when-closed.ts';
 import { isFlatJson } from './flat-json.ts';
+import { HeaderMemo } from './header-memo.ts';
+import { hasBody } from './no-body.ts';
 import { keepPlace } from './request-order.ts';
 
 const TOO_LARGE: Failure = {
   code: 'CACHE_ERR_BODY_TOO_LARGE',
   message: 'The body is larger than any allowed key and value could make it.',
 };
-const NOT_JSON: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'The body is not valid JSON.' };
+const NOT_JSON: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'The body is not valid JSON in UTF-8.' };
 const ENCODED: Failure = {
   code: 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED',
   message: 'The body must not be compressed; send it without Content-Encoding.',
+};
+const WRONG_CHARSET: Failure = {
+  code: 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED',
+  message: 'The charset must be utf-8; send the header "Content-Type: application/json".',
 };
 const INCOMPLETE: Failure = { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The body ended early.' };
 const BUSY: Failure = {
@@ -34,10 +41,18 @@ const TOO_SLOW: Failure = {
   code: 'CACHE_ERR_REQUEST_TIMEOUT',
   message: 'The body came too slowly while others waited to send theirs.',
 };
-const NO_BODY: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'DELETE takes no body.' };
 
 /** Characters per ms that a large body must come at, while others wait for room. */
 const LEAST_RATE = 64;
+
+/** In them ASCII is ASCII, and nothing else may be stored. */
+const CHARSETS: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'us-ascii', 'iso-8859-1']);
+/** Whether a content type, with its parameters, names no charset or one of these. */
+const readableTypes = new HeaderMemo((type) =>
+  CHARSETS.has((parseContentType(type).parameters['charset'] ?? 'utf-8').toLowerCase()),
+);
+/** What some clients begin UTF-8 with, as Latin-1. */
+const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
 
 type Done = (error: Error | null, body?: unknown) => void;
 
@@ -191,9 +206,7 @@ export class JsonBodies {
       end: () => {
         // It has come; now it is not the client that takes its time.
         if (upload) upload.isWhole = true;
-        finish(
-          (headers['content-encoding'] ?? 'identity') === 'identity' ? parse(body, limitBytes) : ENCODED,
-        );
+        finish(unreadable(headers) ?? parse(body, limitBytes));
       },
     });
     payload.on('error', () => finish(INCOMPLETE));
@@ -212,33 +225,20 @@ export class JsonBodies {
   }
 }
 
+function unreadable(headers: IncomingHttpHeaders): Failure | undefined {
+  if ((headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') return ENCODED;
+  return readableTypes.of(headers['content-type']!) ? undefined : WRONG_CHARSET;
+}
+
 function parse(body: BodyBuffer, limitBytes: number): Failure | { readonly parsed: unknown } {
   if (body.length > limitBytes) return TOO_LARGE;
-  const text = body.text();
+  const all = body.text();
   body.free();
+  const text = all.startsWith(BYTE_ORDER_MARK) ? all.slice(BYTE_ORDER_MARK.length) : all;
   if (!isFlatJson(text)) return NOT_FLAT;
   try {
     return { parsed: JSON.parse(text) };
   } catch {
     return NOT_JSON;
   }
-}
-
-/** Whether the head of a request tells of anything to follow. */
-export function hasBody(headers: IncomingHttpHeaders): boolean {
-  return (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined;
-}
-
-/** For routes without a body. Clients that set a content type on every request mean nothing by it. */
-export function refuseBody(
-  { headers }: FastifyRequest,
-  _reply: FastifyReply,
-  done: (error?: Error) => void,
-): void {
-  if (hasBody(headers)) {
-    done(new FailureError(NO_BODY));
-    return;
-  }
-  delete headers['content-type'];
-  done();
 }

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { ERRORS, type ErrorCode } from '../base/errors.ts';
 import { formatBytes } from '../base/byte-size.ts';
 
 const TEN_YEARS_S = 10 * 365.25 * 24 * 3600;
@@ -9,8 +8,13 @@ export interface SchemaLimits {
   readonly maxValueBytes: number;
 }
 
+/** Without a number of repetitions: what some clients are generated with allows a thousand at the most. */
+const PRINTABLE = /^[\x20-\x7e]*$/;
+
 function typeFault(input: unknown): string {
-  return input === undefined ? ', and is missing' : ', and is no string';
+  if (input === undefined) return ', and is missing';
+  // Of a query; in a body it is as wrong.
+  return Array.isArray(input) ? ', and is no single one' : ', and is no string';
 }
 
 /** In UTF-8 any other character takes more than one byte. Ten times as fast as a regular expression. */
@@ -21,22 +25,12 @@ function isAscii(text: string): boolean {
 /** The schemas that validate requests; the OpenAPI document is made from the same ones. */
 export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
   const keyRule = `must be 1 to ${maxKeyLength} printable ASCII characters (0x20 to 0x7E)`;
-  const keyPattern = new RegExp(`^[\\x20-\\x7e]{1,${maxKeyLength}}$`);
   const key = z
     .string({ error: ({ input }) => keyRule + typeFault(input) })
-    .regex(keyPattern, {
-      error: ({ input }) => keyRule + keyFault(input),
-    })
-    .meta({
-      description: 'The key: printable ASCII.',
-      example: 'user:42',
-      minLength: 1,
-      maxLength: maxKeyLength,
-    });
-  function keyFault(input: unknown): string {
-    if (input === '') return ', and is empty';
-    return typeof input === 'string' && input.length > maxKeyLength ? ', and is longer' : '';
-  }
+    .min(1, `${keyRule}, and is empty`)
+    .max(maxKeyLength, `${keyRule}, and is longer`)
+    .regex(PRINTABLE, keyRule)
+    .meta({ description: 'The key: printable ASCII.', example: 'user:42' });
   const valueRule = `must be a string of ASCII characters (0x00 to 0x7F) of at most ${formatBytes(maxValueBytes)}`;
   const value = z
     .string({ error: ({ input }) => valueRule + typeFault(input) })
@@ -59,7 +53,8 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
       'must be a JSON object with key, value and, if wanted, ttl',
     ),
     keyInPath: z.object({ key }),
-    keyInQuery: z.strictObject({ key }),
+    keyInQuery: z.object({ key }),
+    optionalKeyInQuery: z.object({ key: key.optional() }),
   };
   /** What nearly every request looks like, told in a tenth of the time. Whatever is left the schema judges. */
   const obvious = new Map<unknown, (data: unknown) => boolean>([
@@ -74,12 +69,13 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
     ],
   ]);
   function isKey(text: unknown): boolean {
-    return typeof text === 'string' && keyPattern.test(text);
+    return typeof text === 'string' && text !== '' && text.length <= maxKeyLength && PRINTABLE.test(text);
   }
   function isValue(text: unknown): boolean {
     return typeof text === 'string' && text.length <= maxValueBytes && isAscii(text);
   }
-  return { ...schemas, obvious };
+  const keyMissing = `key ${keyRule}${typeFault(undefined)}.`;
+  return { ...schemas, obvious, keyMissing };
 }
 
 interface KeyInPath {
@@ -87,88 +83,3 @@ interface KeyInPath {
 }
 
 export type RequestSchemas = ReturnType<typeof requestSchemas>;
-
-const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
-
-const count = z.int().nonnegative();
-const counts = {
-  entries: count,
-  liveBytes: count.describe('Keys, values and their headers.'),
-  reservedBytes: count.describe('Blocks, slots and index, as taken from the system.'),
-  hits: count,
-  misses: count,
-  puts: count,
-  deletes: count,
-  cleared: count.describe('Entries removed by `DELETE /cache`, expired ones that were still held too.'),
-  evicted: count.describe('Entries displaced at the ceiling or by CAPACITY.'),
-  expired: count,
-  shedOrders: count,
-  shedEntries: count.describe('Entries that orders removed, without those that had expired.'),
-  shedBytes: count,
-};
-const routing = {
-  restarts: count,
-  inFlight: count,
-  busyRejections: count.describe('Requests refused because the queue of the shard was full.'),
-};
-const shardState = z.enum(['starting', 'up', 'restarting', 'stopped']);
-
-const stats = z.object({
-  status: z.literal('OK'),
-  version: z.string(),
-  uptimeSeconds: count,
-  totals: z.object({ ...counts, ...routing }),
-  shards: z
-    .array(z.object({ shard: count, state: shardState, ...routing, ...z.object(counts).partial().shape }))
-    .describe('Counts begin anew with a shard that restarts, and are absent while it does not answer.'),
-  memory: z.object({
-    limitBytes: count,
-    limitSource: z.enum(['MEMORY_LIMIT', 'cgroup v1', 'cgroup v2', 'machine']),
-    residentBytes: count,
-    usedBytes: count.describe('Resident, or what the control group counts less what the kernel can reclaim.'),
-    usedShare: z.number(),
-    threshold: z.number(),
-    thresholdBytes: count,
-    ceilingBytes: count.describe('What all shards together can never hold more than.'),
-    heldBytes: count,
-    orders: count,
-    lastDecision: z
-      .enum(['shed', 'below threshold', 'nothing held', 'not ours', 'at floor'])
-      .describe(
-        'Why shards are asked to shed or not. "not ours": used memory did not follow the last order down. ' +
-          '"at floor": the cache holds less than half of what it could.',
-      ),
-    lastOrder: z.looseObject({ at: z.iso.datetime() }).nullable(),
-  }),
-  configuration: z.looseObject({}).describe('The settings in force.'),
-});
-
-export const responseSchemas = {
-  stored: okWithMessage.describe('Stored.'),
-  found: z.object({ status: z.literal('OK'), key: z.string(), value: z.string() }).describe('Found.'),
-  deleted: z.null().describe('Deleted.'),
-  cleared: z
-    .object({ status: z.literal('OK'), removed: z.int() })
-    .describe('Every shard was emptied of this many entries in all, expired ones that were still held too.'),
-  health: z
-    .object({
-      status: z.literal('OK'),
-      uptimeSeconds: count,
-      shards: z.array(z.object({ shard: count, state: shardState, restarts: count })),
-    })
-    .describe('The process serves.'),
-  ready: z.looseObject({ status: z.literal('OK') }).describe('Every shard is up.'),
-  stats: stats.describe('Counters, memory and configuration.'),
-};
-
-/** Response schemas for the statuses that a route may fail with. */
-export function errorResponses(...statuses: readonly number[]): Record<number, z.ZodType> {
-  const schemas: Record<number, z.ZodType> = {};
-  for (const status of statuses) {
-    const codes = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => ERRORS[code] === status);
-    schemas[status] = z
-      .object({ status: z.literal('ERROR'), code: z.enum(codes), message: z.string() })
-      .describe(`Failed: ${codes.join(', ')}.`);
-  }
-  return schemas;
-}

@@ -19,6 +19,18 @@ describe('parseByteSize', () => {
     ['  3gb  ', 3 * 2 ** 30],
     ['1.5kb', 1536],
     ['0.3b', 0],
+    ['512Mi', 512 * 2 ** 20],
+    ['1Gi', 2 ** 30],
+    ['1.5Gi', 1.5 * 2 ** 30],
+    ['64Ki', 64 * 2 ** 10],
+    ['2Ti', 2 * 2 ** 40],
+    // As systemd and Docker read them: a thousandth, as for Kubernetes, nobody means.
+    ['512M', 512 * 2 ** 20],
+    ['512m', 512 * 2 ** 20],
+    // Kubernetes' way to write a plain number.
+    ['129e6', 129_000_000],
+    ['1E9', 10 ** 9],
+    ['1.5e3', 1500],
   ])('%j is %i bytes', (text, bytes) => {
     expect(parseByteSize(text)).toBe(bytes);
   });
@@ -29,7 +41,20 @@ describe('parseByteSize', () => {
     'mb',
     '-1',
     '+1',
-    '1e3',
+    '1e',
+    'e9',
+    '1e-3',
+    '1e3mb',
+    '1e999',
+    '5i',
+    '5ib',
+    '5bi',
+    '1Pi',
+    'max',
+    'infinity',
+    '50%',
+    // Kubernetes' thousandths of a byte.
+    '128974848000m',
     '1,5kb',
     '1..5',
     '.5kb',

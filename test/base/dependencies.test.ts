@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
+import generatorsJson from '../generators/package.json' with { type: 'json' };
 
 type Versions = Readonly<Record<string, string>>;
 
@@ -30,10 +31,16 @@ function documented(title: string): string[] {
   });
 }
 
+function expectPinned(name: string, version: string, locked: Locked | undefined): void {
+  expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
+  expect(locked?.version, name).toBe(version);
+  expect(locked?.integrity, name).toMatch(/^sha512-/);
+}
+
 describe('dependencies', () => {
   test.each([
     ['production', packageJson.dependencies],
-    ['development', packageJson.devDependencies],
+    ['development', { ...packageJson.devDependencies, ...generatorsJson.devDependencies }],
   ])('for %s are all named in CONTRIBUTING with why they are there, and no others', (title, versions) => {
     expect(documented(title).toSorted()).toStrictEqual(Object.keys(versions).toSorted());
   });
@@ -45,10 +52,16 @@ describe('dependencies', () => {
     expect(packages[''].dependencies).toStrictEqual(dependencies);
     expect(packages[''].devDependencies).toStrictEqual(devDependencies);
     for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
-      expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
-      const locked = packages[`node_modules/${name}`];
-      expect(locked?.version, name).toBe(version);
-      expect(locked?.integrity, name).toMatch(/^sha512-/);
+      expectPinned(name, version, packages[`node_modules/${name}`]);
     }
+    expect(packages['test/generators'].devDependencies).toStrictEqual(generatorsJson.devDependencies);
+    for (const [name, version] of Object.entries(generatorsJson.devDependencies)) {
+      const path = `node_modules/${name}`;
+      expectPinned(name, version, packages[`test/generators/${path}`] ?? packages[path]);
+    }
+  });
+
+  test('are locked without an address to load them from', () => {
+    expect(textOf('package-lock.json')).not.toMatch(/"resolved": "[a-z]+:/);
   });
 });

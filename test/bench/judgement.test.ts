@@ -1,14 +1,19 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { Measurement } from '../../bench/http/measurement.ts';
-import { bodyBounds } from '../../bench/http/requests.ts';
-import { parseOptions } from '../../bench/http/options.ts';
+import { type Measurement, pairedRatios } from '../../bench/http/measurement.ts';
+import { PEERS } from '../../bench/http/peers.ts';
+import { optionsOf, planOf, stepsOf } from '../../bench/http/plan.ts';
 import { Recorder } from '../../bench/http/recorder.ts';
-import type { LoadedPeer } from '../../bench/http/peers/peer.ts';
-import { planOf } from '../../bench/http/plan.ts';
-import { inRound, stepsOf } from '../../bench/http/run.ts';
-import { pairedRatios } from '../../bench/http/summary.ts';
-import { judgeTargets } from '../../bench/http/targets.ts';
+import { judgeHttp } from '../../bench/http/report.ts';
+import { expectedOf } from '../../bench/http/requests.ts';
+import { effectOf } from '../../bench/http/shed.ts';
 import { workloadNamed } from '../../bench/http/workloads.ts';
+import { parseCount, parseNames } from '../../bench/lib/flags.ts';
+import { inRound } from '../../bench/lib/statistics.ts';
+import { longestRecurring } from '../../bench/store/timing.ts';
+import { isMet, TARGETS, wanted } from '../../bench/targets.ts';
+
+const ROUNDS = [1, 2, 3];
 
 function measurement(peer: string, round: number, change: Partial<Measurement> = {}): Measurement {
   return {
@@ -20,7 +25,6 @@ function measurement(peer: string, round: number, change: Partial<Measurement> =
     p50Micros: 1000,
     p97_5Micros: 2000,
     p99Micros: 3000,
-    maxMicros: 4000,
     errors: {},
     cpuMicros: 20_000,
     mainThreadCpuMicros: 18_000,
@@ -30,45 +34,48 @@ function measurement(peer: string, round: number, change: Partial<Measurement> =
   };
 }
 
-const ROUNDS = [1, 2, 3];
-const PROCESSOR = 'GET: processor time per request ÷ bare Fastify';
-
 function judge(ours: Partial<Measurement>, theirs: Partial<Measurement> = {}) {
   const measurements = ROUNDS.flatMap((round) => [
     measurement('kvc', round, ours),
     measurement('fastify', round, theirs),
   ]);
-  return judgeTargets(measurements, undefined).find(({ name }) => name === PROCESSOR)!;
+  return judgeHttp(measurements, undefined).find(({ target }) => target === TARGETS.getProcessor)!;
 }
 
 describe('a target', () => {
-  test('is judged by the quotient of each round with the same round of the other', () => {
-    expect(judge({ cpuMicros: 22_000 })).toMatchObject({ value: 1.1, isMet: true });
-    expect(judge({ cpuMicros: 24_000 })).toMatchObject({ value: 1.2, isMet: false });
+  test('is judged by the ratio of each round to the same round of the other', () => {
+    const [kept, missed] = [22_000, 24_000].map((cpuMicros) => judge({ cpuMicros }));
+    expect([kept.value, missed.value]).toStrictEqual([1.1, 1.2]);
+    expect([isMet(kept), isMet(missed)]).toStrictEqual([true, false]);
   });
 
   test.each([
     [{ errors: { 'status 503': 1 } }, {}],
     [{}, { errors: { 'too short': 1 } }],
-  ])('is not measured by who answers wrongly: %o, %o', (ours, theirs) => {
-    const { value, isMet } = judge(ours, theirs);
-    expect(value).toBeNaN();
-    expect(isMet).toBe(false);
+  ])('is not measured by a server that answers wrongly: %o, %o', (ours, theirs) => {
+    const verdict = judge(ours, theirs);
+    expect(verdict.value).toBeNaN();
+    expect(isMet(verdict)).toBe(false);
+  });
+
+  test('is listed in docs/performance.md with the same limit', () => {
+    const page = readFileSync(new URL('../../docs/performance.md', import.meta.url), 'utf8');
+    const rows = page.split('\n').map((line) => line.split('|').map((cell) => cell.trim()));
+    for (const target of Object.values(TARGETS)) {
+      expect(rows.find((cells) => cells[1] === target.name)?.[2], target.name).toBe(wanted(target));
+    }
   });
 });
 
 test('a slow minute weighs on both sides of a ratio', () => {
-  const measurements = ROUNDS.flatMap((round) => [
-    measurement('a', round, { cpuMicros: 30_000 * round }),
-    measurement('b', round, { cpuMicros: 10_000 * round }),
-  ]);
-  const [above, below] = ['a', 'b'].map((peer) => ({ peer, workload: 'get-hits' }));
-  const ratios = pairedRatios(measurements, above, below, (each) => each.cpuMicros);
-  expect(ratios).toStrictEqual([3, 3, 3]);
+  const [above, below] = [30_000, 10_000].map((micros) =>
+    ROUNDS.map((round) => measurement('any', round, { cpuMicros: micros * round })),
+  );
+  expect(pairedRatios(above, below, (each) => each.cpuMicros)).toStrictEqual([3, 3, 3]);
 });
 
 test.each([[['a', 'b']], [['a', 'b', 'c']], [['a', 'b', 'c', 'd']]])(
-  'of %s everybody has a turn in each round, and nobody always follows the same one',
+  'each of %s has a turn in each round, and none always follows the same one',
   (items) => {
     const turns = [0, ...ROUNDS].map((round) => inRound(items, round));
     for (const turn of turns) expect(turn.toSorted()).toStrictEqual(items);
@@ -81,16 +88,9 @@ test.each([[['a', 'b']], [['a', 'b', 'c']], [['a', 'b', 'c', 'd']]])(
 );
 
 test('each server has a workload right before or after the one that judges it', () => {
-  const options = { quick: false, only: ['get-hits', 'put', 'pipelined'], rounds: 4, out: '' };
-  const plan = planOf(options, () => undefined);
-  const peers = plan.peers.filter(({ name }) => ['kvc', 'fastify'].includes(name));
-  const servers = new Map(
-    peers.map((peer): [string, LoadedPeer] => [
-      peer.name,
-      { peer, dataSets: [], port: 0, pids: [], stop: () => Promise.resolve(), outputTail: () => '' },
-    ]),
-  );
-  const names = stepsOf(plan, servers).map(({ workload, loaded }) => `${loaded.peer.name} ${workload.name}`);
+  const plan = planOf({ quick: false, only: ['get-hits', 'put', 'pipelined'], rounds: 4 });
+  const peers = PEERS.filter(({ name }) => ['kvc', 'fastify'].includes(name));
+  const names = stepsOf(plan, peers).map(({ workload, peer }) => `${peer.name} ${workload.name}`);
   for (const { name } of peers) {
     const pairs = names.flatMap((step, i) =>
       step === `${name} put` ? [[names[i - 1], names[i + 1]].indexOf(`${name} get-hits`)] : [],
@@ -101,23 +101,60 @@ test('each server has a workload right before or after the one that judges it', 
 
 test('a server that answers nothing at all is at fault', () => {
   const [silent, right] = [0, 1].map((answers) => {
-    const recorder = new Recorder([200], { least: 0, most: 10 }, false);
-    recorder.start([]);
+    const recorder = new Recorder({ statuses: [200], minBytes: 0, maxBytes: 10 }, []);
+    recorder.start();
     for (let i = 0; i < answers; i++) recorder.onAnswer(200, 1);
-    return recorder.stop([]);
+    return recorder.stop().sample;
   });
   expect([silent.errors, right.errors]).toStrictEqual([{ 'no answer at all': 1 }, {}]);
 });
 
-test('the command line: a part goes to its own folder, and what is not a count is refused', () => {
-  expect(parseOptions(['--quick'])).toMatchObject({ rounds: 3, out: 'bench/results/raw' });
-  expect(parseOptions([])).toMatchObject({ rounds: 8, out: 'bench/results' });
-  for (const rounds of ['0', '1.5', 'x', '']) {
-    expect(() => parseOptions(['--rounds', rounds])).toThrow('--rounds: a whole number from 1 on');
-  }
+test('a body tells a hit from a miss, and whether it was compressed', () => {
+  expect(expectedOf(workloadNamed('get-hits'), 'webdis').minBytes).toBe(100);
+  expect(expectedOf(workloadNamed('gzip'), 'cache').maxBytes).toBeLessThan(10_240);
 });
 
-test('a body tells a hit from a miss, and whether it was compressed', () => {
-  expect(bodyBounds(workloadNamed('get-hits')).least).toBe(100);
-  expect(bodyBounds(workloadNamed('gzip')).most).toBeLessThan(10_240);
+test('the command line: a count that is none and unknown names are refused', () => {
+  expect(optionsOf({ quick: true, only: 'kvc,put' })).toStrictEqual({
+    quick: true,
+    only: ['kvc', 'put'],
+    rounds: 3,
+  });
+  for (const text of ['0', '1.5', 'x', '']) {
+    expect(() => parseCount('rounds', text)).toThrow('--rounds: a whole number from 1 on');
+  }
+  expect(() => parseNames('only', 'a,c', ['a', 'b'])).toThrow('--only: unknown c');
+});
+
+test('the effect of shed orders: answers during them against those of the seconds before', () => {
+  const at = new Date(10_000).toISOString();
+  const timeline = {
+    atMs: Float64Array.of(6_000, 8_000, 10_050, 10_200),
+    latencyMicros: Float64Array.of(900, 10, 30, 900),
+  };
+  expect(effectOf([{ at, tookMs: 100 }], timeline)).toStrictEqual({
+    beforeP99Micros: 10,
+    duringP99Micros: 30,
+  });
+});
+
+test.each([
+  ['as long as in the round where it was quickest', [[[70_000, 9]], [[70_040, 7]], [[69_990, 8]]], 7],
+  [
+    'not if it came elsewhere',
+    [
+      [
+        [100, 42],
+        [9_000, 2],
+      ],
+      [
+        [700, 38],
+        [9_000, 3],
+      ],
+    ],
+    2,
+  ],
+  ['not if it came once', [[[100, 42]], []], 0],
+] as const)('a slow operation that recurs counts %s', (_, rounds, expected) => {
+  expect(longestRecurring(rounds)).toBe(expected);
 });

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { readSettings, settingsHelp } from '../../src/config/settings.ts';
+import {
+  defaultShards,
+  publicSettings,
+  readSettings,
+  settingsHelp,
+  settingsInForce,
+} from '../../src/config/settings.ts';
 
 const NAMES = [
   'HOST',
@@ -20,6 +26,7 @@ const NAMES = [
   'TLS_CERT_FILE',
   'TLS_KEY_FILE',
   'RATE_LIMIT',
+  'SHUTDOWN_DELAY_MS',
   'TRUST_PROXY',
   'LOG_LEVEL',
 ];
@@ -38,6 +45,7 @@ const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
   ['GZIP_THRESHOLD_BYTES', '65mb', 'never', '-1'],
   ['REQUEST_DEADLINE_MS', '9', '60001', 'soon'],
   ['SHARD_QUEUE_LIMIT', '0', '65537', 'none'],
+  ['SHUTDOWN_DELAY_MS', '-1', '60001', '5s'],
   [
     'TRUST_PROXY',
     'true',
@@ -77,6 +85,7 @@ describe('readSettings', () => {
       TLS_CERT_FILE: '',
       TLS_KEY_FILE: '',
       RATE_LIMIT: 0,
+      SHUTDOWN_DELAY_MS: 0,
       TRUST_PROXY: '',
       LOG_LEVEL: 'info',
     });
@@ -86,6 +95,27 @@ describe('readSettings', () => {
     const { settings } = readSettings({});
     expect(settings!.SHARDS).toBeGreaterThanOrEqual(1);
     expect(settings!.SHARDS).toBeLessThanOrEqual(64);
+  });
+
+  test.each([
+    [1, 0, 1],
+    [2, 0, 1],
+    [9, 0, 8],
+    [128, 0, 64],
+    [9, 1, 1],
+    [9, 1999, 1],
+    [9, 2000, 2],
+    [9, 8000, 8],
+    [9, 1_000_000, 8],
+    [1, 1_000_000, 1],
+  ])('with %i processors and a capacity of %i there are %i shards', (processors, capacity, shards) => {
+    expect(defaultShards(processors, capacity)).toBe(shards);
+  });
+
+  test('a small capacity alone is taken on every machine, and one with shards as it says', () => {
+    expect(readSettings({ CAPACITY: '1' }).settings).toMatchObject({ SHARDS: 1, CAPACITY: 1 });
+    expect(readSettings({ CAPACITY: '8', SHARDS: '8' }).settings).toMatchObject({ SHARDS: 8, CAPACITY: 8 });
+    expect(readSettings({ CAPACITY: '1', SHARDS: '' }).settings).toMatchObject({ SHARDS: 1 });
   });
 
   test('reads every setting', () => {
@@ -108,6 +138,7 @@ describe('readSettings', () => {
       TLS_CERT_FILE: 'cert.pem',
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: '1000',
+      SHUTDOWN_DELAY_MS: '60000',
       TRUST_PROXY: 'loopback, 10.0.0.0/8',
       LOG_LEVEL: 'silent',
     });
@@ -130,6 +161,7 @@ describe('readSettings', () => {
       TLS_CERT_FILE: 'cert.pem',
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: 1000,
+      SHUTDOWN_DELAY_MS: 60_000,
       TRUST_PROXY: 'loopback, 10.0.0.0/8',
       LOG_LEVEL: 'silent',
     });
@@ -186,5 +218,49 @@ describe('settingsHelp', () => {
       const [name, fallback] = line.split(/ +/, 2);
       if (fallback !== '(none)') expect(readSettings({ [name]: fallback }).faults).toBeUndefined();
     }
+  });
+});
+
+describe('settingsInForce', () => {
+  const MACHINE = { limitBytes: 8 * 2 ** 30, source: 'machine' };
+
+  function inForce(env: Readonly<Record<string, string>>, memoryLimit = MACHINE): string[] {
+    return settingsInForce(readSettings(env).settings!, env, memoryLimit).split('\n');
+  }
+
+  test('has one line per setting, with its value and where that comes from', () => {
+    const lines = inForce({ SHARDS: '3', MAX_VALUE_BYTES: '64Ki', PORT: '' });
+    expect(lines.map((line) => line.split('=', 1)[0])).toStrictEqual(NAMES);
+    expect(lines).toContain('SHARDS=3  # environment');
+    expect(lines).toContain('MAX_VALUE_BYTES=65536  # environment');
+    expect(lines).toContain('PORT=7171  # default');
+    expect(lines).toContain('RATE_LIMIT=0  # default');
+  });
+
+  test('says of the memory limit what it comes to, and whose it is', () => {
+    const MIB = 2 ** 20;
+    expect(inForce({})).toContain(`MEMORY_LIMIT=${MACHINE.limitBytes}  # default; machine`);
+    const set = { limitBytes: 512 * MIB, source: 'MEMORY_LIMIT' };
+    expect(inForce({ MEMORY_LIMIT: '512mb' }, set)).toContain('MEMORY_LIMIT=536870912  # environment');
+    const tighter = { limitBytes: 256 * MIB, source: 'cgroup v2' };
+    expect(inForce({ MEMORY_LIMIT: '512mb' }, tighter)).toContain(
+      'MEMORY_LIMIT=268435456  # environment; cgroup v2',
+    );
+  });
+
+  test('shows no secret', () => {
+    const lines = inForce({ AUTH_TOKEN: 's3cret', AUTH_TOKEN_FILE: '/run/token' });
+    expect(lines).toContain('AUTH_TOKEN=(secret)  # environment');
+    expect(lines).toContain('AUTH_TOKEN_FILE=/run/token  # environment');
+    expect(lines.join('\n')).not.toContain('s3cret');
+    expect(inForce({})).toContain('AUTH_TOKEN=  # default');
+  });
+});
+
+describe('secrets', () => {
+  test('are shown neither when they are right nor when they are wrong', () => {
+    const { settings } = readSettings({ AUTH_TOKEN: 's3cret' });
+    expect(publicSettings(settings!)).toMatchObject({ AUTH_TOKEN: '(secret)', PORT: 7171 });
+    expect(readSettings({ AUTH_TOKEN: 's3 cret' }).faults!.join()).not.toContain('cret"');
   });
 });

@@ -13,11 +13,30 @@ export interface Flood {
   readonly findKeys?: (pipe: HttpPipe) => Promise<readonly string[]>;
 }
 
+/** What became of the newest entries while they were read, with the supervisor still at work. */
+export interface NewestReport {
+  readonly looked: number;
+  readonly found: number;
+  /** Found with another value than was put. */
+  readonly wrong: number;
+  /** Keys that are gone while their shard keeps entries that were put before them. */
+  readonly early: readonly string[];
+  /** Shed orders meanwhile, and the entries they took. */
+  readonly orders: number;
+  readonly shed: number;
+  /** Entries that went meanwhile for another reason, and all that went. */
+  readonly displaced: number;
+  readonly gone: number;
+  /** Bytes of the entries that are left. */
+  readonly keptBytes: number;
+}
+
 export interface FloodReport {
   readonly statuses: Readonly<Record<number, number>>;
-  /** Of the newest entries that are to be there, how many were asked for and how many were as they were put. */
-  readonly asked: number;
-  readonly found: number;
+  /** Absent where entries expire. */
+  readonly newest: NewestReport | undefined;
+  /** What the cache can hold at the memory threshold. */
+  readonly roomBytes: number;
   readonly peakUnreclaimableBytes: number;
   readonly peakResidentBytes: number;
   readonly reclaims: number;
@@ -26,10 +45,8 @@ export interface FloodReport {
 }
 
 const CONNECTIONS = 8;
-/** Of all entries, the newest that no order which is under way can reach. */
-const SAFE_SHARE = 0.75;
 /** Of the newest entries so many are looked for, where so many fit. */
-export const NEWEST = 500;
+const NEWEST = 500;
 const FILLER = 'the quick brown fox jumps over the lazy dog; 0123456789 '.repeat(20_000);
 
 /** Runs the real server in a group of its own, and PUTs to it as fast as eight connections take it. */
@@ -37,7 +54,7 @@ export async function floodServer(group: MemoryGroup, flood: Flood): Promise<Flo
   const server = await ServerInGroup.start(group, flood.settings ?? {});
   let exit: number | string = 'still running';
   let statuses: Record<number, number> = {};
-  let newest = { asked: 0, found: 0 };
+  let newest: NewestReport | undefined;
   try {
     const first = await HttpPipe.open(server.port);
     const keys = await flood.findKeys?.(first);
@@ -58,7 +75,8 @@ export async function floodServer(group: MemoryGroup, flood: Flood): Promise<Flo
   const { peakUnreclaimableBytes, peakResidentBytes } = server;
   return {
     statuses,
-    ...newest,
+    newest,
+    roomBytes: server.roomBytes,
     peakUnreclaimableBytes,
     peakResidentBytes,
     reclaims: failures,
@@ -84,8 +102,7 @@ export async function keysOfOneShard(pipe: HttpPipe, wanted: number): Promise<st
 }
 
 async function missesPerShard(pipe: HttpPipe): Promise<number[]> {
-  const { body } = await pipe.get('/stats');
-  return (JSON.parse(body) as { shards: { misses: number }[] }).shards.map(({ misses }) => misses);
+  return (await readStats(pipe)).shards.map(({ misses }) => misses);
 }
 
 /** Neighbouring values differ, so that a mixed up one is seen. */
@@ -112,19 +129,54 @@ async function putAll(
   return statuses;
 }
 
-async function findNewest(
-  pipe: HttpPipe,
-  flood: Flood,
-  keyOf: (i: number) => string,
-): Promise<{ asked: number; found: number }> {
-  const { body } = await pipe.get('/stats');
-  const { entries } = (JSON.parse(body) as { totals: { entries: number } }).totals;
-  // The supervisor may still be shedding from the other end.
-  const asked = Math.min(NEWEST, Math.floor(entries * SAFE_SHARE));
-  let found = 0;
-  for (let i = flood.requests - asked; i < flood.requests; i++) {
-    const reply = await pipe.get(`/cache/${keyOf(i)}`);
-    if (reply.status === 200 && JSON.parse(reply.body).value === valueOf(flood, i)) found++;
+/** What `/stats` says of memory and entries. */
+interface Stats {
+  readonly memory: { readonly orders: number };
+  readonly totals: Readonly<Record<'entries' | 'liveBytes' | 'evicted' | 'expired' | 'shedEntries', number>>;
+  readonly shards: readonly Readonly<Record<'entries' | 'hits' | 'misses', number>>[];
+}
+
+async function readStats(pipe: HttpPipe): Promise<Stats> {
+  return JSON.parse((await pipe.get('/stats')).body) as Stats;
+}
+
+/** From the newest back: what has not been read yet goes in the order in which it was put. */
+async function findNewest(pipe: HttpPipe, flood: Flood, keyOf: (i: number) => string): Promise<NewestReport> {
+  const before = await readStats(pipe);
+  const looked = Math.min(NEWEST, before.totals.entries);
+  /** By shard, newest first. */
+  const reads: { readonly key: string; readonly isFound: boolean }[][] = before.shards.map(() => []);
+  let wrong = 0;
+  let { shards } = before;
+  for (let n = 1; n <= looked; n++) {
+    const i = flood.requests - n;
+    const key = keyOf(i);
+    const reply = await pipe.get(`/cache/${key}`);
+    const seen = (await readStats(pipe)).shards;
+    const owner = seen.findIndex((row, shard) => lookups(row) > lookups(shards[shard]));
+    reads[owner].push({ key, isFound: reply.status === 200 });
+    if (reply.status === 200 && JSON.parse(reply.body).value !== valueOf(flood, i)) wrong++;
+    shards = seen;
   }
-  return { asked, found };
+  const after = await readStats(pipe);
+  // Puts that are under way together may arrive in any order: so many may have overtaken a newer one.
+  const overtaking = CONNECTIONS * (flood.depth ?? 1) - 1;
+  const early = reads.flatMap((list, shard) =>
+    list.slice(0, Math.max(0, after.shards[shard].entries - overtaking)).filter(({ isFound }) => !isFound),
+  );
+  return {
+    looked,
+    found: reads.flat().filter(({ isFound }) => isFound).length,
+    wrong,
+    early: early.map(({ key }) => key),
+    orders: after.memory.orders - before.memory.orders,
+    shed: after.totals.shedEntries - before.totals.shedEntries,
+    displaced: after.totals.evicted + after.totals.expired - before.totals.evicted - before.totals.expired,
+    gone: before.totals.entries - after.totals.entries,
+    keptBytes: after.totals.liveBytes,
+  };
+}
+
+function lookups({ hits, misses }: Stats['shards'][number]): number {
+  return hits + misses;
 }

@@ -31,6 +31,8 @@ export async function refusedIn(
 /** The real server as a process of its own, inside a control group, with its memory watched. */
 export class ServerInGroup {
   readonly port: number;
+  /** What the cache can hold at the memory threshold: the threshold less what the empty process takes. */
+  readonly roomBytes: number;
   /** The most memory seen that the kernel could not have taken back. */
   peakUnreclaimableBytes = 0;
   /** The kernel's own record of the most that was ever resident. */
@@ -40,10 +42,11 @@ export class ServerInGroup {
   private readonly sampler: NodeJS.Timeout;
   private readonly group: MemoryGroup;
 
-  private constructor(child: ChildProcess, exit: Promise<unknown[]>, port: number, group: MemoryGroup) {
+  private constructor(child: ChildProcess, exit: Promise<unknown[]>, start: Start, group: MemoryGroup) {
     this.child = child;
     this.exit = exit;
-    this.port = port;
+    this.port = start.port;
+    this.roomBytes = start.roomBytes;
     this.group = group;
     this.sampler = setInterval(() => this.sample(), SAMPLE_MS);
   }
@@ -53,8 +56,7 @@ export class ServerInGroup {
     const child = spawnIn(group, settings);
     child.stderr!.pipe(process.stderr);
     const exit = once(child, 'exit');
-    const port = await listeningPort(child);
-    return new ServerInGroup(child, exit, port, group);
+    return new ServerInGroup(child, exit, await listening(child), group);
   }
 
   get isRunning(): boolean {
@@ -80,14 +82,28 @@ export class ServerInGroup {
   }
 }
 
-function listeningPort(child: ChildProcess): Promise<number> {
+interface Start {
+  readonly port: number;
+  readonly roomBytes: number;
+}
+
+/** What the server logs once it listens. */
+interface ListeningRecord {
+  readonly address: string;
+  readonly limits: { readonly ceilingBytes: number; readonly marginBytes: number };
+}
+
+function listening(child: ChildProcess): Promise<Start> {
   return new Promise((resolve, reject) => {
     let text = '';
     child.stdout!.setEncoding('utf8');
     child.stdout!.on('data', (chunk: string) => {
       if (text.length < 10_000) text += chunk;
-      const port = /http:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1];
-      if (port !== undefined) resolve(Number(port));
+      const line = /^.*"address":"http.*}$/m.exec(text)?.[0];
+      if (line === undefined) return;
+      const { address, limits } = JSON.parse(line) as ListeningRecord;
+      const roomBytes = limits.ceilingBytes - limits.marginBytes;
+      resolve({ port: Number(new URL(address).port), roomBytes });
     });
     child.once('exit', () => reject(new Error(`the server ended before it listened: ${text}`)));
   });

@@ -24,14 +24,15 @@ const GUARDED: readonly Call[] = [
   { method: 'DELETE', path: '/cache' },
   { method: 'POST', path: '/put', headers: JSON_TYPE, body: ENTRY },
   { path: '/get?key=a' },
+  { path: '/cache?key=a' },
+  { method: 'HEAD', path: '/cache?key=a' },
+  { method: 'DELETE', path: '/cache?key=a' },
+  { method: 'DELETE', path: '/cache?' },
   { path: '/stats' },
-  { path: '/openapi.json' },
-  { path: '/docs' },
-  { path: '/docs/' },
-  { path: '/docs/json' },
-  { path: '/docs/static/index.html' },
-  // The page has a route of its own; all else there is served by another.
-  { path: '/docs/static/swagger-ui.css' },
+  { method: 'HEAD', path: '/stats' },
+  { path: '/docs/nothing' },
+  { method: 'POST', path: '/' },
+  { method: 'DELETE', path: '/docs' },
   { path: '/nothing' },
   { path: '/health/' },
   { path: '//health' },
@@ -40,6 +41,9 @@ const GUARDED: readonly Call[] = [
   { method: 'POST', path: '/cache', headers: JSON_TYPE, body: ENTRY },
   { method: 'PUT', path: '/cache', headers: { 'content-type': 'text/plain' }, body: 'text' },
 ];
+
+/** What a browser needs before anybody has given it the token. */
+const PAGES = ['/', '/docs', '/docs/', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js', '/openapi.json'];
 
 let folder: string;
 let certificate: Certificate;
@@ -70,7 +74,7 @@ function expectUnauthorized(answer: Answer, method = 'GET'): void {
 }
 
 describe('AUTH_TOKEN', () => {
-  test('every route but the probes wants it, and nothing is done without', async () => {
+  test('every route but probes and pages wants it, and nothing is done without', async () => {
     await using server = await startTestServer({ AUTH_TOKEN: TOKEN });
     const { client } = server;
     const call = withToken(
@@ -116,6 +120,31 @@ describe('AUTH_TOKEN', () => {
     for (const path of ['/health', '/ready', '/health?verbose=1', '/ready?']) {
       expect((await server.client.get(path)).status).toBe(200);
       expect((await server.client.call({ method: 'HEAD', path })).status).toBe(200);
+    }
+  });
+
+  test.each(PAGES)('%s is open, and shows no data', async (path) => {
+    await using server = await startTestServer({ AUTH_TOKEN: TOKEN, SHARDS: '1' });
+    for (const headers of [{}, { authorization: 'Bearer wrong' }]) {
+      const answer = await server.client.call({ path, headers });
+      expect(answer.status).toBe(path === '/docs/' ? 302 : 200);
+      expect(answer.text).not.toContain(TOKEN);
+      expect((await server.client.call({ method: 'HEAD', path, headers })).status).toBe(answer.status);
+    }
+  });
+
+  test('the document says which routes want it, and the page so asks for it', async () => {
+    await using server = await startTestServer({ AUTH_TOKEN: TOKEN, SHARDS: '1' });
+    const { paths, components } = JSON.parse((await server.client.get('/openapi.json')).text) as {
+      paths: Record<string, Record<string, { security: unknown }>>;
+      components: { securitySchemes: unknown };
+    };
+    expect(components.securitySchemes).toStrictEqual({ token: { type: 'http', scheme: 'bearer' } });
+    for (const [path, operations] of Object.entries(paths)) {
+      for (const [method, { security }] of Object.entries(operations)) {
+        const { status } = await server.client.call({ method: method.toUpperCase(), path });
+        expect([path, method, security]).toStrictEqual([path, method, status === 401 ? [{ token: [] }] : []]);
+      }
     }
   });
 
@@ -230,6 +259,21 @@ describe('settings that are refused', () => {
       () => ({ AUTH_TOKEN_FILE: join(folder, 'none') }),
       /^AUTH_TOKEN_FILE: /,
     ],
+    [
+      'a token file that is a directory',
+      () => ({ AUTH_TOKEN_FILE: folder }),
+      /^AUTH_TOKEN_FILE: .*it is a directory$/,
+    ],
+    [
+      'a token file that never ends',
+      () => ({ AUTH_TOKEN_FILE: '/dev/zero' }),
+      /^AUTH_TOKEN_FILE: .*it is not a regular file$/,
+    ],
+    [
+      'a token file that is far too large',
+      () => ({ AUTH_TOKEN_FILE: file('large', 'x'.repeat(2 ** 20 + 1)) }),
+      /^AUTH_TOKEN_FILE: .*it is larger than 1 MiB$/,
+    ],
     ['a token file that is empty', () => ({ AUTH_TOKEN_FILE: file('empty', ' \n') }), /^AUTH_TOKEN_FILE: /],
     [
       'a token file with two lines',
@@ -276,6 +320,9 @@ describe('RATE_LIMIT', () => {
   test.each<readonly [what: string, call: Call]>([
     ['a key', { path: '/cache/none' }],
     ['the statistics', { path: '/stats' }],
+    ['a page', { path: '/' }],
+    ['the document', { path: '/openapi.json' }],
+    ['a file of a page', { path: '/docs/swagger-ui.css' }],
     ['an unknown path', { path: '/nothing' }],
     ['a wrong method', { method: 'POST', path: '/stats' }],
     ['a wrong token', { path: '/cache/none', headers: { authorization: 'Bearer guess' } }],
@@ -314,12 +361,13 @@ describe('errors and headers', () => {
     expectError(unexpected, 500, 'CACHE_ERR_INTERNAL', /^Unexpected error\.$/);
     const calls: readonly Call[] = [
       ...GUARDED,
+      ...PAGES.map((path) => ({ path })),
       { path: '/health' },
       { path: '/ready' },
       { path: '/cache/%zz' },
-      { path: '/docs/static/../../../../package.json' },
-      { path: '/docs/static/%2e%2e%2f%2e%2e%2fpackage.json' },
-      { path: '/docs/static/none' },
+      { path: '/docs/../../../../package.json' },
+      { path: '/docs/%2e%2e%2f%2e%2e%2fpackage.json' },
+      { path: '/docs/none' },
       { method: 'PUT', path: '/cache', headers: JSON_TYPE, body: '{' },
       { method: 'PUT', path: '/cache', headers: JSON_TYPE, body: '{"key":"a","value":5}' },
       { method: 'PUT', path: '/cache', headers: { 'content-type': '/' }, body: 'text' },

@@ -5,7 +5,7 @@ import { GarbageMeter } from '../../src/base/garbage-meter.ts';
 import type { Connections } from '../../src/http/connections.ts';
 import { GetExchange } from '../../src/http/exchanges.ts';
 import { LargeReplies } from '../../src/http/large-replies.ts';
-import { HIT } from '../../src/mailbox/protocol.ts';
+import { HIT } from '../../src/shared/protocol.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';

@@ -84,7 +84,7 @@ test('handshakes that nobody goes on with make room for others in a second, and 
     TLS_CERT_FILE: certificate.certFile,
     TLS_KEY_FILE: certificate.keyFile,
   });
-  small.app.frontDoor.limits = { maxConnections: 3, reserve: 0 };
+  small.app.frontDoor.limits = { maxConnections: 3, reserve: 0, waiting: 0 };
   const isReached = async (): Promise<boolean> => {
     try {
       const raw = await RawSocket.open(small.port, { ca: certificate.pem });

@@ -1,20 +1,29 @@
-import { type Arbitrary, constant, constantFrom, integer, oneof, record } from 'fast-check';
-import { assert } from '../../src/base/assert.ts';
-import type { Ledger } from '../../src/base/ledger.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { type Arbitrary, constant, constantFrom, integer, oneof, record, tuple } from 'fast-check';
+import { assert } from '../../src/shared/assert.ts';
+import type { Ledger } from '../../src/shared/ledger.ts';
 import {
   BLOCK_CHARGE_BYTES,
   OWN_BLOCK_BYTES,
   SLOT_BYTES,
   blockChargeBytes,
-} from '../../src/base/segment-sizes.ts';
+} from '../../src/shared/segment-sizes.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
-import { entryBytes } from '../../workers/store/entry-layout.ts';
+import { entryFlags } from '../../workers/store/entry-codec.ts';
+import { EXPIRES, GZIP, TEXTS, VERSION, entryBytes } from '../../workers/store/entry-layout.ts';
+import { type Metadata, NO_METADATA, textOf } from '../../workers/store/metadata.ts';
 import type { SegmentStore } from '../../workers/store/segment-store.ts';
 import { ReferenceLru } from '../support/reference-lru.ts';
 import { type Clock, carryOut } from '../support/segments.ts';
 
 export type Operation =
-  | { readonly kind: 'put'; readonly key: number; readonly bytes: number; readonly ttlMs: number }
+  | {
+      readonly kind: 'put';
+      readonly key: number;
+      readonly bytes: number;
+      readonly ttlMs: number;
+      readonly metadata: Metadata | undefined;
+    }
   | { readonly kind: 'get' | 'delete' | 'plain'; readonly key: number }
   | { readonly kind: 'gzip'; readonly key: number; readonly bytes: number }
   | { readonly kind: 'clear' }
@@ -35,12 +44,32 @@ const ttlMs = oneof(
   { weight: 3, arbitrary: constant(0) },
   { weight: 1, arbitrary: integer({ min: 1, max: 1000 }) },
 );
+const text = oneof(
+  { weight: 3, arbitrary: constant('') },
+  { weight: 3, arbitrary: constantFrom('text/plain', 'gzip', '"tag" \xe9') },
+  { weight: 1, arbitrary: integer({ min: 0, max: 255 }).map((length) => FILLER.slice(1, 1 + length)) },
+);
+const metadata = oneof(
+  { weight: 3, arbitrary: constant(undefined) },
+  {
+    weight: 1,
+    arbitrary: record(
+      {
+        contentType: text,
+        contentEncoding: text,
+        headers: tuple(text, text),
+        version: oneof(constant(0), integer({ min: 1, max: 2 ** 32 - 1 })),
+      },
+      { noNullPrototype: true },
+    ),
+  },
+);
 const budget = constantFrom(8, 4096, 2 ** 15, 2 ** 20);
 
 export const operation: Arbitrary<Operation> = oneof(
   {
     weight: 30,
-    arbitrary: record({ kind: constant('put'), key, bytes: valueBytes, ttlMs } as const),
+    arbitrary: record({ kind: constant('put'), key, bytes: valueBytes, ttlMs, metadata } as const),
   },
   { weight: 20, arbitrary: record({ kind: constantFrom('get', 'delete'), key } as const) },
   { weight: 4, arbitrary: record({ kind: constant('plain'), key } as const) },
@@ -104,10 +133,10 @@ export class SegmentModel {
     for (const name of reference.keys) this.checkEntry(name, store.peek(name));
     for (const name of reference.keys) {
       const shedBefore = store.counters.shed;
-      while (store.counters.shed === shedBefore) assert(store.removeColdest(1, 'shed') > 0, 'there is one');
+      while (store.counters.shed === shedBefore) assert(store.evict(1, 'shed') > 0, 'there is one');
       assert(store.peek(name) === 0, `${name} is the next to go`);
     }
-    while (store.removeColdest(1, 'shed') > 0);
+    while (store.evict(1, 'shed') > 0);
     assert(store.entries === 0, 'nothing else is there');
     store.checkIntegrity();
   }
@@ -116,7 +145,7 @@ export class SegmentModel {
     const { store, reference } = this;
     switch (op.kind) {
       case 'put':
-        this.put(`key-${op.key}`, op.bytes, op.ttlMs);
+        this.put(op);
         break;
       case 'get': {
         const name = `key-${op.key}`;
@@ -157,16 +186,19 @@ export class SegmentModel {
     }
   }
 
-  private put(name: string, bytes: number, ttl: number): void {
+  private put(op: Extract<Operation, { readonly kind: 'put' }>): void {
     const { store, reference } = this;
+    const { bytes } = op;
+    const name = `key-${op.key}`;
     const start = this.puts++ % 997;
     const value = FILLER.slice(start, start + bytes);
     reference.removeExpired();
-    const hadRoom =
-      this.hasRoomFor(entryBytes(name.length, bytes, ttl > 0, -1)) && reference.entries < this.capacity;
+    const contentBytes = name.length + bytes + textOf(op.metadata ?? NO_METADATA).length;
+    const neededBytes = entryBytes(entryFlags(op.ttlMs > 0, op.metadata), contentBytes);
+    const hadRoom = this.hasRoomFor(neededBytes) && reference.entries < this.capacity;
     const evictedBefore = store.counters.evicted;
-    assert(store.put(name, value, ttl), 'a value in the guarantee is stored');
-    reference.put(name, value, ttl);
+    assert(store.put(name, value, op.ttlMs, op.metadata), 'a value in the guarantee is stored');
+    reference.put(name, value, op.ttlMs, op.metadata);
     this.gzips.delete(name);
     this.plains.delete(name);
     const gone = this.forgetDisplaced();
@@ -211,13 +243,15 @@ export class SegmentModel {
     const start = bytes % 89;
     const gzip = FILLER.slice(start, start + bytes);
     const evictedBefore = store.counters.evicted;
-    const hadRoom = this.hasRoomFor(entryBytes(name.length, store.valueBytes(slot), true, bytes));
+    const contentBytes = name.length + store.valueBytes(slot) + textOf(store.metadata(slot)).length;
+    const hadRoom = this.hasRoomFor(entryBytes(EXPIRES | GZIP | TEXTS | VERSION, contentBytes + bytes));
     store.attachGzip(slot, Buffer.from(gzip, 'latin1'));
     assert(store.peek(name) === slot, 'a gzip form does not displace its own entry');
     const gone = this.forgetDisplaced();
     assert(store.counters.evicted - evictedBefore === gone, 'what a gzip form displaced is counted');
     assert(gone === 0 || !hadRoom, 'a gzip form displaces nothing while there is room');
     assert(store.isPlain(store.peek(name)) === this.plains.has(name), `${name} is as plain as before`);
+    this.checkMetadata(name, slot);
     const kept = store.gzipView(store.peek(name))?.toString('latin1');
     assert(kept === undefined || kept === gzip || kept === this.gzips.get(name), 'the gzip form is its own');
     if (kept === undefined) this.gzips.delete(name);
@@ -239,10 +273,16 @@ export class SegmentModel {
   private checkEntry(name: string, slot: number): void {
     assert(slot !== 0, `${name} is there`);
     assert(this.store.value(slot) === this.reference.peek(name), `${name} has its value`);
+    this.checkMetadata(name, slot);
     assert(
       this.store.gzipView(slot)?.toString('latin1') === this.gzips.get(name),
       `${name} has its gzip form`,
     );
     assert(this.store.isPlain(slot) === this.plains.has(name), `${name} is plain if it was marked so`);
+  }
+
+  private checkMetadata(name: string, slot: number): void {
+    const kept = this.store.metadata(slot);
+    assert(isDeepStrictEqual(kept, this.reference.metadata(name)), `${name} has its metadata`);
   }
 }

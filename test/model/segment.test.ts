@@ -1,11 +1,12 @@
 import { type IProperty, array, assert, check, property } from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { guaranteeFor, mostEntryBytes } from '../../src/base/segment-sizes.ts';
+import { guaranteeFor, maxEntryBytes } from '../../src/shared/segment-sizes.ts';
 import { BlockPool } from '../../workers/store/block-pool.ts';
 import { Cleaner } from '../../workers/store/cleaner.ts';
+import { Eviction } from '../../workers/store/eviction.ts';
 import { HashIndex } from '../../workers/store/hash-index.ts';
 import { LruList } from '../../workers/store/lru-list.ts';
-import { SegmentStore } from '../../workers/store/segment-store.ts';
+import { originalOf } from '../support/original-of.ts';
 import { printedSeed } from '../support/random.ts';
 import { MIB, createSegment } from '../support/segments.ts';
 import { type Operation, SegmentModel, operation } from './segment-model.ts';
@@ -15,7 +16,7 @@ const RUNS = 800;
 const CANARY_RUNS = 200;
 const MOST_OPERATIONS = 200;
 const MOST_VALUE_BYTES = 2 ** 18;
-const GUARANTEE_BYTES = guaranteeFor(mostEntryBytes(256, MOST_VALUE_BYTES));
+const GUARANTEE_BYTES = guaranteeFor(maxEntryBytes(256, MOST_VALUE_BYTES));
 
 /** A segment of two to three blocks: nearly every other put displaces something. */
 const SETUPS = [
@@ -59,14 +60,6 @@ interface Insides {
   setHead(bucket: number, slot: number): void;
 }
 
-/** A method before it is replaced, to be called with `call`. */
-function originalOf<Prototype, Name extends keyof Prototype>(
-  prototype: Prototype,
-  name: Name,
-): Prototype[Name] {
-  return prototype[name];
-}
-
 function expectCaught(): void {
   for (const setup of SETUPS) {
     const details = check(sameAsReference(setup), { seed: 1, numRuns: CANARY_RUNS, endOnFailure: true });
@@ -99,14 +92,14 @@ describe('the model catches', () => {
     expectCaught();
   });
 
-  test('a displacement of one entry too many', () => {
-    const removeColdest = originalOf(SegmentStore.prototype, 'removeColdest');
-    vi.spyOn(SegmentStore.prototype, 'removeColdest').mockImplementation(function greedy(
-      this: SegmentStore,
+  test('an eviction of one entry too many', () => {
+    const evict = originalOf(Eviction.prototype, 'evict');
+    vi.spyOn(Eviction.prototype, 'evict').mockImplementation(function greedy(
+      this: Eviction,
       wantedBytes,
       reason,
     ) {
-      return removeColdest.call(this, wantedBytes, reason) + removeColdest.call(this, 1, reason);
+      return evict.call(this, wantedBytes, reason) + evict.call(this, 1, reason);
     });
     expectCaught();
   });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
+import packageJson from '../../package.json' with { type: 'json' };
 import { ChildServer } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
 
@@ -54,5 +55,12 @@ test('the image does not run as root, and answers for its health', async () => {
   expect((await instructions('USER')).at(-1)).toBe('node');
   const [check] = await instructions('HEALTHCHECK');
   expect(check).toContain('/health');
-  for (const base of await instructions('FROM')) expect(base).toMatch(/^node:26[\w.]*-alpine/);
+});
+
+test('the image has the very Node that everything was tested with', async () => {
+  const bases = await instructions('FROM');
+  expect(bases).toHaveLength(2);
+  for (const base of bases)
+    expect(base.split(' ')[0]).toBe(`node:${packageJson.devDependencies.node}-alpine`);
+  expect(process.version).toBe(`v${packageJson.devDependencies.node}`);
 });

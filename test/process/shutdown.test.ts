@@ -112,7 +112,7 @@ describe('SIGTERM under load', () => {
     stuck.close();
   });
 
-  test('a second signal changes nothing', async () => {
+  test('the same signal from several at once counts as one', async () => {
     const { child, port } = await ChildServer.listening();
     const accepted = await RawSocket.open(port);
     accepted.write(`${PUT_HEAD}expect: 100-continue\r\n\r\n`);

@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { settingsHelp } from '../../src/config/settings.ts';
+import packageJson from '../../package.json' with { type: 'json' };
 import { ChildServer, REPORTING } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
 
@@ -82,11 +82,16 @@ describe('a start that fails', () => {
   });
 });
 
-describe('--help', () => {
-  test('prints every setting, and ends', async () => {
-    const child = new ChildServer({ args: ['--help'], env: { PORT: 'not even read' } });
-    expect(await child.exited).toStrictEqual({ code: 0, signal: null });
-    expect(child.output).toContain(settingsHelp());
-    expect(child.errors).toBe('');
+describe('an older Node', () => {
+  test('is told in one line which one is needed, exit code 78', async () => {
+    const versions = `{...process.versions,node:'24.99.0'}`;
+    const code = `Object.defineProperty(process,'versions',{value:${versions}})`;
+    const child = new ChildServer({ env: { NODE_OPTIONS: `--import=data:text/javascript,${code}` } });
+    expect(await child.exited).toStrictEqual({ code: 78, signal: null });
+    const needed = /^>=(\d+)$/.exec(packageJson.engines.node)![1];
+    expect(child.errors).toMatch(
+      new RegExp(`^key-value-cache needs Node ${needed} or newer; this is v.*\\n$`),
+    );
+    expect(child.output).toBe('');
   });
 });

@@ -4,7 +4,7 @@ import {
   EMPTY_SEGMENT_BYTES,
   INDEX_CHUNK_BYTES,
   SLOT_CHUNK_BYTES,
-} from '../../src/base/segment-sizes.ts';
+} from '../../src/shared/segment-sizes.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
 import { NO_SLOT } from '../../workers/store/segment-store.ts';
 import { Random, printedSeed } from '../support/random.ts';
@@ -364,7 +364,7 @@ describe('a gzip form in a segment at its ceiling', () => {
       const puts = (2 * 16 * MIB) / bytes;
       for (let i = 0; i < puts; i++) store.put(`key-${i}`, value(bytes), 0);
       for (let i = Math.floor(puts) - 20; i < puts; i++) {
-        const slot = store.find(`key-${i}`);
+        const slot = store.access(`key-${i}`);
         store.attachGzip(slot, Buffer.alloc(bytes / 2, 'g'));
         expect(store.gzipView(slot)?.toString('latin1')).toBe('g'.repeat(bytes / 2));
         expect(store.value(slot)).toBe(value(bytes));
@@ -378,7 +378,7 @@ describe('a gzip form in a segment at its ceiling', () => {
     const { store } = createSegment({ ceilingBytes: 6 * MIB });
     for (let i = 0; i < 10; i++) store.put(`key-${i}`, value(0.9 * MIB), 0);
     const before = store.entries;
-    const slot = store.find('key-9');
+    const slot = store.access('key-9');
     store.attachGzip(slot, Buffer.alloc(0.5 * MIB, 'g'));
     expect(store.gzipView(slot)).toBeUndefined();
     expect(store.entries).toBe(before);

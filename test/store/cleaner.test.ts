@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { BLOCK_BYTES, SLOT_BYTES } from '../../src/base/segment-sizes.ts';
+import { BLOCK_BYTES, SLOT_BYTES } from '../../src/shared/segment-sizes.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
 import { BlockPool } from '../../workers/store/block-pool.ts';
 import type { SegmentStore } from '../../workers/store/segment-store.ts';

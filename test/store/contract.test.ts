@@ -1,15 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { OWN_BLOCK_BYTES } from '../../src/base/segment-sizes.ts';
+import { OWN_BLOCK_BYTES } from '../../src/shared/segment-sizes.ts';
 import { ReferenceLru } from '../support/reference-lru.ts';
 import { Clock, MIB, createSegment } from '../support/segments.ts';
-import type { SegmentCounters } from '../../workers/store/segment-store.ts';
+import type { SegmentCounters } from '../../workers/store/entry-table.ts';
+import { type Metadata, NO_METADATA } from '../../workers/store/metadata.ts';
 
 /** What both have in common; the real store is checked for integrity after each test. */
 interface Cache {
   readonly entries: number;
   readonly counters: SegmentCounters;
   get(key: string): string | undefined;
-  put(key: string, value: string, ttlMs: number): boolean;
+  put(key: string, value: string, ttlMs: number, metadata?: Metadata): boolean;
   delete(key: string): boolean;
   clear(): number;
 }
@@ -18,6 +19,8 @@ interface Subject {
   readonly cache: Cache;
   /** Removes one entry. @returns 0 when there was none. */
   readonly removeLeastRecent: (reason: 'evicted' | 'shed') => number;
+  /** What a key's value was put with. */
+  readonly metadataOf: (key: string) => Metadata | undefined;
   readonly clock: Clock;
   readonly check: () => void;
 }
@@ -27,7 +30,8 @@ const SUBJECTS: Readonly<Record<string, (capacity?: number) => Subject>> = {
     const { store, clock } = createSegment(capacity === undefined ? {} : { capacity });
     return {
       cache: store,
-      removeLeastRecent: (reason) => store.removeColdest(1, reason),
+      removeLeastRecent: (reason) => store.evict(1, reason),
+      metadataOf: (key) => store.metadata(store.peek(key)),
       clock,
       check: () => store.checkIntegrity(),
     };
@@ -38,6 +42,7 @@ const SUBJECTS: Readonly<Record<string, (capacity?: number) => Subject>> = {
     return {
       cache,
       removeLeastRecent: (reason) => cache.removeLeastRecent(reason),
+      metadataOf: (key) => cache.metadata(key),
       clock,
       check: () => undefined,
     };
@@ -67,6 +72,35 @@ describe.each(Object.entries(SUBJECTS))('%s', (_name, create) => {
       check();
     }
     expect(cache.counters.replaced).toBe(5);
+  });
+
+  test('keeps metadata with the value until the next put', () => {
+    const { cache, metadataOf, check } = create();
+    const metadata: Metadata = {
+      contentType: 'application/octet-stream',
+      contentEncoding: 'zstd',
+      headers: ['x'.repeat(255), '\xff'],
+      version: 2 ** 32 - 1,
+    };
+    const forms: readonly Metadata[] = [
+      metadata,
+      { ...NO_METADATA, contentType: 'text/plain' },
+      { ...NO_METADATA, contentEncoding: 'br' },
+      { ...NO_METADATA, headers: ['', 'second'] },
+      { ...NO_METADATA, version: 1 },
+      NO_METADATA,
+    ];
+    for (const ttlMs of [0, 1000]) {
+      for (const [i, form] of forms.entries()) cache.put(`key-${i}`, `value ${i}`, ttlMs, form);
+      for (const [i, form] of forms.entries()) {
+        expect(metadataOf(`key-${i}`)).toEqual(form);
+        expect(cache.get(`key-${i}`)).toBe(`value ${i}`);
+      }
+      check();
+    }
+    cache.put('key-0', 'anew', 0);
+    expect(metadataOf('key-0')).toEqual(NO_METADATA);
+    check();
   });
 
   test('deletes once', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { hashKey } from '../../src/base/key-hash.ts';
-import { Ledger } from '../../src/base/ledger.ts';
-import { EMPTY_SEGMENT_BYTES } from '../../src/base/segment-sizes.ts';
+import { hashKey } from '../../src/shared/key-hash.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
+import { EMPTY_SEGMENT_BYTES } from '../../src/shared/segment-sizes.ts';
 import { HashIndex } from '../../workers/store/hash-index.ts';
 import { SegmentMemory } from '../../workers/store/segment-memory.ts';
 import { NO_SLOT, SlotTable } from '../../workers/store/slot-table.ts';

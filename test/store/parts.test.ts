@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Ledger } from '../../src/base/ledger.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
 import {
   BLOCK_BYTES,
   BLOCK_CHARGE_BYTES,
@@ -9,12 +9,14 @@ import {
   SLOT_BYTES,
   SLOT_CHUNK_BYTES,
   blockChargeBytes,
-} from '../../src/base/segment-sizes.ts';
+} from '../../src/shared/segment-sizes.ts';
 import { BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from '../../workers/store/block-pool.ts';
 import {
   EXPIRES,
   GZIP,
   HEADER_BYTES,
+  TEXTS,
+  VERSION,
   entryBytes,
   flagsOf,
   keyBytesOf,
@@ -44,13 +46,16 @@ describe('sizes', () => {
   });
 
   test('of entries: header, what is optional, padding to eight', () => {
-    expect(entryBytes(1, 0, false, -1)).toBe(16);
-    expect(entryBytes(16, 100, false, -1)).toBe(128);
-    expect(entryBytes(16, 100, true, -1)).toBe(136);
-    expect(entryBytes(16, 100, true, 0)).toBe(144);
-    expect(entryBytes(4, 0, false, -1)).toBe(16);
-    expect(entryBytes(5, 0, false, -1)).toBe(24);
-    expect([0, EXPIRES, GZIP, EXPIRES | GZIP].map(keyOffset)).toEqual([12, 20, 16, 24]);
+    expect(entryBytes(0, 1)).toBe(16);
+    expect(entryBytes(0, 16 + 100)).toBe(128);
+    expect(entryBytes(EXPIRES, 16 + 100)).toBe(136);
+    expect(entryBytes(EXPIRES | GZIP, 16 + 100)).toBe(144);
+    expect(entryBytes(0, 4)).toBe(16);
+    expect(entryBytes(0, 5)).toBe(24);
+    expect([0, EXPIRES, GZIP, EXPIRES | GZIP, TEXTS, VERSION].map(keyOffset)).toEqual([
+      12, 20, 16, 24, 16, 16,
+    ]);
+    expect(keyOffset(EXPIRES | GZIP | TEXTS | VERSION)).toBe(32);
   });
 
   test('of the packed word survive the round trip', () => {

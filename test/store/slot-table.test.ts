@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { expect, test } from 'vitest';
-import { Ledger } from '../../src/base/ledger.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
 import { SegmentMemory } from '../../workers/store/segment-memory.ts';
 import { NO_SLOT, SlotTable } from '../../workers/store/slot-table.ts';
 import { Random, printedSeed } from '../support/random.ts';

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
 
@@ -20,6 +21,8 @@ export interface ChildOptions {
   readonly args?: readonly string[];
   /** The folder that has `src/main.ts`. */
   readonly root?: string;
+  /** Where its outputs go instead, as a shell writes it: `>/dev/full 2>&1`. */
+  readonly redirect?: string;
   /** A command that becomes the server: the server's own is appended to it. */
   readonly launcher?: readonly string[];
 }
@@ -39,9 +42,9 @@ export class ChildServer {
   readonly exited: Promise<Exit>;
   private readonly child: ChildProcess;
 
-  constructor({ env = {}, args = [], root = ROOT, launcher = [] }: ChildOptions = {}) {
-    const [command, ...rest] = [...launcher, process.execPath, 'src/main.ts', ...args];
-    this.child = spawn(command, rest, {
+  constructor({ env = {}, args = [], root = ROOT, launcher = [], redirect = '' }: ChildOptions = {}) {
+    const command = [...launcher, process.execPath, 'src/main.ts', ...args];
+    this.child = spawn('sh', ['-c', `exec "$@" ${redirect}`, 'sh', ...command], {
       cwd: root,
       env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -69,7 +72,7 @@ export class ChildServer {
   async report(): Promise<{ resources: Record<string, number>; modules: string[] }> {
     const reports = (): string[] => this.output.match(/^.*"resources":.*$/gm) ?? [];
     const before = reports().length;
-    this.signal('SIGUSR2');
+    this.signal('SIGCONT');
     await expect.poll(() => reports().length).toBe(before + 1);
     return JSON.parse(reports().at(-1)!) as { resources: Record<string, number>; modules: string[] };
   }
@@ -108,10 +111,24 @@ export class ChildServer {
     return { now: bytes('VmRSS'), most: bytes('VmHWM') };
   }
 
+  /** Whether it has a handler of its own for a signal by now; false where the system does not say. */
+  handles(signal: NodeJS.Signals): boolean {
+    const path = `/proc/${this.child.pid}/status`;
+    const status = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    const caught = BigInt(`0x${/^SigCgt:\s+(\S+)/m.exec(status)?.[1] ?? 0}`);
+    return ((caught >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n;
+  }
+
   /** How many file handles it has open; 0 where the system does not say. */
   openHandles(): number {
     const path = `/proc/${this.child.pid}/fd`;
     return existsSync(path) ? readdirSync(path).length : 0;
+  }
+
+  /** From now on its outputs have no reader. */
+  stopReading(): void {
+    this.child.stdout!.destroy();
+    this.child.stderr!.destroy();
   }
 
   get pid(): number {

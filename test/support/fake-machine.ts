@@ -1,14 +1,15 @@
-import type { ShedResult } from '../../src/mailbox/protocol.ts';
-import { Supervisor } from '../../src/supervisor/supervisor.ts';
+import type { PressureChange } from '../../src/memory/pressure.ts';
+import { Supervisor } from '../../src/memory/supervisor.ts';
+import type { ShedResult } from '../../src/shared/protocol.ts';
 
-/** How a fake shard takes an order. */
+/** How a fake shard carries out an order. */
 export interface Manner {
   readonly delayMs: number;
-  /** `lies`: says that it shed and has not. `dies`: loses all it holds and answers nothing. */
+  /** `lies`: reports that it shed, but did not. `dies`: loses all it holds and gives no answer. */
   readonly conduct: 'obeys' | 'lies' | 'dies';
 }
 
-/** An order as the shards were given it, with what was true when it was. */
+/** An order, and the state of memory when it was given. */
 export interface GivenOrder {
   readonly orders: readonly number[];
   readonly heldBytes: readonly number[];
@@ -31,11 +32,13 @@ export class FakeMachine {
   readonly baselineBytes: number;
   readonly given: GivenOrder[] = [];
   heldBytes: number[];
-  /** What the supervisor failed with. */
+  /** Errors of the supervisor. */
   readonly errors: unknown[] = [];
-  /** Used memory that is neither the empty process's nor the cache's. */
+  readonly pressures: PressureChange[] = [];
+  isAtCeiling = false;
+  /** Used memory that belongs neither to the empty process nor to the cache. */
   otherBytes = 0;
-  /** Orders that the shards have not answered yet, and the most that ever were so at once. */
+  /** Orders without an answer now, and the most at once so far. */
   outstanding = 0;
   mostOutstanding = 0;
   manner: (shard: number) => Manner = () => ({ delayMs: 0, conduct: 'obeys' });
@@ -53,6 +56,8 @@ export class FakeMachine {
       probe: () => this.usedBytes,
       heldBytes: () => [...this.heldBytes],
       shed: (orders) => this.shed(orders),
+      isAtCeiling: () => this.isAtCeiling,
+      onPressure: (change) => this.pressures.push(change),
       now: Date.now,
       onError: (error) => this.errors.push(error),
     });

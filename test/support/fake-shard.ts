@@ -1,14 +1,15 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { Doorbell } from '../../src/mailbox/doorbell.ts';
-import type { ControlRequest, FromShard, LargePut, Payload, ToShard } from '../../src/mailbox/protocol.ts';
-import { type Receiver, ShardMailbox } from '../../src/mailbox/shard-mailbox.ts';
+import { Doorbell } from '../../src/shared/doorbell.ts';
+import type { FromShard, LargePut, Payload, ToShard } from '../../src/shared/protocol.ts';
+import { Mailbox } from '../../src/shards/mailbox.ts';
+import type { PendingRequest } from '../../src/shards/pending-requests.ts';
 
-/** A mailbox with a clock that stands still, and the far end of its port in the hands of a test. */
+/** A mailbox whose clock a test sets, and the shard's end of its port, which the test holds. */
 export class FakeShard {
-  readonly mailbox: ShardMailbox;
+  readonly mailbox: Mailbox;
   readonly batches: string[] = [];
-  readonly controls: ControlRequest[] = [];
-  /** Batches and large PUTs, in the order they came. */
+  readonly controls: Exclude<ToShard, string | LargePut>[] = [];
+  /** Batches and large PUTs, in order. */
   readonly requests: (string | LargePut)[] = [];
   readonly doorbell = new Doorbell();
   nowMs = 1000;
@@ -17,16 +18,11 @@ export class FakeShard {
   constructor(options: {
     readonly queueLimit: number;
     readonly deadlineMs: number;
-    readonly mostPolledFor?: number;
+    readonly maxPolledFor?: number;
   }) {
     const { port1, port2 } = new MessageChannel();
     this.port = port2;
-    this.mailbox = new ShardMailbox(port1, {
-      mostPolledFor: 0,
-      ...options,
-      now: () => this.nowMs,
-      doorbell: this.doorbell,
-    });
+    this.mailbox = new Mailbox(port1, this.doorbell, { maxPolledFor: 0, ...options, now: () => this.nowMs });
     port2.on('message', (message: ToShard) => this.take(message));
   }
 
@@ -35,7 +31,7 @@ export class FakeShard {
     this.doorbell.answer();
   }
 
-  /** How many messages have been posted to it, those that its event loop has not brought yet included. */
+  /** How many messages have been posted, including those that the event loop has not delivered yet. */
   received(): number {
     for (;;) {
       const next: { message: ToShard } | undefined = receiveMessageOnPort(this.port);
@@ -44,7 +40,7 @@ export class FakeShard {
     }
   }
 
-  /** The number under which a control message wants its answer. */
+  /** The id of a control request. */
   idOfControl(n: number): number {
     const request = this.controls[n];
     if (!('id' in request)) throw new Error(`a ${request.kind} message is not answered`);
@@ -63,8 +59,8 @@ export class FakeShard {
   }
 }
 
-/** A receiver that keeps what it was told, to see that it is told once. */
-export class Recorder implements Receiver {
+/** A request that keeps what it was settled with, to see that it is settled once. */
+export class Recorder implements PendingRequest {
   readonly connection: object | undefined;
   readonly settled: { readonly code: number; readonly payload: Payload }[] = [];
 

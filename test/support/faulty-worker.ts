@@ -47,10 +47,10 @@ const startFault = nextStartFault();
 if (startFault === 'import') throw new Error('a fault was asked for');
 
 const handle = Reflect.get(ShardActor.prototype, 'handle');
-ShardActor.prototype.handle = function faulty(this: ShardActor, message) {
+ShardActor.prototype.handle = function faulty(this: ShardActor, session, message) {
   const fault = typeof message === 'string' ? FAULT_VALUE.exec(message)?.[1] : undefined;
   if (fault !== undefined) fail(fault as Fault);
-  handle.call(this, message);
+  handle.call(this, session, message);
 };
 
 /** Piscina's handler. */

@@ -22,7 +22,7 @@ export function guardedServer(
   onRequest: RequestListener,
   {
     limits = {},
-    doorLimits = { maxConnections: 100, reserve: 0 },
+    doorLimits = { maxConnections: 100, reserve: 0, waiting: 0 },
     nowMs = () => performance.now(),
   }: {
     readonly limits?: Partial<ConnectionLimits>;

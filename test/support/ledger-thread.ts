@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { Ledger } from '../../src/base/ledger.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
 import { Random } from './random.ts';
 
 /** What a thread is to do: reserve and release at random for one shard, as fast as it can. */

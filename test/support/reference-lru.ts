@@ -1,8 +1,10 @@
-import type { SegmentCounters } from '../../workers/store/segment-store.ts';
+import type { SegmentCounters } from '../../workers/store/entry-table.ts';
+import { type Metadata, NO_METADATA } from '../../workers/store/metadata.ts';
 
 interface ReferenceEntry {
   readonly value: string;
   readonly expiryMs: number;
+  readonly metadata: Metadata;
 }
 
 /**
@@ -57,7 +59,12 @@ export class ReferenceLru {
     return this.isExpired(key) ? undefined : this.map.get(key)?.value;
   }
 
-  put(key: string, value: string, ttlMs: number): boolean {
+  /** What was put with the value, without a use of it being counted. */
+  metadata(key: string): Metadata | undefined {
+    return this.isExpired(key) ? undefined : this.map.get(key)?.metadata;
+  }
+
+  put(key: string, value: string, ttlMs: number, metadata = NO_METADATA): boolean {
     this.counters.puts++;
     if (this.map.has(key)) {
       this.counters[this.isExpired(key) ? 'expired' : 'replaced']++;
@@ -65,7 +72,8 @@ export class ReferenceLru {
     }
     if (this.map.size >= this.capacity) this.removeExpired();
     if (this.map.size >= this.capacity) this.removeLeastRecent('evicted');
-    this.map.set(key, { value, expiryMs: ttlMs > 0 ? Math.ceil(this.now() + ttlMs) : Infinity });
+    const expiryMs = ttlMs > 0 ? Math.ceil(this.now() + ttlMs) : Infinity;
+    this.map.set(key, { value, expiryMs, metadata });
     return true;
   }
 

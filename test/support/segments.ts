@@ -1,6 +1,6 @@
-import { Ledger } from '../../src/base/ledger.ts';
-import { guaranteeFor, mostEntryBytes } from '../../src/base/segment-sizes.ts';
-import type { ShedResult } from '../../src/mailbox/protocol.ts';
+import { Ledger } from '../../src/shared/ledger.ts';
+import { guaranteeFor, maxEntryBytes } from '../../src/shared/segment-sizes.ts';
+import type { ShedResult } from '../../src/shared/protocol.ts';
 import type { ShedOrder } from '../../workers/shed-order.ts';
 import { SegmentStore } from '../../workers/store/segment-store.ts';
 
@@ -41,7 +41,7 @@ export interface Segments {
 export function createSegments(setup: SegmentSetup = {}): Segments {
   const clock = setup.clock ?? new Clock();
   const shards = setup.shards ?? 1;
-  const guarantee = guaranteeFor(mostEntryBytes(256, setup.mostValueBytes ?? MIB));
+  const guarantee = guaranteeFor(maxEntryBytes(256, setup.mostValueBytes ?? MIB));
   const ledger = Ledger.create(shards, {
     ceiling: setup.ceilingBytes ?? 2 ** 32,
     guarantee,

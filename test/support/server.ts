@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { readAccessFiles } from '../../src/config/access-files.ts';
 import { type Settings, readSettings } from '../../src/config/settings.ts';
+import type { LogSink } from '../../src/log-events.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 import { HttpClient } from './http-client.ts';
 
@@ -21,11 +22,12 @@ export function testSettings(env: Readonly<Record<string, string>> = {}): Settin
 export async function startTestServer(
   env: Readonly<Record<string, string>> = {},
   workerUrl?: URL,
+  logger: LogSink = pino({ level: 'silent' }),
 ): Promise<TestServer> {
   const settings = testSettings(env);
   const access = readAccessFiles(settings);
   if ('faults' in access) throw new Error(access.faults.join('\n'));
-  const server = await startServer(settings, pino({ level: settings.LOG_LEVEL }), access, workerUrl);
+  const server = await startServer(settings, logger, access, workerUrl);
   const { port } = server.app.server.address() as AddressInfo;
   const client = new HttpClient(port);
   return {

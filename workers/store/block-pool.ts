@@ -1,11 +1,11 @@
-import { assert } from '../../src/base/assert.ts';
-import { free } from '../../src/base/free.ts';
+import { assert } from '../../src/shared/assert.ts';
+import { free } from '../../src/shared/free.ts';
 import {
   BLOCK_BYTES,
   BLOCK_CHARGE_BYTES,
   OWN_BLOCK_BYTES,
   blockChargeBytes,
-} from '../../src/base/segment-sizes.ts';
+} from '../../src/shared/segment-sizes.ts';
 import type { SegmentMemory } from './segment-memory.ts';
 
 /**
@@ -17,7 +17,8 @@ import type { SegmentMemory } from './segment-memory.ts';
  * An address is 32 bits: the block's id in the high 15, the offset in units of 8 bytes in the low 17. So a
  * shard can hold 32,767 blocks, nearly 32 GiB.
  *
- * An entry of 128 KiB or more has a block of its own: of these a shard can hold no more than 4 GiB at the least.
+ * An entry of 128 KiB or more has a block of its own. A shard that stores only the smallest of these can hold 4 GiB of
+ * them, and more of larger ones.
  */
 export const NO_ADDRESS = 0xffffffff;
 
@@ -50,23 +51,23 @@ export class BlockPool {
   readonly generation: number[] = [];
   /** A lower bound of the expiry times in each block, ms since the epoch. */
   readonly earliestExpiryMs: number[] = [];
-  /** A lower bound of all of these: before then no block need be looked at. */
+  /** A lower bound over all blocks: before that time there is no need to look at any. */
   soonestExpiryMs = Infinity;
   /** The block that small entries are appended to, -1 before the first. */
   openBlock = -1;
   liveBytes = 0;
   reservedBytes = 0;
-  /** Bytes of all the entries that ever became holes. */
+  /** Bytes of all entries that have become holes, since the start. */
   freedBytes = 0;
 
   private wasTight = false;
   private readonly freeIds: number[] = [];
   private readonly memory: SegmentMemory;
-  /** True while the block that cleaning may take beyond the ceiling is there to be taken. */
+  /** True while one block is reserved for cleaning, which needs room to move entries to when there is no other. */
   private cleaningReserve = false;
   /**
-   * The memory of that block, once a block has been released: the next one is made of it. Where entries displace
-   * each other, few pages are then touched for the first time, which costs more than all else in a PUT.
+   * The memory of a released block, kept for the next one within the charge of the cleaning reserve. Where PUTs evict
+   * as much as they store, they then seldom touch a page for the first time, which costs more than all else in a PUT.
    */
   private spare: ArrayBuffer | undefined;
 
@@ -76,7 +77,7 @@ export class BlockPool {
     assert(this.cleaningReserve, 'the guarantee covers the cleaning reserve');
   }
 
-  /** The ceiling was near when a block was last taken or released, and other shards have made no room since. */
+  /** True when the ceiling was near as a block was last taken or released, and is still near. */
   get isTight(): boolean {
     return this.wasTight && this.memory.isTight;
   }
@@ -86,13 +87,13 @@ export class BlockPool {
     return this.reservedBytes + (this.cleaningReserve ? BLOCK_CHARGE_BYTES : 0);
   }
 
-  /** True while no memory is kept that the ledger does not count. */
+  /** False when memory is kept that the ledger does not count. */
   get isSpareCharged(): boolean {
     return this.cleaningReserve || this.spare === undefined;
   }
 
-  /** Bytes of the blocks that no entry uses: holes, and the rest of the open block. */
-  get wasteBytes(): number {
+  /** Bytes of the blocks that no entry uses: holes, and the unused rest of each block. */
+  get fragmentedBytes(): number {
     return this.reservedBytes - this.liveBytes;
   }
 
@@ -106,7 +107,7 @@ export class BlockPool {
 
   /**
    * Room for one entry of `bytes` (a multiple of 8).
-   * @returns its address, or NO_ADDRESS when the ledger refuses the block that it would take.
+   * @returns its address, or NO_ADDRESS when it needs a new block and the ledger refuses it.
    */
   allocate(bytes: number): number {
     if (bytes >= OWN_BLOCK_BYTES) {
@@ -121,16 +122,16 @@ export class BlockPool {
     return this.append(this.openBlock, bytes);
   }
 
-  /** As `allocate`, for moving an entry out of a block that is being cleaned: may take the reserve. */
+  /** As `allocate`, but may take the cleaning reserve: for moving an entry out of a block that is being cleaned. */
   allocateForCleaning(bytes: number): number {
     const address = this.allocate(bytes);
     if (address !== NO_ADDRESS || !this.cleaningReserve) return address;
     this.memory.release(BLOCK_CHARGE_BYTES);
     this.cleaningReserve = false;
     const retried = this.allocate(bytes);
-    // Another shard may have been quicker: then the reserve is taken back when a block is released.
+    // Another shard may have been quicker. Then the reserve is taken back when a block is released.
     if (retried === NO_ADDRESS) this.refillCleaningReserve();
-    // An entry with a block of its own has not taken it.
+    // An entry with a block of its own has not used the spare memory, which is charged no more.
     if (!this.cleaningReserve) this.dropSpare();
     return retried;
   }
@@ -142,9 +143,9 @@ export class BlockPool {
     this.freedBytes += bytes;
     this.live[block] -= bytes;
     if (this.live[block] > 0) return;
-    assert(this.live[block] === 0, 'a block has fewer live bytes than none');
+    assert(this.live[block] === 0, 'a block has no fewer live bytes than none');
     if (block === this.openBlock) {
-      // Nothing in it is alive, so it can be filled again from the front; no page of it need be touched anew.
+      // Nothing in it is alive, so it is filled again from the front. Its pages are in memory already.
       this.filled[block] = 0;
       this.generation[block]++;
       this.earliestExpiryMs[block] = Infinity;
@@ -153,7 +154,7 @@ export class BlockPool {
     }
   }
 
-  /** Empties all blocks; their memory goes back later. */
+  /** Empties all blocks. Their memory goes back later. */
   clear(): void {
     for (let block = 0; block < this.blocks; block++) {
       if (!this.isInUse(block)) continue;
@@ -167,7 +168,7 @@ export class BlockPool {
     this.refillCleaningReserve();
   }
 
-  /** Gives back the memory that is kept for the next block. */
+  /** Gives back the memory that is kept for the next block, if there is any. */
   dropSpare(): void {
     if (this.spare) free(this.spare);
     this.spare = undefined;

@@ -1,43 +1,35 @@
-import { BLOCK_BYTES, BLOCK_CHARGE_BYTES } from '../../src/base/segment-sizes.ts';
+import { BLOCK_BYTES, BLOCK_CHARGE_BYTES } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from './block-pool.ts';
 import { DEAD, entryBytesAt, flagsOf } from './entry-layout.ts';
 import type { SlotTable } from './slot-table.ts';
 
-/**
- * Squeezes the holes out of a segment: walks the emptiest block, moves what lives in it to the open block,
- * and so frees it. Log-structured cleaning after Rosenblum and Ousterhout (1992) and Rumble, Kejriwal and
- * Ousterhout, "Log-structured memory for DRAM-based storage" (2014), with one log and greedy choice.
- *
- * Moving an entry changes its slot's address and nothing else: list and index link slots.
- */
-
 /** Above this share of holes the segment cleans as it goes; live ÷ reserved is promised to be 0.85. */
-const WASTE_SHARE = 0.1;
-/** The open block's rest and one block's worth of holes are no reason to clean. */
-export const WASTE_FLOOR_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
+const MAX_FRAGMENTED_SHARE = 0.1;
+/** The rest of the open block and one block's worth of holes are no reason to clean. */
+const MIN_FRAGMENTED_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
 /**
- * A block with less than this in holes is not worth the move. The rest at its end is no hole: entries that
- * do not fill a block leave as much of the next one, so moving them for its sake would never end.
+ * Near the ceiling, the share of holes to work towards. Room for a block is then gained by moving about this many
+ * times less than a block. A larger share would cost entries, a smaller one time.
  */
-const LEAST_HOLE_BYTES = BLOCK_BYTES / 64;
-/** Up to here a loop over words is quicker than making two views for `set`. */
-const COPY_LOOP_BYTES = 512;
+const TIGHT_FRAGMENTED_SHARE = 0.08;
+/**
+ * A block with fewer bytes in holes is not worth cleaning. The unused rest at its end is no hole: entries that do not
+ * fill a block leave as much of the next one, so moving them for its sake would never end.
+ */
+const MIN_HOLE_BYTES = BLOCK_BYTES / 64;
+/** Bytes cleaned per byte that a PUT or DELETE changes: at 85 % live, one byte gained costs seven moved. */
+const CLEANING_RATIO = 12;
+const MIN_CLEANING_BYTES = 4096;
+/** Up to this size a loop over words is quicker than making two views for `set`. */
+const MAX_LOOP_BYTES = 512;
 
 /**
- * Near the ceiling, the share of holes to work towards: room for a block is then found by moving about this
- * many times less than one. More would cost entries, less would cost time.
+ * Wins back the holes of a segment: walks the emptiest block, moves its live entries to the open block, and so frees
+ * it. Log-structured cleaning after Rosenblum and Ousterhout (1992) and Rumble, Kejriwal and Ousterhout,
+ * "Log-structured memory for DRAM-based storage" (2014), with one log and greedy choice.
+ *
+ * Moving an entry changes its slot's address and nothing else, because list and index link slots.
  */
-const TIGHT_WASTE_SHARE = 0.08;
-
-/** True when there are fewer holes than cleaning needs to keep up with what is written near the ceiling. */
-export function lacksHoles(reservedBytes: number, wasteBytes: number): boolean {
-  return wasteBytes < WASTE_FLOOR_BYTES + reservedBytes * TIGHT_WASTE_SHARE;
-}
-
-export function isWasteful(reservedBytes: number, wasteBytes: number): boolean {
-  return wasteBytes > WASTE_FLOOR_BYTES && wasteBytes > reservedBytes * WASTE_SHARE;
-}
-
 export class Cleaner {
   private readonly blocks: BlockPool;
   private readonly slots: SlotTable;
@@ -45,7 +37,7 @@ export class Cleaner {
   private generation = 0;
   /** Index of the next word to look at in the victim. */
   private at = 0;
-  /** What `BlockPool` had freed, and where it wrote, when the last look found nothing to gain. */
+  /** What `BlockPool` had freed, and its open block, when the last search found no block worth cleaning. */
   private vainFreedBytes = -Infinity;
   private vainOpenBlock = -1;
 
@@ -54,18 +46,36 @@ export class Cleaner {
     this.slots = slots;
   }
 
+  /** True when cleaning is due, because there are too many holes. */
+  get isDue(): boolean {
+    const { reservedBytes, fragmentedBytes } = this.blocks;
+    return fragmentedBytes > MIN_FRAGMENTED_BYTES && fragmentedBytes > reservedBytes * MAX_FRAGMENTED_SHARE;
+  }
+
+  /** True when there are fewer holes than cleaning needs to keep up with what is written near the ceiling. */
+  get lacksHoles(): boolean {
+    const { reservedBytes, fragmentedBytes } = this.blocks;
+    return fragmentedBytes < MIN_FRAGMENTED_BYTES + reservedBytes * TIGHT_FRAGMENTED_SHARE;
+  }
+
+  /** False when there are too few holes for cleaning to gain a block. */
+  get mayGain(): boolean {
+    return this.blocks.fragmentedBytes > MIN_FRAGMENTED_BYTES;
+  }
+
+  /** Cleans in proportion to what was just written or removed, if there are holes enough. */
+  keepUp(changedBytes: number): void {
+    if (this.blocks.isTight ? this.lacksHoles : !this.isDue) return;
+    this.step(Math.min(changedBytes * CLEANING_RATIO + MIN_CLEANING_BYTES, BLOCK_CHARGE_BYTES));
+  }
+
   /**
    * Walks up to `budgetBytes` of the emptiest block, or of the one begun before.
    * @returns false when there is nothing to gain, or no room to move an entry to.
    */
   step(budgetBytes: number): boolean {
     const { blocks, slots } = this;
-    if (this.victim < 0 || blocks.generation[this.victim] !== this.generation) {
-      this.victim = this.emptiestBlock();
-      if (this.victim < 0) return false;
-      this.generation = blocks.generation[this.victim];
-      this.at = 0;
-    }
+    if (!this.isUnderWay && !this.begin()) return false;
     const { victim, generation } = this;
     const words = blocks.words[victim];
     const end = blocks.filled[victim] >>> 2;
@@ -99,6 +109,14 @@ export class Cleaner {
     return this.victim >= 0 && this.blocks.generation[this.victim] === this.generation;
   }
 
+  private begin(): boolean {
+    this.victim = this.emptiestBlock();
+    if (this.victim < 0) return false;
+    this.generation = this.blocks.generation[this.victim];
+    this.at = 0;
+    return true;
+  }
+
   private copy(fromBlock: number, fromWord: number, to: number, bytes: number): void {
     const { blocks } = this;
     const toBlock = blockOf(to);
@@ -106,7 +124,7 @@ export class Cleaner {
     const target = blocks.words[toBlock];
     const toWord = wordOf(to);
     const length = bytes >>> 2;
-    if (bytes <= COPY_LOOP_BYTES) {
+    if (bytes <= MAX_LOOP_BYTES) {
       for (let i = 0; i < length; i++) target[toWord + i] = source[fromWord + i];
     } else {
       target.set(source.subarray(fromWord, fromWord + length), toWord);
@@ -117,15 +135,15 @@ export class Cleaner {
 
   private emptiestBlock(): number {
     const { blocks } = this;
-    // Holes have not grown since: a look at all blocks would be as vain, and there may be thousands.
+    // Holes have hardly grown since the last search in vain. There may be thousands of blocks to look at.
     const isSame = blocks.openBlock === this.vainOpenBlock;
-    if (isSame && blocks.freedBytes - this.vainFreedBytes < LEAST_HOLE_BYTES) return -1;
+    if (isSame && blocks.freedBytes - this.vainFreedBytes < MIN_HOLE_BYTES) return -1;
     let best = -1;
     let bestLive = BLOCK_BYTES;
     for (let block = 0; block < blocks.blocks; block++) {
       if (block === blocks.openBlock || blocks.capacity(block) !== BLOCK_BYTES) continue;
       const live = blocks.live[block];
-      if (live < bestLive && blocks.filled[block] - live >= LEAST_HOLE_BYTES) {
+      if (live < bestLive && blocks.filled[block] - live >= MIN_HOLE_BYTES) {
         best = block;
         bestLive = live;
       }

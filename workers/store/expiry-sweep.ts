@@ -1,15 +1,16 @@
 import type { BlockPool } from './block-pool.ts';
 import { DEAD, entryBytesAt, expiresAtMs, flagsOf } from './entry-layout.ts';
 
+/** Returned where no block may hold an expired entry. */
 export const NOTHING_DUE = -1;
 
 /**
- * Finds expired entries that nobody asks for. Each block knows a lower bound of its entries' expiry times, so
- * blocks where nothing is due cost one comparison; a block where something is due is walked front to back,
- * in steps, and learns its bound anew.
+ * Finds expired entries that nobody asks for. Each block knows a lower bound of its entries' expiry times, so a block
+ * where nothing is due costs one comparison. A block where something may be due is walked front to back, in steps, and
+ * then has a new bound.
  */
 export class ExpirySweep {
-  /** Entries looked at so far, dead ones too: what a walk costs. */
+  /** Entries looked at so far, dead ones included: the cost of all walks. */
   walkedEntries = 0;
   private readonly blocks: BlockPool;
   private readonly removeExpired: (slot: number) => number;
@@ -26,7 +27,7 @@ export class ExpirySweep {
 
   /**
    * Walks up to about `budgetBytes` of blocks in which something is due.
-   * @returns the bytes of what was removed, or NOTHING_DUE when a whole round found no such block.
+   * @returns the bytes of the entries removed, or NOTHING_DUE when there is no such block.
    */
   step(nowMs: number, budgetBytes: number): number {
     const { blocks } = this;

@@ -1,13 +1,12 @@
-import { assert } from '../../src/base/assert.ts';
-import { INDEX_CHUNK_BYTES } from '../../src/base/segment-sizes.ts';
+import { assert } from '../../src/shared/assert.ts';
+import { INDEX_CHUNK_BYTES } from '../../src/shared/segment-sizes.ts';
 import type { SegmentMemory } from './segment-memory.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
 
 /**
  * Key hash → slot, by linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing",
- * 1980): buckets are heads of chains through the slots' `chain`, and the table grows and shrinks by one
- * bucket at a time. No operation ever pays for more than one bucket, there is never a second table, and
- * deleting leaves nothing behind.
+ * 1980): a bucket is the head of a chain through the slots' `chain`, and the table grows and shrinks by one bucket at a
+ * time. No operation pays for more than one bucket, there is never a second table, and deleting leaves nothing behind.
  *
  *     heads   ├── split: 2^level + split buckets use level+1 bits ──┤── not yet: level bits ──┤
  *             0                                                  split                     2^level
@@ -30,7 +29,7 @@ export class HashIndex {
   private readonly hashOfSlot: (slot: number) => number;
   private readonly memory: SegmentMemory;
 
-  /** @param hashOfSlot computes the hash of the entry in a slot anew: hashes are not kept. */
+  /** @param hashOfSlot computes the hash of the entry in a slot, since hashes are not kept. */
   constructor(slots: SlotTable, hashOfSlot: (slot: number) => number, memory: SegmentMemory) {
     this.slots = slots;
     this.hashOfSlot = hashOfSlot;
@@ -47,7 +46,7 @@ export class HashIndex {
     return bucket < this.buckets ? bucket : bucket & (this.mask >>> 1);
   }
 
-  /** First slot of the bucket's chain; the rest follow by `slots.chain`. NO_SLOT ends it. */
+  /** First slot of the bucket's chain. The rest follow by `slots.chain`, and NO_SLOT ends it. */
   head(bucket: number): number {
     return this.chunks[bucket >>> CHUNK_BITS][bucket & CHUNK_MASK];
   }
@@ -61,7 +60,7 @@ export class HashIndex {
 
   remove(hash: number, slot: number): void {
     this.relink(hash, slot, this.slots.chain(slot));
-    // The gap between growing and shrinking keeps one key, put and deleted in turn, from moving the table.
+    // The table shrinks later than it grows, or a key that is put and deleted in turn would move it each time.
     if (this.buckets > FIRST_BUCKETS && this.slots.used < this.buckets * (ENTRIES_PER_BUCKET / 2))
       this.shrink();
   }
@@ -97,7 +96,7 @@ export class HashIndex {
     assert(false, 'an entry in a slot is in the chain of its bucket');
   }
 
-  /** Splits one bucket in two. Where the ledger refuses a chunk, chains grow longer instead. */
+  /** Splits one bucket in two. If the ledger refuses a chunk, chains grow longer instead. */
   private grow(): void {
     const bucket = this.buckets;
     if (bucket >>> CHUNK_BITS === this.chunks.length && !this.addChunk()) return;

@@ -1,14 +1,14 @@
-import { assert } from '../../src/base/assert.ts';
+import { assert } from '../../src/shared/assert.ts';
 import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
 import type { HashIndex } from './hash-index.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
 
-/** So many keys at a time. */
+/** Size of a group. */
 export const AHEAD_KEYS = 32;
 
 /**
- * Reads what the lookups of a group of keys are going to touch. Each lookup waits for memory several times, for index,
- * slot and block; taken step by step for all keys, the processor has many of those reads under way at once.
+ * Reads the memory that the lookups of a group of keys are going to touch. One lookup waits for memory several times:
+ * for index, slot and block. Done step by step for all keys, the processor has many of those reads under way at once.
  *
  * Source: Chen, Ailamaki, Gibbons and Mowry, "Improving hash join performance through prefetching" (2004), the group
  * prefetching there.
@@ -18,7 +18,7 @@ export class ReadAhead {
   private readonly slotsOf = new Uint32Array(AHEAD_KEYS);
   private readonly addresses = new Uint32Array(AHEAD_KEYS);
   private count = 0;
-  /** Kept, so that reading is not optimised away. */
+  /** Stored so that the reads are not optimised away. */
   protected lastRead = 0;
   private readonly blocks: BlockPool;
   private readonly slots: SlotTable;
@@ -30,13 +30,13 @@ export class ReadAhead {
     this.index = index;
   }
 
-  /** Adds a key's hash to the group, which takes `AHEAD_KEYS` of them. */
+  /** Adds a key's hash to the group, at most `AHEAD_KEYS` of them. */
   add(hash: number): void {
     assert(this.count < AHEAD_KEYS, 'a group has room for its keys');
     this.hashes[this.count++] = hash;
   }
 
-  /** Reads for the group, of each bucket's chain the first entry, and begins a new one. */
+  /** Reads for the group, and begins a new one. Of each bucket's chain only the first entry is read. */
   run(): void {
     const { blocks, slots, index, count, hashes, slotsOf, addresses } = this;
     this.count = 0;
@@ -48,7 +48,7 @@ export class ReadAhead {
       if (slot === NO_SLOT) continue;
       const address = addresses[i];
       read ^= blocks.words[blockOf(address)][wordOf(address)];
-      // A hit moves to the front of the list of use, which is written in its neighbours' slots.
+      // A hit moves to the front of the LRU list, which writes to its neighbours' slots.
       read ^= slots.address(slots.prev(slot)) ^ slots.address(slots.next(slot));
     }
     this.lastRead = read;

@@ -1,5 +1,5 @@
-import { assert } from '../../src/base/assert.ts';
-import { blockChargeBytes } from '../../src/base/segment-sizes.ts';
+import { assert } from '../../src/shared/assert.ts';
+import { blockChargeBytes } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
 import { DEAD, entryBytesAt, expiresAtMs, flagsOf } from './entry-layout.ts';
 import type { HashIndex } from './hash-index.ts';

@@ -1,14 +1,14 @@
-import { free } from '../../src/base/free.ts';
-import type { Ledger } from '../../src/base/ledger.ts';
+import { free } from '../../src/shared/free.ts';
+import type { Ledger } from '../../src/shared/ledger.ts';
 
 /**
- * The memory of one segment: what it takes is reserved in the ledger first, and what it gives back leaves the ledger
- * when it has gone back to the system.
+ * The memory of one segment. Bytes are reserved in the ledger before they are taken, and released after they have gone
+ * back to the system.
  *
- * To give a gigabyte back takes a fifth of a second and more. What a cleared segment leaves goes piece by piece.
+ * Giving a gigabyte back takes a fifth of a second and more, so the memory of a cleared segment goes back in pieces.
  */
 export class SegmentMemory {
-  /** What the ledger holds for pieces that are still to go. */
+  /** Reserved bytes of cleared memory that has not gone back yet. */
   leftoverBytes = 0;
   private readonly leftovers: { readonly buffer: ArrayBuffer; readonly chargeBytes: number }[] = [];
   private readonly ledger: Ledger;
@@ -19,18 +19,18 @@ export class SegmentMemory {
     this.shard = shard;
   }
 
-  /** The ceiling is near, and not only because of what is to go anyway. */
+  /** True when the ceiling is near, and not only because of memory that is about to go back. */
   get isTight(): boolean {
     return this.leftoverBytes === 0 && this.ledger.isTight(this.shard);
   }
 
-  /** Reserves bytes in the ledger; leftovers that stand in the way go first. */
+  /** Reserves bytes in the ledger. If it refuses, leftovers are given back until it does not. */
   tryReserve(bytes: number): boolean {
     while (!this.ledger.tryReserve(this.shard, bytes)) if (this.giveBackLeftover() === 0) return false;
     return true;
   }
 
-  /** For bytes that are reserved and of which no buffer was made. */
+  /** Releases bytes that were reserved without a buffer. */
   release(bytes: number): void {
     this.ledger.release(this.shard, bytes);
   }
@@ -40,13 +40,13 @@ export class SegmentMemory {
     this.ledger.release(this.shard, chargeBytes);
   }
 
-  /** Leaves a buffer to `giveBackLeftover`. */
+  /** Keeps a buffer for `giveBackLeftover`. */
   giveBackLater(buffer: ArrayBuffer, chargeBytes: number): void {
     this.leftovers.push({ buffer, chargeBytes });
     this.leftoverBytes += chargeBytes;
   }
 
-  /** Gives one of the buffers back that were left for later. @returns what it was charged, 0 when there is none. */
+  /** Gives one leftover buffer back. @returns the bytes it was charged, 0 when there is none. */
   giveBackLeftover(): number {
     const leftover = this.leftovers.pop();
     if (!leftover) return 0;

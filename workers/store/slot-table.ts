@@ -1,19 +1,19 @@
-import { assert } from '../../src/base/assert.ts';
-import { SLOT_BYTES, SLOT_CHUNK_BYTES } from '../../src/base/segment-sizes.ts';
+import { assert } from '../../src/shared/assert.ts';
+import { SLOT_BYTES, SLOT_CHUNK_BYTES } from '../../src/shared/segment-sizes.ts';
 import { NO_ADDRESS } from './block-pool.ts';
 import type { SegmentMemory } from './segment-memory.ts';
 
 /**
- * The fixed-size part of every entry: four words side by side, so that one entry's slot is one cache line's
- * work. Slots live in chunks that never move or double.
+ * The fixed-size part of every entry: four words side by side, so that all of a slot is in one cache line. Slots live in
+ * chunks that never move or double.
  *
  *     slot    ┌─────────┬──────┬──────┬───────┐
  *             │ address │ prev │ next │ chain │   4 × u32 = 16 bytes
  *             └─────────┴──────┴──────┴───────┘
  *
- * `prev` and `next` are the LRU list's, `chain` the hash index's. A free slot has no address, and its `chain` is
- * its chunk's free list. The lowest chunk with room is used first, so that the last one empties.
- * Slot 0 is never an entry: it is the LRU list's head and the end of every chain.
+ * `prev` and `next` belong to the LRU list, `chain` to the hash index. A free slot has no address, and its `chain` links
+ * the free slots of its chunk. The lowest chunk with room is used first, so that the last one empties.
+ * Slot 0 is never an entry: it is the head of the LRU list and the end of every chain.
  */
 export const NO_SLOT = 0;
 
@@ -33,13 +33,13 @@ export class SlotTable {
   used = 0;
 
   private readonly chunks: Uint32Array<ArrayBuffer>[] = [];
-  /** Per chunk: the head of its free list, its slots in use, and the first that was never used. */
+  /** Per chunk: the head of its free slots, the count of its used slots, and its first slot that was never used. */
   private readonly firstFree: number[] = [];
   private readonly usedIn: number[] = [];
   private readonly fresh: number[] = [];
   /** No chunk below this one has a free slot. */
   private roomFrom = 0;
-  /** In the last chunk no slot from this place on is in use. */
+  /** In the last chunk, no slot from this place on is in use. */
   private unusedFrom = CHUNK_SLOTS;
   private readonly memory: SegmentMemory;
 
@@ -83,7 +83,7 @@ export class SlotTable {
     this.used = 0;
   }
 
-  /** True when a chunk and a half stand empty: then it pays to empty the last chunk and give it back. */
+  /** True when a chunk and a half of slots are free: then it pays to empty the last chunk and give it back. */
   get isSparse(): boolean {
     const slots = this.chunks.length << CHUNK_BITS;
     return this.chunks.length > 1 && slots - this.used > CHUNK_SLOTS + CHUNK_SLOTS / 2;

@@ -1,10 +1,12 @@
-import { DATA_SET_NAMES, DATA_SETS, keyOf, valueOf } from '../data.ts';
+import { DATA_SETS, type DataSetName, keyOf, valueOf } from '../workloads.ts';
+
+const SETS = Object.keys(DATA_SETS) as DataSetName[];
 
 /** What a hit on a key of each data set looks like, by the first character of the key. */
 export const HITS: ReadonlyMap<string, string> = new Map(
-  DATA_SET_NAMES.map((set) => [
+  SETS.map((set) => [
     DATA_SETS[set].prefix,
-    JSON.stringify({ status: 'OK', key: keyOf(set, 0), value: set === 'absent' ? '' : valueOf(set, 0) }),
+    JSON.stringify({ status: 'OK', key: keyOf(set, 0), value: valueOf(set, 0) }),
   ]),
 );
 

@@ -1,11 +1,11 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
-import { assert } from '../../base/assert.ts';
+import { assert } from '../../shared/assert.ts';
 import { errorBody } from '../../base/errors.ts';
 import { LEAST_COUNTED_BYTES } from '../byte-budget.ts';
 import { DirectRequest } from '../direct-request.ts';
-import { JSON_TYPE } from '../error-replies.ts';
+import { JSON_TYPE, NO_STORE } from '../error-replies.ts';
 import type { Connections } from '../connections.ts';
 import { Account, accountOf, setAccount } from './account.ts';
 import { isProbe } from './probe.ts';
@@ -21,17 +21,22 @@ export interface DoorLimits {
   readonly maxConnections: number;
   /** Connections beyond these, which may ask one probe each. */
   readonly reserve: number;
+  /** Newcomers that may wait for a place in it. Each may hold 64 KiB that its client has sent. */
+  readonly waiting: number;
 }
 
 /** How long an ordinary connection may be without a whole request while others find no place. */
 const GRACE_MS = 1000;
-/** How many sweeps a connection may stay in the reserve while others find no place there. */
-const RESERVE_TICKS = 2;
+/** How many sweeps a connection may stay in the reserve without a request while others wait for its place. */
+const RESERVE_TICKS = 5;
+/** How many sweeps a newcomer may wait for a place. */
+const WAIT_TICKS = 10;
 
 const REFUSAL = JSON.stringify(errorBody('CACHE_ERR_BUSY', 'All connections are in use.'));
 const REFUSAL_HEADERS = {
   'content-type': JSON_TYPE,
   'content-length': REFUSAL.length,
+  'cache-control': NO_STORE,
   'retry-after': '1',
   connection: 'close',
 };
@@ -41,7 +46,8 @@ const REFUSAL_HEADERS = {
  *
  * Beyond `maxConnections` a connection gets a place in a small reserve. It may ask one probe; any other request is
  * refused there, unless an ordinary place has become free meanwhile. Either way the connection is then closed, so the
- * reserve is soon free again. When it is full, the oldest connection in it makes room, or else the newcomer is dropped.
+ * reserve is soon free again. While it is full newcomers wait, before anything is done for them: a TLS handshake would
+ * cost far more. One that waits too long, or comes when too many wait, is dropped.
  *
  * While newcomers are refused, connections that hold an ordinary place for nothing are closed: those that have brought
  * nothing whole in a second, or else as many of those that rest as have been refused. A sweep does it, so that a refusal
@@ -52,11 +58,14 @@ export class FrontDoor {
   /** In the order in which they came. */
   private readonly accounts = new Set<Account>();
   private readonly reserve = new Set<Account>();
+  /** Newcomers without a place, and the tick when each came, oldest first. */
+  private readonly waiting = new Map<Socket, number>();
   /** TLS handshakes under way, by the client's end: before and after one, Node gives out different sockets. */
   private readonly handshakes = new Map<string, Account>();
   private readonly connections: Connections;
   private readonly nowMs: () => number;
   private isSecure = false;
+  private serve: (socket: Socket) => void = () => undefined;
   private ordinary = 0;
   private tick = 0;
   /** Newcomers that found no ordinary place since the last sweep. */
@@ -84,9 +93,10 @@ export class FrontDoor {
     const [serve, ...others] = server.listeners('connection');
     assert(others.length === 0, 'only Node listens for connections');
     server.removeAllListeners('connection');
-    server.on('connection', (socket: Socket) => {
-      if (this.letIn(socket)) Reflect.apply(serve, server, [socket]);
-    });
+    server.on('connection', (socket: Socket) => this.letIn(socket));
+    this.serve = (socket) => {
+      Reflect.apply(serve, server, [socket]);
+    };
     server.prependListener('secureConnection', (socket: Socket) => {
       const end = clientEnd(socket);
       const account = this.handshakes.get(end);
@@ -132,6 +142,7 @@ export class FrontDoor {
   /** To be called now and then. */
   sweep(): void {
     this.tick++;
+    this.endWaits();
     if (this.refused > 0) this.makeRoom(this.refused);
     this.refused = 0;
   }
@@ -140,13 +151,26 @@ export class FrontDoor {
     return this.accounts.values();
   }
 
-  private letIn(socket: Socket): boolean {
-    const isOrdinary = this.ordinary < this.limits.maxConnections;
-    if (!isOrdinary && !this.hasReserve()) {
+  private letIn(socket: Socket): void {
+    if (this.hasPlace) {
+      this.place(socket);
+    } else if (this.waiting.size < this.limits.waiting) {
+      this.waiting.set(socket, this.tick);
+      socket.once('close', () => this.waiting.delete(socket));
+      // Whoever serves the socket listens itself; until then an error must not end the process.
+      socket.once('error', () => undefined);
+    } else {
       this.refused++;
       socket.destroy();
-      return false;
     }
+  }
+
+  private get hasPlace(): boolean {
+    return this.ordinary < this.limits.maxConnections || this.reserve.size < this.limits.reserve;
+  }
+
+  private place(socket: Socket): void {
+    const isOrdinary = this.ordinary < this.limits.maxConnections;
     const account = new Account(socket, isOrdinary, this.tick, this.nowMs());
     this.accounts.add(account);
     if (isOrdinary) this.ordinary++;
@@ -159,16 +183,31 @@ export class FrontDoor {
       // The client may have connected anew from the same port.
       if (end !== undefined && this.handshakes.get(end) === account) this.handshakes.delete(end);
     });
-    return true;
+    this.serve(socket);
   }
 
-  private hasReserve(): boolean {
-    if (this.reserve.size < this.limits.reserve) return true;
-    const [oldest] = this.reserve;
-    if (oldest === undefined || this.tick - oldest.tick < RESERVE_TICKS) return false;
-    this.reserve.delete(oldest);
-    oldest.socket.destroy();
-    return true;
+  /** Gives places that have become free to those that have waited longest. */
+  private placeWaiting(): void {
+    for (const [socket] of this.waiting) {
+      if (!this.hasPlace) return;
+      this.waiting.delete(socket);
+      if (!socket.destroyed) this.place(socket);
+    }
+  }
+
+  private endWaits(): void {
+    for (const [socket, tick] of this.waiting) {
+      if (this.tick - tick < WAIT_TICKS) break;
+      this.refused++;
+      socket.destroy();
+    }
+    let wanted = this.waiting.size;
+    for (const { tick, hasAsked, socket } of this.reserve) {
+      if (wanted === 0 || this.tick - tick < RESERVE_TICKS) break;
+      if (hasAsked) continue;
+      socket.destroy();
+      wanted--;
+    }
   }
 
   private promote(account: Account): void {
@@ -181,6 +220,7 @@ export class FrontDoor {
     if (!this.accounts.delete(account)) return;
     if (account.isOrdinary) this.ordinary--;
     else this.reserve.delete(account);
+    if (this.waiting.size > 0) this.placeWaiting();
   }
 
   private makeRoom(wanted: number): void {

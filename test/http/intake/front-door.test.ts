@@ -19,7 +19,7 @@ let port: number;
 beforeEach(async () => {
   responses.length = 0;
   const guarded = guardedServer((_request, response) => responses.push(response), {
-    doorLimits: { maxConnections: 2, reserve: 0 },
+    doorLimits: { maxConnections: 2, reserve: 0, waiting: 0 },
     nowMs: () => clock.ms,
   });
   ({ door } = guarded);
@@ -97,7 +97,7 @@ describe('when one connection too many comes', () => {
   });
 
   test('who rests does not while most are about to have brought nothing in a second', async () => {
-    door.limits = { maxConnections: 3, reserve: 0 };
+    door.limits = { maxConnections: 3, reserve: 0, waiting: 0 };
     const resting = await open();
     await ask(resting);
     responses[0].end('answered');
@@ -144,7 +144,7 @@ describe('when one connection too many comes', () => {
   });
 
   test('no more of those that rest make room than have been sent away', async () => {
-    door.limits = { maxConnections: 5, reserve: 0 };
+    door.limits = { maxConnections: 5, reserve: 0, waiting: 0 };
     const resting: RawSocket[] = [];
     for (let i = 0; i < 5; i++) resting.push(await open());
     for (const raw of resting) await rest(raw);
@@ -164,7 +164,7 @@ describe('in the reserve', () => {
   let busy: RawSocket;
 
   beforeEach(async () => {
-    door.limits = { maxConnections: 1, reserve: 2 };
+    door.limits = { maxConnections: 1, reserve: 2, waiting: 0 };
     busy = await open();
     await ask(busy);
   });
@@ -220,16 +220,37 @@ describe('in the reserve', () => {
     expect(await next.ended()).toMatch(REFUSED);
   });
 
-  test('when it is full the oldest makes room, after a moment; before it, the newcomer goes', async () => {
+  test('when it is full newcomers wait, and the oldest in it makes room after a while', async () => {
+    door.limits = { maxConnections: 1, reserve: 2, waiting: 1 };
     const silent = [await open(), await open()];
+    const raw = await RawSocket.open(port);
+    onTestFinished(() => raw.close());
+    raw.write(PROBE);
+    // One more than may wait.
+    await (await RawSocket.open(port)).ended();
+    for (let sweep = 0; sweep < 4; sweep++) door.sweep();
+    expect([...silent, raw].map(({ isEnded }) => isEnded)).toStrictEqual([false, false, false]);
+    const before = responses.length;
     door.sweep();
-    await (await open()).ended();
-    expect(silent.map(({ isEnded }) => isEnded)).toStrictEqual([false, false]);
-    door.sweep();
-    const raw = await open();
-    await ask(raw, PROBE);
     await silent[0].ended();
+    await expect.poll(() => responses.length).toBe(before + 1);
+    responses.at(-1)!.end('well');
+    expect(await raw.ended()).toMatch(/well/);
     expect(silent[1].isEnded).toBe(false);
+  });
+
+  test('a newcomer that has waited for a second is sent away', async () => {
+    door.limits = { maxConnections: 1, reserve: 0, waiting: 1 };
+    const raw = await RawSocket.open(port);
+    onTestFinished(() => raw.close());
+    raw.write(PROBE);
+    // It waits once the one behind it is sent away.
+    await (await RawSocket.open(port)).ended();
+    for (let sweep = 0; sweep < 9; sweep++) door.sweep();
+    expect(raw.isEnded).toBe(false);
+    door.sweep();
+    await raw.ended();
+    expect(busy.isEnded).toBe(false);
   });
 
   test('who is refused there has those make room that rest for a second', async () => {

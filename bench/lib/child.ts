@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+/** What a measurement needs of Node: the collector on demand, and room for a large `Map`. */
+const NODE_FLAGS = ['--expose-gc', '--max-old-space-size=12288'];
+/** The server starts itself with this; see `heapFlags` in `src/config`. */
+const SERVER_FLAG = '--no-parallel-scavenge';
+/** Makes glibc give freed blocks back to the system at once (ADR 1). */
+const ALLOCATOR = { MALLOC_MMAP_THRESHOLD_: '131072' };
+export const SERVER_SETUP = `${SERVER_FLAG} and ${Object.entries(ALLOCATOR)[0].join('=')}`;
+const MAX_OUTPUT_BYTES = 16 * 2 ** 20;
+
+/** How the process is set up: as our server sets itself up, or as Node starts without any setting. */
+export type Setup = 'as the server' | 'plain';
+
+/**
+ * A measurement that runs in a fresh process: what one leaves behind in heap, compiled code and allocator must not
+ * disturb the next. The module that calls this is also the program of that process.
+ */
+export function inFreshProcess<Job, Result>(
+  module: ImportMeta,
+  measure: (job: Job) => Promise<Result> | Result,
+): (job: Job, setup?: Setup) => Promise<Result> {
+  const program = fileURLToPath(module.url);
+  if (module.main) void serve((job) => measure(job as Job));
+  return (job, setup = 'as the server') => {
+    const isServer = setup === 'as the server';
+    const args = [...NODE_FLAGS, ...(isServer ? [SERVER_FLAG] : []), program, JSON.stringify(job)];
+    const env = { ...process.env, ...(isServer && ALLOCATOR) };
+    return new Promise((resolve, reject) => {
+      const child = execFile(
+        process.execPath,
+        args,
+        { env, maxBuffer: MAX_OUTPUT_BYTES },
+        (error, stdout, stderr) => {
+          process.off('exit', kill);
+          if (error !== null) reject(new Error(`${JSON.stringify(job)}: ${stderr || error.message}`));
+          else resolve(JSON.parse(stdout) as Result);
+        },
+      );
+      const kill = (): void => void child.kill('SIGKILL');
+      process.once('exit', kill);
+    });
+  };
+}
+
+async function serve(measure: (job: unknown) => unknown): Promise<void> {
+  process.stdout.write(JSON.stringify(await measure(JSON.parse(process.argv[2] ?? 'null'))));
+}
+
+/** As thorough as it gets: also compacts, and gives back to the system what the heap does not need. */
+export function collectGarbage(): void {
+  if (globalThis.gc === undefined) throw new Error('run with --expose-gc');
+  globalThis.gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+}

@@ -1,0 +1,185 @@
+/** Starts the servers that are measured: this project's, small ones on Node, and the installed caches. */
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freePort, type ServerProcess, startProcess, temporaryDirectory } from './process.ts';
+
+const HOST = '127.0.0.1';
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** Two of each kind of worker, as their own defaults would choose on a machine of two processors. */
+const WORKERS = 2;
+export const NGINX_MODULE = '/usr/lib/nginx/modules/ngx_http_memc_module.so';
+
+/** A running HTTP server, which may be several processes. */
+export interface HttpServer {
+  readonly port: number;
+  /** The first is the one whose main thread runs the event loop. */
+  readonly pids: readonly number[];
+  stop(): Promise<void>;
+  /** The end of its output, for when it answers wrongly. */
+  outputTail(): string;
+}
+
+/** Where Redis or memcached listen. */
+export type Address = { readonly port: number } | { readonly path: string };
+
+/** This project's server, from this checkout or from another one. */
+export async function startOurs(
+  shards: number,
+  settings: Readonly<Record<string, string>> = {},
+  root = ROOT,
+): Promise<HttpServer> {
+  const port = await freePort();
+  const server = await startProcess({
+    command: process.execPath,
+    args: ['src/main.ts'],
+    cwd: root,
+    env: { HOST, PORT: `${port}`, SHARDS: `${shards}`, NODE_ENV: 'production', ...settings },
+    ready: () => answers(port, '/ready', 200),
+  });
+  return together(port, [server]);
+}
+
+/** A server of one file in `bench/http/servers`. */
+export async function startScript(file: string, ...args: string[]): Promise<HttpServer> {
+  const port = await freePort();
+  const server = await startProcess({
+    command: process.execPath,
+    args: [join(ROOT, 'bench/http/servers', file), ...args],
+    env: { PORT: `${port}`, NODE_ENV: 'production' },
+    ready: () => answers(port, '/cache/probe'),
+  });
+  return together(port, [server]);
+}
+
+export function startRedis(address: Address): Promise<ServerProcess> {
+  const listen =
+    'path' in address ? ['--port', '0', '--unixsocket', address.path] : ['--port', `${address.port}`];
+  const directory = temporaryDirectory('redis');
+  return startProcess({
+    command: 'redis-server',
+    args: [...listen, '--bind', HOST, '--save', '', '--appendonly', 'no', '--dir', directory],
+    ready: () => isListening(address),
+  });
+}
+
+/** @param megabytes more than is put: nothing may be evicted. */
+export function startMemcached(address: Address, threads: number, megabytes: number): Promise<ServerProcess> {
+  const listen = 'path' in address ? ['-s', address.path] : ['-l', HOST, '-p', `${address.port}`, '-U', '0'];
+  // It refuses to run as root unless told so.
+  const user = process.getuid?.() === 0 ? ['-u', 'root'] : [];
+  return startProcess({
+    command: 'memcached',
+    args: [...listen, '-m', `${megabytes}`, '-t', `${threads}`, ...user],
+    ready: () => isListening(address),
+  });
+}
+
+/** Redis behind an HTTP front. */
+export async function startWebdis(): Promise<HttpServer> {
+  const [port, redisPort] = [await freePort(), await freePort()];
+  const directory = temporaryDirectory('webdis');
+  const config = {
+    redis_host: HOST,
+    redis_port: redisPort,
+    http_host: HOST,
+    http_port: port,
+    threads: WORKERS,
+    http_max_request_size: 2 * 2 ** 20,
+    daemonize: false,
+    verbosity: 0,
+    logfile: join(directory, 'webdis.log'),
+  };
+  await writeFile(join(directory, 'webdis.json'), JSON.stringify(config));
+  const ready = (): Promise<boolean> => answers(port, '/PING', 200);
+  return startBefore(await startRedis({ port: redisPort }), port, () =>
+    startProcess({ command: 'webdis', args: ['webdis.json'], cwd: directory, ready }),
+  );
+}
+
+/** memcached behind nginx, which speaks its protocol with a module. */
+export async function startNginxMemcached(): Promise<HttpServer> {
+  const [port, memcachedPort] = [await freePort(), await freePort()];
+  const directory = temporaryDirectory('nginx');
+  const config = join(directory, 'nginx.conf');
+  await writeFile(config, nginxConfig(port, memcachedPort, directory));
+  const args = ['-p', directory, '-c', config, '-e', join(directory, 'error.log')];
+  const ready = (): Promise<boolean> => answers(port, '/cache/probe', 404);
+  return startBefore(await startMemcached({ port: memcachedPort }, WORKERS, 1024), port, () =>
+    startProcess({ command: 'nginx', args, ready }),
+  );
+}
+
+function nginxConfig(port: number, memcachedPort: number, directory: string): string {
+  return `
+load_module ${NGINX_MODULE};
+daemon off;
+worker_processes ${WORKERS};
+pid ${join(directory, 'nginx.pid')};
+events { worker_connections 2048; }
+http {
+  access_log off;
+  default_type text/plain;
+  client_max_body_size 2m;
+  client_body_buffer_size 256k;
+  client_body_temp_path ${join(directory, 'bodies')};
+  keepalive_requests 1000000000;
+  gzip on;
+  gzip_comp_level 6;
+  gzip_types text/plain;
+  gzip_min_length 1024;
+  upstream memcached {
+    server ${HOST}:${memcachedPort};
+    keepalive 256;
+    keepalive_requests 1000000000;
+  }
+  server {
+    listen ${HOST}:${port} backlog=1024;
+    location ~ ^/cache/(.+)$ {
+      set $memc_key $1;
+      memc_buffer_size 256k;
+      memc_pass memcached;
+    }
+  }
+}
+`;
+}
+
+/** Starts the HTTP front of a cache. If that fails, the cache is stopped too. */
+async function startBefore(
+  cache: ServerProcess,
+  port: number,
+  startFront: () => Promise<ServerProcess>,
+): Promise<HttpServer> {
+  try {
+    return together(port, [await startFront(), cache]);
+  } catch (error) {
+    await cache.stop();
+    throw error;
+  }
+}
+
+function together(port: number, processes: readonly ServerProcess[]): HttpServer {
+  return {
+    port,
+    pids: processes.map(({ pid }) => pid),
+    stop: async () => void (await Promise.all(processes.map((each) => each.stop()))),
+    outputTail: () => processes.map((each) => each.outputTail()).join(''),
+  };
+}
+
+/** Whether an HTTP server answers at all, or with `status`. */
+async function answers(port: number, path: string, status?: number): Promise<boolean> {
+  const response = await fetch(`http://${HOST}:${port}${path}`, { signal: AbortSignal.timeout(2_000) });
+  await response.arrayBuffer();
+  return status === undefined || response.status === status;
+}
+
+async function isListening(address: Address): Promise<boolean> {
+  const socket = connect('path' in address ? address : { ...address, host: HOST });
+  await once(socket, 'connect');
+  socket.destroy();
+  return true;
+}

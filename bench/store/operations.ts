@@ -1,0 +1,129 @@
+import { collectGarbage, inFreshProcess } from '../lib/child.ts';
+import { keyOf, randomIndex, scatteredIndex, valueOf } from '../lib/data.ts';
+import { openSubject, type Subject, type SubjectName } from './subjects.ts';
+
+export const OPERATIONS = [
+  'put new',
+  'get hit',
+  'get miss',
+  'put overwrite',
+  'put evicting',
+  'delete',
+] as const;
+export type Operation = (typeof OPERATIONS)[number];
+
+export interface OperationsResult {
+  /** Per operation; absent where the subject has no such operation. */
+  readonly nanos: Partial<Record<Operation, number>>;
+  /** What was wrong; empty for a subject that answers rightly. */
+  readonly faults: string[];
+}
+
+/** The entry of the `step`th operation of a phase: every subject, also a server, gets the same ones in the same order. */
+export const ORDER = {
+  'put new': (step: number): number => step,
+  'get hit': (step: number, entries: number): number => randomIndex(step, entries, 0x51ed270b),
+  'get miss': (step: number, entries: number): number => entries + step,
+  'put overwrite': (step: number, entries: number): number => randomIndex(step, entries, 0x2545f491),
+  'put evicting': (step: number, entries: number): number => entries + step,
+  delete: scatteredIndex,
+} satisfies Record<Operation, (step: number, entries: number) => number>;
+
+const SAMPLE = 2_000;
+const WARM_UP = 50_000;
+
+let sink = 0;
+
+/**
+ * Processor time per operation, the collector's threads included, less what it costs to make the keys and values: the
+ * same strings are made for nothing before. What is left is the subject's, with the collections that its garbage and
+ * its live objects cause.
+ */
+function nanosOf(operation: Operation, entries: number, operate: (index: number) => void): number {
+  const makeStrings = operation.startsWith('put') ? makeKeyAndValue : makeKey;
+  const indexOf = ORDER[operation];
+  const [alone, together] = [makeStrings, operate].map((body) => {
+    collectGarbage();
+    const from = process.cpuUsage();
+    for (let step = 0; step < entries; step++) body(indexOf(step, entries));
+    const { user, system } = process.cpuUsage(from);
+    return user + system;
+  });
+  return ((together - alone) * 1_000) / entries;
+}
+
+function makeKeyAndValue(index: number): void {
+  sink += keyOf(index).length + valueOf(index).length;
+}
+
+function makeKey(index: number): void {
+  sink += keyOf(index).length;
+}
+
+async function warmUp(name: SubjectName): Promise<void> {
+  const subject = await openSubject(name, WARM_UP);
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < WARM_UP; i++) subject.put(keyOf(i), valueOf(i, round));
+    for (let i = 0; i < 2 * WARM_UP; i++) sink += subject.get(keyOf(i))?.length ?? 0;
+  }
+  for (let i = 0; i < WARM_UP; i++) subject.delete(keyOf(i));
+}
+
+interface OperationsJob {
+  readonly subject: SubjectName;
+  readonly entries: number;
+}
+
+async function measure({ subject: name, entries }: OperationsJob): Promise<OperationsResult> {
+  await warmUp(name);
+  const faults: string[] = [];
+  const nanos = measurePhases(await openSubject(name, entries), entries, faults);
+  if (name !== 'Map') {
+    const full = await openSubject(name, entries, entries);
+    for (let i = 0; i < entries; i++) full.put(keyOf(i), valueOf(i));
+    nanos['put evicting'] = nanosOf('put evicting', entries, (i) => full.put(keyOf(i), valueOf(i)));
+    if (full.count() !== entries) faults.push(`${full.count()} entries with room for ${entries}`);
+    if (full.get(keyOf(entries - 1)) !== undefined) faults.push('the oldest entry was not evicted');
+  }
+  if (sink === 0) faults.push('the strings alone were never made');
+  return { nanos, faults: faults.slice(0, 5) };
+}
+
+function measurePhases(subject: Subject, entries: number, faults: string[]): OperationsResult['nanos'] {
+  const nanos: OperationsResult['nanos'] = {};
+  const versions = new Uint8Array(entries);
+  let found = 0;
+  const phase = (operation: Operation, expected: number, operate: (index: number) => void): void => {
+    found = 0;
+    nanos[operation] = nanosOf(operation, entries, operate);
+    const isPut = operation.startsWith('put');
+    const count = isPut ? subject.count() : found;
+    if (count !== expected) faults.push(`${operation}: ${count} instead of ${expected}`);
+    if (isPut) verify(subject, entries, versions, faults);
+  };
+  const get = (i: number): void => {
+    if (subject.get(keyOf(i)) !== undefined) found++;
+  };
+  const remove = (i: number): void => {
+    if (subject.delete(keyOf(i))) found++;
+  };
+  phase('put new', entries, (i) => subject.put(keyOf(i), valueOf(i)));
+  phase('get hit', entries, get);
+  phase('get miss', 0, get);
+  phase('put overwrite', entries, (i) => {
+    versions[i] = 1;
+    subject.put(keyOf(i), valueOf(i, 1));
+  });
+  phase('delete', entries, remove);
+  return nanos;
+}
+
+/** Checks a sample of keys. */
+function verify(subject: Subject, entries: number, versions: Uint8Array, faults: string[]): void {
+  for (let step = 0; step < SAMPLE; step++) {
+    const i = randomIndex(step, entries, 0x1b873593);
+    if (subject.get(keyOf(i)) !== valueOf(i, versions[i])) faults.push(`a wrong value for key ${i}`);
+  }
+}
+
+export const operations = inFreshProcess(import.meta, measure);

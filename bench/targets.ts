@@ -1,0 +1,67 @@
+/**
+ * What the product promises about speed and memory. `docs/performance.md` lists the same table, and every report judges
+ * its run by it.
+ */
+import { markdownTable } from './lib/report.ts';
+
+export interface Target {
+  readonly name: string;
+  readonly is: '≤' | '≥';
+  readonly limit: number;
+  /** What we would like to reach, where that is more than we promise. */
+  readonly goal?: number;
+}
+
+export const TARGETS = {
+  getProcessor: { name: 'GET: processor time per request ÷ bare Fastify', is: '≤', limit: 1.15, goal: 1 },
+  getMainThread: { name: 'GET: main thread per request ÷ bare Fastify', is: '≤', limit: 1.05 },
+  getRate: { name: 'GET: requests/s ÷ fastest alternative', is: '≥', limit: 1.1, goal: 1.5 },
+  usersRate: { name: '100 users: requests/s', is: '≥', limit: 1429 },
+  usersFailed: { name: '100 users: failed requests', is: '≤', limit: 0 },
+  putRate: { name: 'PUT requests/s ÷ GET requests/s', is: '≥', limit: 0.75 },
+  pipelinedRate: { name: 'pipelined GET: requests/s ÷ bare Fastify', is: '≥', limit: 0.9 },
+  oneConnection1: { name: '1 connection: median latency ÷ bare Fastify, SHARDS=1', is: '≤', limit: 1.5 },
+  oneConnection4: { name: '1 connection: median latency ÷ bare Fastify, SHARDS=4', is: '≤', limit: 1.5 },
+  gzipRate: { name: 'gzip: requests/s ÷ Fastify compressing each time', is: '≥', limit: 5 },
+  shedLatency: { name: 'GET p99 during a shed order of 10 % of 1 GiB ÷ just before', is: '≤', limit: 1.5 },
+  longestOperation: { name: 'longest single store operation, ms', is: '≤', limit: 5 },
+  recurringOperation: { name: 'longest store operation that recurs in every round, ms', is: '≤', limit: 5 },
+  collectorPause: { name: "longest collector pause on the shard's thread, ms", is: '≤', limit: 10 },
+  recurringPause: { name: 'the same, of each phase in its best round, ms', is: '≤', limit: 10 },
+  entryOverhead: { name: 'resident bytes per entry beyond key and value', is: '≤', limit: 48, goal: 32 },
+  liveShare: { name: 'live ÷ reserved after the content was replaced ten times', is: '≥', limit: 0.85 },
+  shedDrop: { name: 'shed order of 10 %: resident memory lower within 1 s, % of held', is: '≥', limit: 9 },
+  shedSlice: { name: 'longest slice of a shed order, ms', is: '≤', limit: 3 },
+  wrongAnswers: { name: 'wrong answers of our store', is: '≤', limit: 0 },
+} as const satisfies Record<string, Target>;
+
+export interface Verdict {
+  readonly target: Target;
+  /** NaN if this run did not measure it. */
+  readonly value: number;
+  /** What exactly was measured. */
+  readonly note: string;
+}
+
+export function judge(name: keyof typeof TARGETS, value = Number.NaN, note = ''): Verdict {
+  return { target: TARGETS[name], value, note };
+}
+
+export function isMet({ target: { is, limit }, value }: Verdict): boolean {
+  return is === '≤' ? value <= limit : value >= limit;
+}
+
+export function wanted({ is, limit, goal }: Target): string {
+  return `${is} ${limit}${goal === undefined ? '' : ` (goal ${goal})`}`;
+}
+
+export function targetsTable(verdicts: readonly Verdict[]): string {
+  const rows = verdicts.map((verdict) => {
+    const { target, value, note } = verdict;
+    const isMeasured = !Number.isNaN(value);
+    const result = isMet(verdict) ? 'met' : 'SHORT';
+    const measured = isMeasured ? value.toFixed(2) : '–';
+    return [target.name, wanted(target), measured, isMeasured ? result : 'not measured', note];
+  });
+  return markdownTable(['target', 'wanted', 'measured', '', 'note'], rows);
+}

@@ -1,0 +1,135 @@
+import { formatBytes } from './base/byte-size.ts';
+import type { Limits } from './config/limits.ts';
+import type { MemoryLimit } from './memory/probe.ts';
+import type { PressureChange } from './memory/pressure.ts';
+import type { OrderReport } from './memory/supervisor.ts';
+
+/** What happens to the service, in one line of plain words: for the log, and for whatever else shows it. */
+export interface LogEvent {
+  readonly level: 'info' | 'warn' | 'error';
+  readonly message: string;
+  /** For machines. */
+  readonly fields: object;
+}
+
+/** What of a logger writes events. */
+export type LogSink = Readonly<Record<LogEvent['level'], (fields: object, message: string) => void>>;
+
+export function logEvent(sink: LogSink, { level, message, fields }: LogEvent): void {
+  sink[level](fields, message);
+}
+
+export function listening(
+  address: string,
+  shards: number,
+  limits: Limits,
+  { source, file }: MemoryLimit,
+): LogEvent {
+  return {
+    level: 'info',
+    message: `listening on ${address} with ${count(shards, 'shard')}; memory limit ${formatBytes(limits.limitBytes)} (${source})`,
+    fields: { address, shards, limits, limitSource: source, limitFile: file },
+  };
+}
+
+export function shardDied(shard: number, heldBytes: number, error: unknown): LogEvent {
+  return {
+    level: 'error',
+    message: `shard ${shard} died, and ${formatBytes(heldBytes)} of entries with it: ${messageOf(error)}`,
+    fields: { err: error, shard, heldBytes },
+  };
+}
+
+export function shardIsBackUp(shard: number, downMs: number): LogEvent {
+  return {
+    level: 'info',
+    message: `shard ${shard} is back up after ${Math.round(downMs)} ms, empty`,
+    fields: { shard, downMs: Math.round(downMs) },
+  };
+}
+
+export function shedOrderDone(order: OrderReport, shedFraction: number): LogEvent {
+  const asked = formatBytes(order.askedBytes);
+  const freed = formatBytes(order.releasedBytes);
+  return {
+    level: 'info',
+    message: `shed ${percent(shedFraction)}: asked ${asked}, freed ${freed} in ${Math.round(order.tookMs)} ms`,
+    fields: { order },
+  };
+}
+
+export function pressureChanged(change: PressureChange, usedBytes: number, limits: Limits): LogEvent {
+  const { kind, isOn, lastedMs } = change;
+  const used = `${formatBytes(usedBytes)} of ${formatBytes(limits.limitBytes)} are used`;
+  const begins = {
+    threshold: `memory is over the threshold: ${used}; the least recently used entries are shed`,
+    ceiling: `memory has reached the ceiling: ${used}; each new entry evicts old ones`,
+  };
+  const ends = {
+    threshold: `memory is below the threshold again after ${seconds(lastedMs)}: ${used}`,
+    ceiling: `memory is below the ceiling again after ${seconds(lastedMs)}: ${used}`,
+  };
+  return {
+    level: 'info',
+    message: (isOn ? begins : ends)[kind],
+    fields: { pressure: kind, isOn, lastedMs, usedBytes },
+  };
+}
+
+export function stopping(signal: string, unanswered: number, delayMs: number): LogEvent {
+  const waits = [
+    ...(delayMs > 0 ? [`connections are taken for ${seconds(delayMs)} more`] : []),
+    unanswered > 0 ? `waiting for ${count(unanswered, 'request')} in flight` : 'no request is in flight',
+  ];
+  return {
+    level: 'info',
+    message: `${signal}: stopping; ${waits.join('; ')}`,
+    fields: { signal, unanswered, delayMs },
+  };
+}
+
+export function stopped(tookMs: number, unanswered: number): LogEvent {
+  const left = unanswered === 0 ? '' : `; ${count(unanswered, 'request')} had no answer`;
+  return {
+    level: 'info',
+    message: `stopped after ${Math.round(tookMs)} ms${left}`,
+    fields: { tookMs: Math.round(tookMs), unanswered },
+  };
+}
+
+export function filesReadAgain(): LogEvent {
+  return { level: 'info', message: 'SIGHUP: token and certificate files were read again', fields: {} };
+}
+
+export function filesNotTaken(faults: readonly string[]): LogEvent {
+  return {
+    level: 'error',
+    message: `SIGHUP: the files are not taken, what was read before stays in force: ${faults.join('; ')}`,
+    fields: { faults },
+  };
+}
+
+export function linesLost(lines: number, why: string): LogEvent {
+  const verb = lines === 1 ? 'was' : 'were';
+  return {
+    level: 'warn',
+    message: `${count(lines, 'log line')} ${verb} lost here: ${why}`,
+    fields: { lines, why },
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+function percent(share: number): string {
+  return `${Number((share * 100).toFixed(1))} %`;
+}
+
+function seconds(ms: number): string {
+  return `${Number((ms / 1000).toFixed(1))} s`;
+}

@@ -1,0 +1,69 @@
+import { type Limits, deriveLimits } from '../config/limits.ts';
+import type { Settings } from '../config/settings.ts';
+import { guaranteeFor, maxEntryBytes } from '../shared/segment-sizes.ts';
+import { type MemoryLimit, findMemoryLimit, usedBytes } from './probe.ts';
+
+/** What the thread of an empty shard takes at least: 10 MiB were measured. */
+const MIN_SHARD_BYTES = 8 * 2 ** 20;
+/** What it takes as a rule, and what the loaded HTTP layer takes: 10.8 and 3.5 MiB were measured. */
+const SHARD_BYTES = 11 * 2 ** 20;
+const APP_BYTES = 4 * 2 ** 20;
+
+/** The memory limit leaves too little room to keep the promises. The message says what to change. */
+export class LimitTooSmallError extends Error {
+  override readonly name = 'LimitTooSmallError';
+}
+
+/** How the memory limit is shared out under the settings. */
+export class MemoryPlan {
+  readonly memoryLimit: MemoryLimit;
+  /** What a shard must be able to hold, so that it can store the largest entry that is allowed. */
+  readonly fullGuaranteeBytes: number;
+  private readonly settings: Settings;
+
+  constructor(settings: Settings) {
+    this.settings = settings;
+    this.memoryLimit = findMemoryLimit(settings.MEMORY_LIMIT);
+    this.fullGuaranteeBytes = guaranteeFor(maxEntryBytes(settings.MAX_KEY_LENGTH, settings.MAX_VALUE_BYTES));
+  }
+
+  /** Bytes in use now that count against the limit. */
+  usedBytes(): number {
+    return usedBytes(this.memoryLimit, process.memoryUsage.rss());
+  }
+
+  /**
+   * Checks, before the threads of the shards are started, whether there is room for them: the system would kill the
+   * process before they could be measured.
+   * @throws LimitTooSmallError
+   */
+  checkRoomForShards(): void {
+    this.limitsFor(this.usedBytes() + this.settings.SHARDS * MIN_SHARD_BYTES);
+  }
+
+  /**
+   * Checks whether there is room for a server with these settings, without starting one. Other processes in the same
+   * container do not count: this is asked beside a server that runs.
+   * @throws LimitTooSmallError
+   */
+  checkRoomForServer(): void {
+    this.limitsFor(process.memoryUsage.rss() + APP_BYTES + this.settings.SHARDS * SHARD_BYTES);
+  }
+
+  /**
+   * @param baselineBytes what the process uses before the first entry.
+   * @throws LimitTooSmallError
+   */
+  limitsFor(baselineBytes: number): Limits {
+    const derived = deriveLimits({
+      limitBytes: this.memoryLimit.limitBytes,
+      threshold: this.settings.MEMORY_THRESHOLD,
+      baselineBytes,
+      shards: this.settings.SHARDS,
+      leastGuaranteeBytes: guaranteeFor(0),
+      fullGuaranteeBytes: this.fullGuaranteeBytes,
+    });
+    if (typeof derived === 'string') throw new LimitTooSmallError(derived);
+    return derived;
+  }
+}

@@ -1,0 +1,39 @@
+import { formatBytes } from '../base/byte-size.ts';
+import type { MemoryLimit } from '../memory/probe.ts';
+
+export interface BannerFacts {
+  readonly version: string;
+  readonly address: string;
+  readonly shards: number;
+  readonly memoryLimit: MemoryLimit;
+  /** Share of the limit. */
+  readonly threshold: number;
+}
+
+const ORIGINS: Readonly<Record<MemoryLimit['source'], string>> = {
+  MEMORY_LIMIT: 'as MEMORY_LIMIT says',
+  'cgroup v1': "the container's",
+  'cgroup v2': "the container's",
+  'cgroup v2 memory.high': "the container's",
+  machine: "the machine's",
+};
+
+/** What a person who has started the server in a terminal wants to know first. */
+export function banner({ version, address, shards, memoryLimit, threshold }: BannerFacts): string {
+  const { limitBytes, source, file } = memoryLimit;
+  const origin = file === undefined ? ORIGINS[source] : `${ORIGINS[source]}: ${file}`;
+  const over = Number((threshold * 100).toFixed(1));
+  return [
+    '',
+    `  key-value-cache ${version}`,
+    '',
+    `  ${address}/`,
+    `  ${address}/docs    read and try the API`,
+    `  ${address}/stats   what it holds and does`,
+    '',
+    `  shards  ${shards}`,
+    `  memory  ${formatBytes(limitBytes)}, ${origin}; over ${over} % the least recently used go`,
+    '',
+    '',
+  ].join('\n');
+}

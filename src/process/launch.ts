@@ -1,0 +1,94 @@
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { flushCompileCache, getCompileCacheDir } from 'node:module';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseByteSize } from '../base/byte-size.ts';
+import { heapFlags, mmapThresholdBytes } from '../config/limits.ts';
+import { findMemoryLimit, readTextFile } from '../memory/probe.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/**
+ * Where Node keeps what it has compiled, types stripped and all, for the next start. Beside the packages, where only
+ * who installed them may write; Node goes without where it may not.
+ */
+const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/key-value-cache');
+/** Written into the cache when all that the server loads has been compiled. */
+const STAMP = 'complete';
+/** Tells the process that it has begun anew. */
+const MARK = 'KEY_VALUE_CACHE_LAUNCHED';
+
+/**
+ * Else SIGUSR1 opens Node's debugger on port 9229, where any user of the machine may run code in this process. With it the
+ * signal does nothing: what other servers take as "open the log again" must not end this one. `--inspect` still debugs.
+ */
+const NO_DEBUGGER_BY_SIGNAL = '--disable-sigusr1';
+const MIN_NODE_MAJOR = 26;
+const EXIT_CONFIGURATION = 78;
+
+/** Ends the process with one line where Node is too old. One that knows no TypeScript at all fails before it comes here. */
+export function requireNode(): void {
+  if (Number.parseInt(process.versions.node, 10) >= MIN_NODE_MAJOR) return;
+  console.error(`key-value-cache needs Node ${MIN_NODE_MAJOR} or newer; this is ${process.version}`);
+  process.exit(EXIT_CONFIGURATION);
+}
+
+/**
+ * Begins this process anew, under the same id, with the allocator and V8's heap set up for its memory limit:
+ * both are fixed when a process begins. Does nothing the second time.
+ *
+ * The C library's `malloc` gives memory back to the system at once only for what it maps on its own, and
+ * glibc moves that threshold up, to as much as 32 MiB, whenever such memory is freed: after the first shed
+ * order resident memory would not fall any more. Set in the environment the threshold stays where it is,
+ * but glibc reads it only when a process begins. musl, and so Alpine, always behaves that way.
+ */
+export function setUpMemory(): void {
+  if (process.env[MARK] === String(process.pid)) return;
+  const setting = parseByteSize(process.env['MEMORY_LIMIT'] ?? '');
+  const { limitBytes } = findMemoryLimit(setting);
+  // Flags that were given by hand come last, and so win.
+  beginAnew([...heapFlags(limitBytes), NO_DEBUGGER_BY_SIGNAL, ...process.execArgv], {
+    MALLOC_MMAP_THRESHOLD_: String(mmapThresholdBytes(limitBytes)),
+    NODE_COMPILE_CACHE: COMPILE_CACHE,
+    ...process.env,
+    [MARK]: String(process.pid),
+  });
+}
+
+/**
+ * Where the sources have changed since they were compiled, or never were: compiles all that the server is going to
+ * load, and begins the process anew. What strips types, once in each thread, would leave 24 MiB resident for good.
+ * @param loadAll loads it.
+ */
+export async function compileFirst(loadAll: () => Promise<void>): Promise<void> {
+  const directory = getCompileCacheDir();
+  if (directory === undefined || process.execve === undefined) return;
+  const stamp = join(directory, STAMP);
+  const newest = String(newestSourceMs());
+  if (readTextFile(stamp) === newest) return;
+  await loadAll();
+  flushCompileCache();
+  try {
+    writeFileSync(stamp, newest);
+  } catch {
+    // Not ours to write: the next process would have to compile as well.
+    return;
+  }
+  // A signal that has come meanwhile is handled now, or it would be lost.
+  await nextTurn();
+  beginAnew(process.execArgv, process.env);
+}
+
+/** When the last of the sources changed, by the clock of the file system, in milliseconds. */
+function newestSourceMs(): number {
+  const files = ['src', 'workers'].flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
+      join(ROOT, folder, name),
+    ),
+  );
+  return Math.max(...files.map((file) => statSync(file).mtimeMs));
+}
+
+function beginAnew(flags: readonly string[], environment: NodeJS.ProcessEnv): void {
+  process.execve?.(process.execPath, [process.execPath, ...flags, ...process.argv.slice(1)], environment);
+}

@@ -1,0 +1,79 @@
+import packageJson from '../../package.json' with { type: 'json' };
+import { ACCESS_SETTINGS, readAccessFiles } from '../config/access-files.ts';
+import { type Environment, readSettings, settingsHelp, settingsInForce } from '../config/settings.ts';
+import { ListenError } from '../listening.ts';
+import { LimitTooSmallError } from '../memory/memory-plan.ts';
+import { checkMemoryLimit } from '../server.ts';
+import { flagsHelp, readCommandLine } from './command-line.ts';
+import { standardOutput } from './line-output.ts';
+import { type Outputs, drain, serve } from './serve.ts';
+import type { StopSignals } from './stop-signals.ts';
+
+/** `EX_CONFIG` of sysexits: the configuration is at fault. */
+const EXIT_CONFIGURATION = 78;
+const EXIT_FAILURE = 1;
+
+/** The process: command line, settings, exit code. */
+export async function run(args: readonly string[], env: Environment, signals: StopSignals): Promise<void> {
+  const outputs = { output: standardOutput(1), errors: standardOutput(2) };
+  const failure = await carryOut(args, env, signals, outputs);
+  if (failure === undefined) return;
+  for (const line of failure.lines) outputs.errors.write(`${line}\n`);
+  process.exitCode = failure.exitCode;
+  await drain(outputs);
+}
+
+interface Failure {
+  readonly exitCode: number;
+  readonly lines: readonly string[];
+}
+
+async function carryOut(
+  args: readonly string[],
+  env: Environment,
+  signals: StopSignals,
+  outputs: Outputs,
+): Promise<Failure | undefined> {
+  const commandLine = readCommandLine(args);
+  if ('faults' in commandLine) return misconfigured(commandLine.faults);
+  const { flag } = commandLine;
+  const print = async (text: string): Promise<undefined> => {
+    outputs.output.write(`${text}\n`);
+    await drain(outputs);
+  };
+  if (flag === '--help') return print(helpText());
+  if (flag === '--version') return print(packageJson.version);
+
+  const read = readSettings(env);
+  if (read.faults) return misconfigured([...read.faults, ...faultsOfFiles(env)]);
+  const { settings } = read;
+  const access = readAccessFiles(settings);
+  if ('faults' in access) return misconfigured(access.faults);
+  try {
+    if (flag === undefined) return await serve(settings, access, signals, outputs);
+    return await print(settingsInForce(settings, env, await checkMemoryLimit(settings)));
+  } catch (error) {
+    if (error instanceof LimitTooSmallError) return misconfigured([`MEMORY_LIMIT: ${error.message}`]);
+    if (error instanceof ListenError) {
+      const exitCode = error.isConfiguration ? EXIT_CONFIGURATION : EXIT_FAILURE;
+      return { exitCode, lines: [error.message] };
+    }
+    const why = error instanceof Error ? error.message : String(error);
+    return { exitCode: EXIT_FAILURE, lines: [`cannot start: ${why}`] };
+  }
+}
+
+/** Of the files alone, whatever else is wrong: so all faults are told at once. */
+function faultsOfFiles(env: Environment): readonly string[] {
+  const { settings } = readSettings(Object.fromEntries(ACCESS_SETTINGS.map((name) => [name, env[name]])));
+  const access = settings && readAccessFiles(settings);
+  return access && 'faults' in access ? access.faults : [];
+}
+
+function misconfigured(lines: readonly string[]): Failure {
+  return { exitCode: EXIT_CONFIGURATION, lines };
+}
+
+function helpText(): string {
+  return `Environment variables, with their defaults:\n\n${settingsHelp()}\n\nFlags:\n\n${flagsHelp()}`;
+}

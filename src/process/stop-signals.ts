@@ -1,0 +1,91 @@
+/** Whoever has not been answered by then will not be. */
+const SHUTDOWN_DEADLINE_MS = 4500;
+/** Signals this near to each other are one: npm passes on what a terminal has sent to the server as well. */
+const REPEAT_MS = 500;
+
+/**
+ * Signals that would end the process at once: SIGQUIT comes from a terminal (Ctrl-\), SIGPWR from LXC, SIGXCPU from a limit
+ * on processor time. SIGUSR1 does nothing: `launch.ts` takes from it that it opens Node's debugger.
+ */
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGUSR2', 'SIGPWR', 'SIGXCPU'] as const;
+
+export type StopSignal = (typeof SIGNALS)[number] | 'SIGHUP';
+
+/** What the signals stop. */
+export interface Stoppable {
+  /** How long it goes on serving after `begin`. */
+  readonly delayMs: number;
+  readonly begin: (signal: StopSignal) => void;
+  readonly close: () => Promise<void>;
+  /** The last words; short. @param error what `close` failed with. */
+  readonly end: (error?: unknown) => Promise<void>;
+}
+
+/**
+ * Ends the process on signals: first the delay, then what is in flight, then exit code 0. Each further signal ends the wait
+ * that is under way. To be there as soon as the process begins: the first process of a container ends by no signal that it
+ * does not handle.
+ */
+export class StopSignals {
+  /** Absent before the server listens: then nothing is in flight. */
+  target: Stoppable | undefined;
+
+  private stage: 'running' | 'delaying' | 'closing' | 'ending' = 'running';
+  private lastMs = -Infinity;
+  private delayTimer: NodeJS.Timeout | undefined;
+  private isHangUpPending = false;
+  private hangUp = (): void => {
+    this.isHangUpPending = true;
+  };
+
+  constructor() {
+    for (const signal of SIGNALS) process.on(signal, () => this.stop(signal));
+    process.on('SIGHUP', () => this.hangUp());
+  }
+
+  /** What SIGHUP does. One that has come before is served now. */
+  onHangUp(act: () => void): void {
+    this.hangUp = act;
+    if (this.isHangUpPending) act();
+    this.isHangUpPending = false;
+  }
+
+  stop(signal: StopSignal): void {
+    const nowMs = performance.now();
+    if (nowMs - this.lastMs < REPEAT_MS) return;
+    this.lastMs = nowMs;
+    if (this.target === undefined || this.stage === 'ending') {
+      process.exit();
+    } else if (this.stage === 'running') {
+      this.begin(signal, this.target);
+    } else if (this.stage === 'delaying') {
+      this.close(this.target);
+    } else {
+      this.end(this.target);
+    }
+  }
+
+  private begin(signal: StopSignal, target: Stoppable): void {
+    this.stage = 'delaying';
+    target.begin(signal);
+    if (target.delayMs === 0) this.close(target);
+    else this.delayTimer = setTimeout(() => this.close(target), target.delayMs);
+  }
+
+  private close(target: Stoppable): void {
+    clearTimeout(this.delayTimer);
+    this.stage = 'closing';
+    setTimeout(() => this.end(target), SHUTDOWN_DEADLINE_MS);
+    target.close().then(
+      () => this.end(target),
+      (error: unknown) => this.end(target, error),
+    );
+  }
+
+  private end(target: Stoppable, error?: unknown): void {
+    if (this.stage === 'ending') return;
+    this.stage = 'ending';
+    process.exitCode = error === undefined ? 0 : 1;
+    void target.end(error).finally(() => process.exit());
+  }
+}

@@ -1,0 +1,77 @@
+import type { ControlReply, ControlRequest } from '../shared/protocol.ts';
+
+/** A control request before it has its id. */
+export type ControlOrder =
+  { readonly kind: 'stats' | 'ping' } | { readonly kind: 'shed'; readonly shedBytes: number };
+
+interface PendingControl {
+  readonly resolve: (reply: ControlReply | undefined) => void;
+  readonly sentAtMs: number;
+  readonly hasDeadline: boolean;
+}
+
+/** Control requests to a shard. They are rare, and their replies come in any order, so each carries an id. */
+export class ControlChannel {
+  private readonly post: (request: ControlRequest) => void;
+  private readonly now: () => number;
+  private readonly pending = new Map<number, PendingControl>();
+  private nextId = 1;
+  private isClosed = false;
+  private lastHeardMs: number;
+  private pingedAtMs = Infinity;
+
+  constructor(post: (request: ControlRequest) => void, now: () => number) {
+    this.post = post;
+    this.now = now;
+    this.lastHeardMs = now();
+  }
+
+  /** @returns the shard's reply, or undefined if there is none: the shard died, or the deadline passed. */
+  request(order: ControlOrder): Promise<ControlReply | undefined> {
+    if (this.isClosed) return Promise.resolve(undefined);
+    const id = this.nextId++;
+    return new Promise((resolve) => {
+      // How long a shed order takes depends on its size.
+      const hasDeadline = order.kind !== 'shed';
+      this.pending.set(id, { resolve, sentAtMs: this.now(), hasDeadline });
+      this.post({ ...order, id });
+    });
+  }
+
+  receive(reply: ControlReply & { readonly id: number }): void {
+    const control = this.pending.get(reply.id);
+    this.pending.delete(reply.id);
+    control?.resolve(reply);
+  }
+
+  /** The shard has sent a message of any kind: it is alive. */
+  heard(): void {
+    this.lastHeardMs = this.now();
+  }
+
+  /** Pings the shard, unless a ping is on its way. @returns how long it has been silent since it was pinged, in ms. */
+  heartbeat(): number {
+    const nowMs = this.now();
+    if (this.lastHeardMs >= this.pingedAtMs) this.pingedAtMs = Infinity;
+    if (this.pingedAtMs === Infinity) {
+      this.pingedAtMs = nowMs;
+      void this.request({ kind: 'ping' });
+    }
+    return nowMs - this.pingedAtMs;
+  }
+
+  /** Gives up requests that were sent at this time or earlier, except shed orders. */
+  expire(overdueMs: number): void {
+    for (const [id, { resolve, sentAtMs, hasDeadline }] of this.pending) {
+      if (!hasDeadline || sentAtMs > overdueMs) continue;
+      this.pending.delete(id);
+      resolve(undefined);
+    }
+  }
+
+  close(): void {
+    this.isClosed = true;
+    for (const { resolve } of this.pending.values()) resolve(undefined);
+    this.pending.clear();
+  }
+}

@@ -1,0 +1,246 @@
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { Doorbell } from '../shared/doorbell.ts';
+import {
+  CLEARED,
+  type ControlReply,
+  type FromShard,
+  HIT,
+  HIT_GZIP,
+  LARGE_PAYLOAD,
+  LATE,
+  type Payload,
+  type SessionMessage,
+  UNAVAILABLE,
+  type UnsentPut,
+  WAITING,
+  bytesOf,
+  decodeU32,
+} from '../shared/protocol.ts';
+import { Batching } from './batching.ts';
+import { ControlChannel } from './control-channel.ts';
+import { LoneClient } from './lone-client.ts';
+import { type PendingRequest, PendingRequests } from './pending-requests.ts';
+
+/** How long to busy-wait for a reply: a shard that is awake answers sooner. */
+const POLL_MS = 0.15;
+/** A full mailbox looks into its port for replies at most this often within a turn. */
+const CATCH_UP_INTERVAL_MS = 1;
+/** Writes may fill this share of the mailbox; the rest is for reads. */
+const WRITE_SHARE = 3 / 4;
+
+export interface MailboxOptions {
+  /** Most requests in flight. */
+  readonly queueLimit: number;
+  readonly deadlineMs: number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number;
+  /** The mailbox busy-waits for replies while at most this many requests are in flight; 0: never. */
+  readonly maxPolledFor: number;
+}
+
+/**
+ * This thread's end of one session with a shard: a port, and the doorbell beside it. Requests cross in batches, large
+ * PUTs one by one; replies come back in the same order.
+ */
+export class Mailbox {
+  readonly control: ControlChannel;
+
+  private readonly port: MessagePort;
+  private readonly doorbell: Doorbell;
+  private readonly options: MailboxOptions;
+  private readonly writeLimit: number;
+  private readonly requests: PendingRequests;
+  private readonly batching: Batching;
+  private readonly loneClient: LoneClient;
+  private isClosed = false;
+  private lastSweepMs: number;
+  private isSweepPutOff = false;
+  private lastCatchUpMs = -Infinity;
+  /** How often the shard had answered when the last batch was posted. */
+  private answersBefore = 0;
+  /** Bytes of large replies that clients have taken, which the shard has not been told yet. */
+  private deliveredBytes = 0;
+
+  constructor(port: MessagePort, doorbell: Doorbell, options: MailboxOptions) {
+    this.port = port;
+    this.doorbell = doorbell;
+    this.options = options;
+    this.writeLimit = Math.max(1, Math.floor(options.queueLimit * WRITE_SHARE));
+    this.requests = new PendingRequests(options.queueLimit);
+    this.batching = new Batching({
+      post: (batch) => this.postBatch(batch),
+      onTurnEnd: () => this.pollForReply(),
+    });
+    this.loneClient = new LoneClient(options.maxPolledFor);
+    this.control = new ControlChannel((request) => this.post(request), options.now);
+    this.lastSweepMs = options.now();
+    port.on('message', (message: FromShard) => this.receive(message));
+  }
+
+  get inFlight(): number {
+    return this.requests.inFlight;
+  }
+
+  /** True while replies wait for room in the shard's reply window. */
+  get awaitsReplyRoom(): boolean {
+    return this.requests.awaitsReplyRoom;
+  }
+
+  /** The last places are for reads, so that they are served while writes are refused. */
+  hasRoomFor(kind: 'read' | 'write'): boolean {
+    const limit = kind === 'read' ? this.options.queueLimit : this.writeLimit;
+    if (this.requests.inFlight >= limit) this.catchUp();
+    return this.requests.inFlight < limit;
+  }
+
+  /**
+   * Sends an encoded request with the next batch, or a large PUT by itself. The caller has asked whether there is
+   * room.
+   */
+  send(request: string | UnsentPut, pending: PendingRequest): void {
+    if (typeof request !== 'string') {
+      this.sendLargePut(request, pending);
+      return;
+    }
+    const nowMs = this.options.now();
+    this.track(pending, nowMs);
+    this.batching.add(request, this.requests.isIdle);
+    if (this.loneClient.skipsBatch(this.requests.unanswered, nowMs)) this.batching.flush();
+  }
+
+  /** Settles requests that are past their deadline. To be called many times per deadline. */
+  sweepDeadlines(): void {
+    const { now, deadlineMs } = this.options;
+    const nowMs = now();
+    // After this thread has stood still, replies may lie in the port already: they are read before the next sweep.
+    this.isSweepPutOff = nowMs - this.lastSweepMs > deadlineMs / 2 && !this.isSweepPutOff;
+    this.lastSweepMs = nowMs;
+    if (this.isSweepPutOff) return;
+    this.requests.expire(nowMs - deadlineMs);
+    this.control.expire(nowMs - deadlineMs);
+  }
+
+  /** The shard is gone: settles all requests that wait for it. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.port.close();
+    this.batching.clear();
+    this.requests.settleAll(UNAVAILABLE);
+    this.control.close();
+  }
+
+  private sendLargePut({ key, value, ttlMs }: UnsentPut, pending: PendingRequest): void {
+    this.batching.flush();
+    this.track(pending, this.options.now());
+    this.requests.markPosted();
+    const bytes = bytesOf(value).buffer;
+    this.post({ kind: 'put', key, value: bytes, ttlMs }, [bytes]);
+  }
+
+  private track(pending: PendingRequest, nowMs: number): void {
+    this.requests.track(pending, nowMs);
+    this.loneClient.sent(pending.connection, this.requests.unanswered, nowMs);
+  }
+
+  private postBatch(batch: string): void {
+    // Read before the post, so that no answer to it is missed.
+    this.answersBefore = this.doorbell.answers;
+    this.doorbell.isForLoneClient = this.loneClient.isAlone(this.requests.unanswered, this.options.now());
+    this.requests.markPosted();
+    this.post(batch);
+  }
+
+  private post(message: SessionMessage, transferList?: ArrayBuffer[]): void {
+    if (this.isClosed) return;
+    // Even an empty transfer list costs time.
+    if (transferList) this.port.postMessage(message, transferList);
+    else this.port.postMessage(message);
+    this.doorbell.ring();
+  }
+
+  private pollForReply(): void {
+    const { unanswered, oldestSentAtMs } = this.requests;
+    if (!this.loneClient.isWorthPolling(unanswered, oldestSentAtMs)) return;
+    // The answer may be to a control request: then the reply comes like any other.
+    if (this.doorbell.pollForAnswer(this.answersBefore, POLL_MS)) this.receiveOne();
+    else this.loneClient.polledInVain();
+  }
+
+  /** Reads replies within the turn: when clients send more than fits, turns are long, and replies lie in the port. */
+  private catchUp(): void {
+    const nowMs = this.options.now();
+    if (nowMs - this.lastCatchUpMs < CATCH_UP_INTERVAL_MS) return;
+    this.lastCatchUpMs = nowMs;
+    while (this.receiveOne());
+    if (this.requests.isIdle) this.batching.flush();
+  }
+
+  /** @returns whether there was a message. */
+  private receiveOne(): boolean {
+    // Only the shard posts to this port.
+    const received: { message: FromShard } | undefined = receiveMessageOnPort(this.port);
+    if (received) this.receive(received.message);
+    return received !== undefined;
+  }
+
+  private receive(message: FromShard): void {
+    this.control.heard();
+    if (typeof message === 'string') {
+      this.receiveReplies(message);
+    } else if (message.kind === 'hit') {
+      this.settle(this.requests.next(), message.code, message.body);
+    } else {
+      this.receiveControl(message);
+      return;
+    }
+    if (this.requests.isIdle) this.batching.release();
+  }
+
+  private receiveReplies(replies: string): void {
+    const { requests } = this;
+    let at = 0;
+    while (at < replies.length) {
+      const code = replies.charCodeAt(at++);
+      if (code === HIT || code === HIT_GZIP) {
+        const end = at + 4 + decodeU32(replies, at);
+        this.settle(requests.next(), code, replies.slice(at + 4, end));
+        at = end;
+      } else if (code === CLEARED) {
+        requests.next().settle(code, replies.slice(at, at + 4));
+        at += 4;
+      } else if (code === LATE || code === WAITING) {
+        requests.deferNext(decodeU32(replies, at), code === WAITING);
+        at += 4;
+      } else {
+        requests.next().settle(code, '');
+      }
+    }
+  }
+
+  private receiveControl(message: ControlReply): void {
+    if (message.kind === 'late') {
+      this.settle(this.requests.takeDeferred(message.ticket), message.code, message.payload);
+    } else if (message.kind !== 'ready') {
+      this.control.receive(message);
+    }
+  }
+
+  private settle(pending: PendingRequest, code: number, payload: Payload): void {
+    const bytes = payload.length;
+    if (bytes < LARGE_PAYLOAD) pending.settle(code, payload);
+    else pending.settle(code, payload, () => this.addDelivered(bytes));
+  }
+
+  /** The shard is told once per turn. */
+  private addDelivered(bytes: number): void {
+    if (this.deliveredBytes === 0) setImmediate(this.postDelivered);
+    this.deliveredBytes += bytes;
+  }
+
+  private readonly postDelivered = (): void => {
+    const bytes = this.deliveredBytes;
+    this.deliveredBytes = 0;
+    this.post({ kind: 'delivered', bytes });
+  };
+}

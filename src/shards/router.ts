@@ -1,0 +1,161 @@
+import { hashKey, shardOfHash } from '../shared/key-hash.ts';
+import type { ShardStats } from '../shared/counters.ts';
+import {
+  BUSY,
+  CLEARED,
+  HANDED_OVER_BYTES,
+  type Payload,
+  type ShedResult,
+  UNAVAILABLE,
+  type UnsentPut,
+  decodeU32,
+  encodeClear,
+  encodeDelete,
+  encodeGet,
+  encodePut,
+} from '../shared/protocol.ts';
+import type { PendingRequest } from './pending-requests.ts';
+import type { Shard, ShardState } from './shard.ts';
+
+/** Sweeps per deadline: a request is settled at most a twentieth of its deadline too late. */
+const SWEEPS_PER_DEADLINE = 20;
+const MIN_SWEEP_INTERVAL_MS = 5;
+const HEARTBEAT_INTERVAL_MS = 250;
+
+/** One shard's row in `/stats`. Counts are those of its present thread, except restarts and rejections. */
+export interface ShardRow {
+  readonly shard: number;
+  readonly state: ShardState;
+  readonly restarts: number;
+  readonly inFlight: number;
+  readonly busyRejections: number;
+  /** Absent while the shard does not answer. */
+  readonly stats: ShardStats | undefined;
+}
+
+/** How many entries were removed, or the reply code of a shard that failed. */
+export type Cleared = { readonly removed: number } | { readonly failed: number };
+
+/** Key → shard. Every request ends in exactly one call of its `settle`. */
+export class ShardRouter {
+  readonly shards: readonly Shard[];
+  private readonly seed: readonly [number, number];
+  private readonly busyRejections: number[];
+  private readonly timers: NodeJS.Timeout[];
+
+  /**
+   * @param seed of the hash that places keys. Clients must not know it: they could send all keys to one shard.
+   * @param deadlineMs how long a request may wait for its shard.
+   */
+  constructor(shards: readonly Shard[], seed: readonly [number, number], deadlineMs: number) {
+    this.shards = shards;
+    this.seed = seed;
+    this.busyRejections = shards.map(() => 0);
+    const sweepIntervalMs = Math.max(MIN_SWEEP_INTERVAL_MS, deadlineMs / SWEEPS_PER_DEADLINE);
+    this.timers = [
+      setInterval(() => shards.forEach((shard) => shard.mailbox?.sweepDeadlines()), sweepIntervalMs),
+      setInterval(() => shards.forEach((shard) => shard.checkHeartbeat()), HEARTBEAT_INTERVAL_MS),
+    ];
+    for (const timer of this.timers) timer.unref();
+  }
+
+  get isReady(): boolean {
+    return this.shards.every((shard) => shard.state === 'up');
+  }
+
+  /** True while replies wait for room in the reply window of a shard. */
+  get awaitsReplyRoom(): boolean {
+    return this.shards.some(({ mailbox }) => mailbox?.awaitsReplyRoom);
+  }
+
+  get(key: string, acceptsGzip: boolean, pending: PendingRequest): void {
+    this.send(this.shardOf(key), encodeGet(key, acceptsGzip), pending, 'read');
+  }
+
+  /** @param ttlMs 0 for an entry that does not expire. */
+  put(key: string, value: string, ttlMs: number, pending: PendingRequest): void {
+    const isLarge = value.length >= HANDED_OVER_BYTES;
+    const request = isLarge ? { key, value, ttlMs } : encodePut(key, value, ttlMs);
+    this.send(this.shardOf(key), request, pending, 'write');
+  }
+
+  delete(key: string, pending: PendingRequest): void {
+    this.send(this.shardOf(key), encodeDelete(key), pending, 'write');
+  }
+
+  /** Empties every shard. @returns how many entries there were, or the code of the first shard that failed. */
+  async clear(): Promise<Cleared> {
+    const replies = await Promise.all(this.shards.map((shard) => this.clearShard(shard)));
+    const failed = replies.find(({ code }) => code !== CLEARED);
+    if (failed) return { failed: failed.code };
+    return { removed: replies.reduce((sum, { removed }) => sum + removed, 0) };
+  }
+
+  stats(): Promise<ShardRow[]> {
+    return Promise.all(
+      this.shards.map(async (shard) => {
+        const reply = await shard.mailbox?.control.request({ kind: 'stats' });
+        return {
+          shard: shard.number,
+          state: shard.state,
+          restarts: shard.restarts,
+          inFlight: shard.mailbox?.inFlight ?? 0,
+          busyRejections: this.busyRejections[shard.number],
+          stats: reply?.kind === 'stats' ? reply.stats : undefined,
+        };
+      }),
+    );
+  }
+
+  /** @param orders bytes to shed, one number per shard. @returns undefined for a shard that had no order, or died. */
+  shed(orders: readonly number[]): Promise<(ShedResult | undefined)[]> {
+    return Promise.all(
+      this.shards.map(async ({ mailbox }, i) => {
+        if (orders[i] === 0) return undefined;
+        const reply = await mailbox?.control.request({ kind: 'shed', shedBytes: orders[i] });
+        return reply?.kind === 'shed' ? reply.result : undefined;
+      }),
+    );
+  }
+
+  /** Starts all shards. @returns when all are up. */
+  async start(): Promise<void> {
+    await Promise.all(this.shards.map((shard) => shard.start()));
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.timers) clearInterval(timer);
+    await Promise.all(this.shards.map((shard) => shard.stop()));
+  }
+
+  private shardOf(key: string): Shard {
+    return this.shards[shardOfHash(hashKey(key, this.seed[0], this.seed[1]), this.shards.length)];
+  }
+
+  private send(
+    shard: Shard,
+    request: string | UnsentPut,
+    pending: PendingRequest,
+    kind: 'read' | 'write',
+  ): void {
+    const { mailbox } = shard;
+    if (!mailbox) {
+      pending.settle(UNAVAILABLE, '');
+    } else if (!mailbox.hasRoomFor(kind)) {
+      this.busyRejections[shard.number]++;
+      pending.settle(BUSY, '');
+    } else {
+      mailbox.send(request, pending);
+    }
+  }
+
+  private clearShard(shard: Shard): Promise<{ readonly code: number; readonly removed: number }> {
+    return new Promise((resolve) => {
+      const settle = (code: number, payload: Payload): void => {
+        const removed = code === CLEARED && typeof payload === 'string' ? decodeU32(payload, 0) : 0;
+        resolve({ code, removed });
+      };
+      this.send(shard, encodeClear(), { connection: undefined, settle }, 'write');
+    });
+  }
+}

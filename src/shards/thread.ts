@@ -1,0 +1,67 @@
+import { Piscina } from 'piscina';
+
+export interface ThreadOptions {
+  /** The module whose default export runs on the thread; it gets the task. */
+  readonly workerUrl: URL;
+  readonly heapMb: number;
+}
+
+/**
+ * One worker thread with one task, which lasts as long as the thread. Only this file knows Piscina, which is made for
+ * many short tasks. ADR 16 says why it serves all the same. Four workarounds make it fit:
+ *
+ * - Each thread has a pool of its own: a pool whose thread fails while it starts never starts another one.
+ * - `minThreads: 0`, or the pool would replace a dead thread by itself, even after `destroy`.
+ * - Three events say that the thread has ended. The task is rejected if the thread dies with it. The pool emits
+ *   `error` if the thread throws before that, and only `workerDestroy` if it exits before that. `workerDestroy` comes
+ *   with the others, too, but does not know the error: so it is reported a turn later.
+ * - A cast: Piscina derives the type of `transferList` from the last overload of `postMessage`, which has no such list.
+ */
+export class Thread {
+  private readonly pool: Piscina;
+  private readonly onEnd: (error: unknown) => void;
+  private hasEnded = false;
+  private ended: Promise<void> | undefined;
+
+  /** @param onEnd called once: the thread has died, failed to start, or is being ended. */
+  constructor({ workerUrl, heapMb }: ThreadOptions, onEnd: (error: unknown) => void) {
+    this.onEnd = onEnd;
+    this.pool = new Piscina({
+      filename: workerUrl.href,
+      minThreads: 0,
+      maxThreads: 1,
+      idleTimeout: Infinity,
+      atomics: 'disabled',
+      recordTiming: false,
+      resourceLimits: { maxOldGenerationSizeMb: heapMb },
+    });
+    const reportEnd = (error: unknown): void => this.reportEnd(error);
+    this.pool.on('error', reportEnd);
+    this.pool.on('workerDestroy', () => setImmediate(reportEnd, new Error('the thread ended')));
+  }
+
+  start(task: object, transferList: readonly object[]): void {
+    this.pool.run(task, { transferList: transferList as never }).then(
+      () => this.reportEnd(new Error('the task of the thread ended')),
+      (error: unknown) => this.reportEnd(error),
+    );
+  }
+
+  /**
+   * Ends the thread, if it still runs.
+   * @param reason what `onEnd` is given, unless it has been called.
+   * @returns when the thread has ended.
+   */
+  end(reason: Error): Promise<void> {
+    // If this fails, nothing else can be done about the thread.
+    this.ended ??= this.pool.destroy().catch(() => undefined);
+    this.reportEnd(reason);
+    return this.ended;
+  }
+
+  private reportEnd(error: unknown): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    this.onEnd(error);
+  }
+}

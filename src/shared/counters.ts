@@ -1,0 +1,75 @@
+/**
+ * Every figure of a shard that `/stats` shows: one table, from which types, totals and schemas derive.
+ *
+ * A `counter` only grows, and starts from zero when a shard restarts. A `gauge` goes up and down.
+ */
+export interface Counter {
+  readonly name: string;
+  readonly help: string;
+  readonly kind: 'counter' | 'gauge';
+  readonly unit: 'entries' | 'bytes' | 'requests' | 'orders' | 'restarts';
+}
+
+/** Counted by the shard's thread. */
+export const SHARD_COUNTERS = [
+  { name: 'entries', kind: 'gauge', unit: 'entries', help: 'Entries held.' },
+  { name: 'liveBytes', kind: 'gauge', unit: 'bytes', help: 'Keys, values and their headers.' },
+  {
+    name: 'reservedBytes',
+    kind: 'gauge',
+    unit: 'bytes',
+    help: 'Blocks, slots and index, as taken from the system.',
+  },
+  { name: 'hits', kind: 'counter', unit: 'requests', help: 'Reads that found their entry.' },
+  { name: 'misses', kind: 'counter', unit: 'requests', help: 'Reads that found no entry.' },
+  { name: 'puts', kind: 'counter', unit: 'requests', help: 'Entries stored.' },
+  { name: 'deletes', kind: 'counter', unit: 'requests', help: 'Entries removed by their key.' },
+  {
+    name: 'cleared',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries removed by `DELETE /cache`, expired ones that were still held too.',
+  },
+  {
+    name: 'evicted',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries evicted at the ceiling or by CAPACITY, the least recently used of their shard.',
+  },
+  {
+    name: 'expired',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries removed because their ttl had passed.',
+  },
+  { name: 'shedOrders', kind: 'counter', unit: 'orders', help: 'Shed orders received.' },
+  {
+    name: 'shedEntries',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries that orders removed, without those that had expired.',
+  },
+  { name: 'shedBytes', kind: 'counter', unit: 'bytes', help: 'Bytes of the entries that orders removed.' },
+] as const satisfies readonly Counter[];
+
+/** Counted by the main thread, for each shard. */
+export const ROUTING_COUNTERS = [
+  { name: 'restarts', kind: 'counter', unit: 'restarts', help: 'Threads that took the place of a dead one.' },
+  {
+    name: 'inFlight',
+    kind: 'gauge',
+    unit: 'requests',
+    help: 'Requests that the shard has not answered yet.',
+  },
+  {
+    name: 'busyRejections',
+    kind: 'counter',
+    unit: 'requests',
+    help: 'Requests refused because the queue of the shard was full.',
+  },
+] as const satisfies readonly Counter[];
+
+export type ShardCounterName = (typeof SHARD_COUNTERS)[number]['name'];
+
+/** A shard's answer to a `stats` message. */
+export type ShardStats = Readonly<Record<ShardCounterName, number>>;

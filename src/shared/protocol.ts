@@ -1,0 +1,234 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { ShardStats } from './counters.ts';
+import type { DoorbellBuffers } from './doorbell.ts';
+import { free } from './free.ts';
+
+/**
+ * What crosses the port of a session. There are three kinds of message:
+ *
+ * - A batch, one string: requests one after the other, in the order in which they came. The shard answers with one or
+ *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of one-byte
+ *   characters crosses a port as one copy of its bytes.
+ * - A large PUT, or the reply to a large GET: an object with the bytes in a buffer that is handed over. Nothing is
+ *   copied, and no string of that length is left to the collector. It keeps its place among the batches.
+ * - A control message, an object. A request carries a number, and its reply carries the same one. Those without a number
+ *   are notices that nobody answers.
+ *
+ *     request  g ‖ key length:2 ‖ key                                    get
+ *              G ‖ key length:2 ‖ key                                    get, gzip accepted
+ *              p ‖ key length:2 ‖ value length:4 ‖ key ‖ value           put
+ *              P ‖ key length:2 ‖ value length:4 ‖ ttl:6 ‖ key ‖ value   put with a ttl in ms
+ *              d ‖ key length:2 ‖ key                                    delete
+ *              c                                                         clear
+ *     reply    v ‖ length:4 ‖ body            hit
+ *              z ‖ length:4 ‖ gzip of body    hit, compressed
+ *              m                              miss
+ *              s                              stored
+ *              t                              too large to be stored
+ *              d                              deleted
+ *              n ‖ removed:4                  cleared
+ *              \x03                           busy: too many reads wait, or its entry changed while it waited
+ *              l ‖ ticket:4                   the reply follows in a `late` message
+ *              w ‖ ticket:4                   the same, once other large replies have reached their clients
+ *
+ * Numbers are big-endian, one character for each byte. The colon says how many.
+ */
+export const GET = 0x67;
+export const GET_GZIP = 0x47;
+export const PUT = 0x70;
+export const PUT_TTL = 0x50;
+export const DELETE = 0x64;
+export const CLEAR = 0x63;
+
+export const HIT = 0x76;
+export const HIT_GZIP = 0x7a;
+export const MISS = 0x6d;
+export const STORED = 0x73;
+export const TOO_LARGE = 0x74;
+export const DELETED = 0x64;
+export const CLEARED = 0x6e;
+export const LATE = 0x6c;
+export const WAITING = 0x77;
+
+/** Codes that the HTTP thread itself gives when it could not ask the shard, or had no reply in time. */
+export const UNAVAILABLE = 1;
+export const OVERDUE = 2;
+/** The shard's queue is full. The shard itself says so of reads that wait for room. */
+export const BUSY = 3;
+
+export function encodeGet(key: string, acceptsGzip: boolean): string {
+  const length = key.length;
+  return String.fromCharCode(acceptsGzip ? GET_GZIP : GET, length >>> 8, length & 0xff) + key;
+}
+
+export function encodeDelete(key: string): string {
+  return String.fromCharCode(DELETE, key.length >>> 8, key.length & 0xff) + key;
+}
+
+export function encodeClear(): string {
+  return String.fromCharCode(CLEAR);
+}
+
+/** Values and replies of this many bytes or more are handed over. For shorter ones a string is quicker. */
+export const HANDED_OVER_BYTES = 2 ** 14;
+
+/** A PUT that will be handed over, before its value is made into bytes. */
+export interface UnsentPut {
+  readonly key: string;
+  readonly value: string;
+  /** 0 for none. */
+  readonly ttlMs: number;
+}
+
+/** A PUT whose value is handed over. */
+export interface LargePut extends Omit<UnsentPut, 'value'> {
+  readonly kind: 'put';
+  readonly value: ArrayBuffer;
+}
+
+/** A hit whose body is handed over. */
+export interface LargeHit {
+  readonly kind: 'hit';
+  readonly code: number;
+  readonly body: Uint8Array<ArrayBuffer>;
+}
+
+/** The body of a hit: text of one-byte characters, or bytes in a buffer of their own that is handed over. */
+export type Payload = string | Uint8Array<ArrayBuffer>;
+
+/** Joins bytes and text of one-byte characters, in a buffer of their own that can be handed over. */
+export function bytesOf(...parts: readonly (string | Uint8Array)[]): Buffer<ArrayBuffer> {
+  const bytes = Buffer.allocUnsafeSlow(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    if (typeof part === 'string') bytes.write(part, at, 'latin1');
+    else bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Frees a payload that nobody uses any more. A string is left to the collector. */
+export function freePayload(payload: Payload): void {
+  if (typeof payload !== 'string') free(payload.buffer);
+}
+
+/** @param ttlMs 0 for none; whole milliseconds below 2^48. */
+export function encodePut(key: string, value: string, ttlMs: number): string {
+  const opcode = ttlMs > 0 ? PUT_TTL : PUT;
+  const head = String.fromCharCode(opcode, key.length >>> 8, key.length & 0xff) + encodeU32(value.length);
+  return ttlMs > 0 ? head + encodeU48(ttlMs) + key + value : head + key + value;
+}
+
+/** Where the key of a request begins. @param opcode of the request, not CLEAR. @param at where the request begins. */
+export function keyStart(opcode: number, at: number): number {
+  if (opcode === PUT) return at + 7;
+  return opcode === PUT_TTL ? at + 13 : at + 3;
+}
+
+/** Where the request that begins at `at` ends. */
+export function requestEnd(batch: string, at: number): number {
+  const opcode = batch.charCodeAt(at);
+  if (opcode === CLEAR) return at + 1;
+  const keyEnd = keyStart(opcode, at) + decodeU16(batch, at + 1);
+  return opcode === PUT || opcode === PUT_TTL ? keyEnd + decodeU32(batch, at + 3) : keyEnd;
+}
+
+export function encodeU32(number: number): string {
+  return String.fromCharCode(number >>> 24, (number >>> 16) & 0xff, (number >>> 8) & 0xff, number & 0xff);
+}
+
+function encodeU48(number: number): string {
+  const high = Math.floor(number / 2 ** 32);
+  return String.fromCharCode(high >>> 8, high & 0xff) + encodeU32(number % 2 ** 32);
+}
+
+export function encodeLate(ticket: number): string {
+  return String.fromCharCode(LATE) + encodeU32(ticket);
+}
+
+export function encodeWaiting(ticket: number): string {
+  return String.fromCharCode(WAITING) + encodeU32(ticket);
+}
+
+export function decodeU16(text: string, at: number): number {
+  return (text.charCodeAt(at) << 8) | text.charCodeAt(at + 1);
+}
+
+export function decodeU32(text: string, at: number): number {
+  return ((decodeU16(text, at) << 16) | decodeU16(text, at + 2)) >>> 0;
+}
+
+export function decodeU48(text: string, at: number): number {
+  return decodeU16(text, at) * 2 ** 32 + decodeU32(text, at + 2);
+}
+
+/** Everything a shard needs to start, given to it in Piscina's task. */
+export interface ShardStart {
+  readonly shard: number;
+  readonly ledger: SharedArrayBuffer;
+  readonly ledgerUnitBytes: number;
+  readonly entryLedger: SharedArrayBuffer | undefined;
+  readonly seed: readonly [number, number];
+  readonly doorbell: DoorbellBuffers;
+  /** Whether the shard may busy-wait for the next request of a lone client. */
+  readonly pollsForRequests: boolean;
+  /** Longer bodies are compressed for clients that accept it; 0 turns compression off. */
+  readonly gzipThresholdBytes: number;
+  /** Bytes of large replies that are on their way to clients: an `Int32Array` with a cell per shard. */
+  readonly replyCells: SharedArrayBuffer;
+  /** Bytes of large replies that each shard may have on their way at once. */
+  readonly replyWindowBytes: number;
+  readonly deadlineMs: number;
+  /** Whether the shard checks its whole segment now and then, to find an error. Each check takes long. */
+  readonly checksIntegrity: boolean;
+}
+
+export interface ShedResult {
+  /** Bytes of live entries evicted by this order. Expired entries and cleared memory, which go first, are not included. */
+  readonly shedBytes: number;
+  readonly shedEntries: number;
+  /** Bytes given back to the system, cleaning included. */
+  readonly releasedBytes: number;
+  readonly longestSliceMs: number;
+}
+
+/** Payloads of this length or more count against the shard's flow-control window until the client has them. */
+export const LARGE_PAYLOAD = 4096;
+
+/** `delivered` is a notice: clients have received large replies of `bytes` in all. */
+export type ControlRequest =
+  | { readonly kind: 'stats'; readonly id: number }
+  | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'delivered'; readonly bytes: number }
+  | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
+
+/** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */
+export type ControlReply =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'stats'; readonly id: number; readonly stats: ShardStats }
+  | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
+  | {
+      readonly kind: 'late';
+      readonly ticket: number;
+      readonly code: number;
+      readonly payload: Payload;
+    };
+
+/**
+ * Opens one more session of the shard: the other end of `port` is given to another HTTP thread, which has its own order,
+ * replies and tickets there. A session ends when its port closes, whether its thread closes it or dies.
+ */
+export interface Connect {
+  readonly kind: 'connect';
+  /** Handed over. The shard says `ready` on it. */
+  readonly port: MessagePort;
+  /** Made by `forAnotherSession` of the shard's doorbell. */
+  readonly doorbell: DoorbellBuffers;
+}
+
+/** What a session asks of its shard. */
+export type SessionMessage = string | LargePut | ControlRequest;
+export type ToShard = SessionMessage | Connect;
+export type FromShard = string | LargeHit | ControlReply;

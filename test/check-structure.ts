@@ -1,0 +1,50 @@
+/**
+ * Checks what `.oxlintrc.structure.json` limits: the lines of functions and files, and cycles of imports. In tests the
+ * limit is for each `test`, not for the `describe` around them, which oxlint cannot tell apart.
+ *
+ *   npm run check:structure
+ */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const OXLINT = fileURLToPath(new URL('../node_modules/.bin/oxlint', import.meta.url));
+
+interface Diagnostic {
+  readonly message: string;
+  readonly code: string;
+  readonly filename: string;
+  readonly labels: readonly { readonly span: { readonly line: number } }[];
+}
+
+function runOxlint(): readonly Diagnostic[] {
+  const args = ['--config', '.oxlintrc.structure.json', '--format', 'json'];
+  const { stdout, stderr } = spawnSync(OXLINT, args, { cwd: ROOT, encoding: 'utf8' });
+  try {
+    return (JSON.parse(stdout) as { diagnostics: Diagnostic[] }).diagnostics;
+  } catch {
+    throw new Error(`oxlint gave no report: ${stdout}${stderr}`);
+  }
+}
+
+/** Whether the function that begins on this line is the body of a `describe`. The code is formatted by prettier. */
+function isDescribe(filename: string, line: number): boolean {
+  const lines = readFileSync(`${ROOT}/${filename}`, 'utf8').split('\n').slice(0, line);
+  const indent = /^ */.exec(lines[line - 1])![0];
+  // The line of `])('name', () => {` belongs to a statement that begins further up.
+  const statement = lines.findLast(
+    (text) => text.startsWith(indent) && /^\w/.test(text.slice(indent.length)),
+  );
+  return /^\s*describe\b/.test(statement ?? '');
+}
+
+const violations = runOxlint().filter(({ code, filename, labels }) => {
+  const isFunction = code.includes('max-lines-per-function');
+  return !(isFunction && filename.endsWith('.test.ts') && isDescribe(filename, labels[0].span.line));
+});
+for (const { message, filename, labels } of violations) {
+  console.error(`${filename}:${labels[0].span.line}: ${message}`);
+}
+console.log(`structure: ${violations.length} violations`);
+process.exitCode = violations.length > 0 ? 1 : 0;

@@ -1,0 +1,183 @@
+import { assert } from '../../src/shared/assert.ts';
+import { HIT, HIT_GZIP, MISS, type Payload, bytesOf } from '../../src/shared/protocol.ts';
+import type { Session } from '../session.ts';
+import { NO_SLOT, type SegmentStore } from '../store/segment-store.ts';
+import { Compressor, MAX_SYNC_BYTES } from './compressor.ts';
+import type { FlowControlWindow } from './flow-control-window.ts';
+import { sendLate } from './late-replies.ts';
+import { ReadQueue, type WaitingRead } from './read-queue.ts';
+import { type ReadKind, payloadOf } from './representation.ts';
+
+/** A reply at once, or one that follows under a ticket. */
+export type Answer =
+  | { readonly kind: 'now'; readonly code: number; readonly payload: Payload }
+  | { readonly kind: 'later'; readonly ticket: number };
+
+/** A read that waits for its short body to be compressed. */
+interface UncompressedRead extends WaitingRead {
+  readonly readKind: ReadKind;
+  readonly bodyBytes: number;
+}
+
+export interface GzipOptions {
+  readonly store: SegmentStore;
+  readonly window: FlowControlWindow;
+  /** Longer bodies are compressed for clients that accept it; 0 turns compression off. */
+  readonly thresholdBytes: number;
+  /** Bytes of bodies that may wait to be compressed. */
+  readonly maxQueuedBytes: number;
+  readonly nowMs: () => number;
+  /** Calls back after the messages that have arrived by then. */
+  readonly defer: (task: () => void) => void;
+  /** Gives bytes back to the window, and answers reads that wait for them. */
+  readonly giveBack: (bytes: number) => void;
+}
+
+/** Time for compressing bodies of up to `MAX_SYNC_BYTES` in one turn. What is left waits for turns of its own. */
+const BUDGET_MS = 2;
+
+/**
+ * Answers reads, in gzip where the client accepts it and the body is long enough. A form that the store keeps is sent as
+ * it is. Otherwise a short body is compressed at once while the turn has time for it, and later in its turn when not. A
+ * long body is compressed on another thread.
+ */
+export class Gzip {
+  private readonly options: GzipOptions;
+  private readonly compressor: Compressor;
+  private readonly queue = new ReadQueue<UncompressedRead>();
+  private queuedBytes = 0;
+  /** What is left of this turn's time. */
+  private budgetMs = 0;
+  private isTurnAsked = false;
+
+  constructor(options: GzipOptions) {
+    this.options = options;
+    this.compressor = new Compressor(options.store);
+  }
+
+  /** True while something is being compressed, or waits for it, which needs turns of the event loop. */
+  get isBusy(): boolean {
+    return this.compressor.isBusy || this.queue.length > 0;
+  }
+
+  beginTurn(): void {
+    this.budgetMs = BUDGET_MS;
+  }
+
+  answer(session: Session, key: string, slot: number, readKind: ReadKind): Answer {
+    const { store, thresholdBytes } = this.options;
+    if (!readKind.acceptsGzip || thresholdBytes === 0) {
+      return { kind: 'now', code: HIT, payload: readKind.represent(store, key, slot) };
+    }
+    const gzip = store.gzipView(slot);
+    if (gzip !== undefined) return { kind: 'now', code: HIT_GZIP, payload: payloadOf(gzip) };
+    const joined = this.compressor.isBusy ? this.join(session, key) : undefined;
+    if (joined) return joined;
+    const body = readKind.represent(store, key, slot);
+    if (body.length <= thresholdBytes || store.isIncompressible(slot)) {
+      return { kind: 'now', code: HIT, payload: body };
+    }
+    if (body.length > MAX_SYNC_BYTES) return this.compressLong(session, key, body);
+    return this.budgetMs > 0 ? this.compressShort(slot, body) : this.queueShort(session, key, readKind, body);
+  }
+
+  /** The entry of a key is about to change, or all entries are: waiting reads get the present body, uncompressed. */
+  settle(key?: string): void {
+    this.compressor.forget(key);
+    const { store, window } = this.options;
+    for (const read of this.queue.take(key)) {
+      this.queuedBytes -= read.bodyBytes;
+      window.giveBack(read.bodyBytes);
+      const slot = store.peek(read.key);
+      if (slot === NO_SLOT) sendLate(window, read, MISS, '');
+      else sendLate(window, read, HIT, read.readKind.represent(store, read.key, slot));
+    }
+  }
+
+  /** A session has ended: its waiting reads are dropped. */
+  forget(session: Session): void {
+    for (const { bodyBytes } of this.queue.takeOf(session)) {
+      this.queuedBytes -= bodyBytes;
+      this.options.window.giveBack(bodyBytes);
+    }
+  }
+
+  private compressShort(slot: number, body: Payload): Answer {
+    const { nowMs } = this.options;
+    const startedMs = nowMs();
+    const compressed = this.compressor.compressNow(slot, body);
+    this.budgetMs -= nowMs() - startedMs;
+    return compressed === undefined
+      ? { kind: 'now', code: HIT, payload: body }
+      : { kind: 'now', code: HIT_GZIP, payload: payloadOf(compressed) };
+  }
+
+  private queueShort(session: Session, key: string, readKind: ReadKind, body: Payload): Answer {
+    const bodyBytes = body.length;
+    if (this.queuedBytes + bodyBytes > this.options.maxQueuedBytes) {
+      return { kind: 'now', code: HIT, payload: body };
+    }
+    const ticket = session.nextTicket();
+    this.queue.push({ session, ticket, key, readKind, bodyBytes });
+    this.queuedBytes += bodyBytes;
+    this.options.window.take(bodyBytes);
+    this.askForTurn();
+    return { kind: 'later', ticket };
+  }
+
+  private askForTurn(): void {
+    if (this.isTurnAsked || this.queue.length === 0) return;
+    this.isTurnAsked = true;
+    this.options.defer(() => this.compressQueued());
+  }
+
+  private compressQueued(): void {
+    const { store, window, giveBack } = this.options;
+    this.isTurnAsked = false;
+    this.beginTurn();
+    while (this.budgetMs > 0 && this.queue.length > 0) {
+      const read = this.queue.shift()!;
+      this.queuedBytes -= read.bodyBytes;
+      const slot = store.peek(read.key);
+      if (slot === NO_SLOT) {
+        sendLate(window, read, MISS, '');
+      } else {
+        const answer = this.answer(read.session, read.key, slot, read.readKind);
+        assert(answer.kind === 'now', 'within its budget a short body is compressed at once');
+        sendLate(window, read, answer.code, answer.payload);
+      }
+      giveBack(read.bodyBytes);
+    }
+    this.askForTurn();
+  }
+
+  private compressLong(session: Session, key: string, body: Payload): Answer {
+    // More jobs at once would all miss the deadline.
+    if (!this.compressor.takesMore) return { kind: 'now', code: HIT, payload: body };
+    const read = { session, key, ticket: session.nextTicket() };
+    this.options.window.take(body.length);
+    this.compressor.compressLater(key, body, (compressed) => this.finish(read, compressed, body));
+    return { kind: 'later', ticket: read.ticket };
+  }
+
+  /** Waits for a job that runs for the same entry, if there is one. */
+  private join(session: Session, key: string): Answer | undefined {
+    const read = { session, key, ticket: session.nextTicket() };
+    const bodyBytes = this.compressor.join(key, (compressed, body) => this.finish(read, compressed, body));
+    if (bodyBytes === 0) return undefined;
+    // Each gets a copy.
+    this.options.window.take(bodyBytes);
+    return { kind: 'later', ticket: read.ticket };
+  }
+
+  private finish(read: WaitingRead, compressed: Buffer | undefined, body: Payload): void {
+    const { window, giveBack } = this.options;
+    // The session may have ended while the job ran.
+    if (!read.session.isClosed) {
+      // A body longer than `MAX_SYNC_BYTES` is always handed over: each reader gets a copy.
+      if (compressed === undefined) sendLate(window, read, HIT, bytesOf(body));
+      else sendLate(window, read, HIT_GZIP, payloadOf(compressed));
+    }
+    giveBack(body.length);
+  }
+}

@@ -1,0 +1,239 @@
+import { assert } from '../../src/shared/assert.ts';
+import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
+import {
+  DEAD,
+  EXPIRES,
+  GZIP,
+  INCOMPRESSIBLE,
+  TEXTS,
+  VERSION,
+  contentBytesAt,
+  entryBytes,
+  entryBytesAt,
+  expiresAtMs,
+  flagsOf,
+  gzipBytesAt,
+  gzipWord,
+  keyBytesOf,
+  keyOffset,
+  keyStartAt,
+  packWord1,
+  tagOf,
+  textLengthsAt,
+  textsWord,
+  valueStartAt,
+  versionAt,
+  versionWord,
+} from './entry-layout.ts';
+import { type Metadata, NO_METADATA, packLengths, textBytes, textOf, unpackMetadata } from './metadata.ts';
+import type { SlotTable } from './slot-table.ts';
+
+/** Reads and writes entries in their blocks: a slot has the address, `entry-layout.ts` says what lies there. */
+export class EntryCodec {
+  private readonly blocks: BlockPool;
+  private readonly slots: SlotTable;
+
+  constructor(blocks: BlockPool, slots: SlotTable) {
+    this.blocks = blocks;
+    this.slots = slots;
+  }
+
+  key(slot: number): string {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const start = keyStartAt(words, at);
+    return this.blocks.bytes[blockOf(address)].toString('latin1', start, start + keyBytesOf(words[at + 1]));
+  }
+
+  /** Whether the entry has this key. @param tag the first eight bits of the key's hash. */
+  hasKey(slot: number, key: string, tag: number): boolean {
+    const address = this.slots.address(slot);
+    const block = blockOf(address);
+    const at = wordOf(address);
+    const words = this.blocks.words[block];
+    // Key length and tag are compared at once, so that another key in the chain costs one comparison.
+    if ((words[at + 1] & 0xff00ffff) >>> 0 !== packWord1(key.length, 0, tag)) return false;
+    const bytes = this.blocks.bytes[block];
+    const start = keyStartAt(words, at);
+    for (let i = 0; i < key.length; i++) {
+      if (bytes[start + i] !== key.charCodeAt(i)) return false;
+    }
+    return true;
+  }
+
+  valueBytes(slot: number): number {
+    const address = this.slots.address(slot);
+    return this.blocks.words[blockOf(address)][wordOf(address) + 2];
+  }
+
+  value(slot: number): string {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const start = valueStartAt(words, at);
+    return this.blocks.bytes[blockOf(address)].toString('latin1', start, start + words[at + 2]);
+  }
+
+  /** Not a copy. */
+  valueView(slot: number): Buffer {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const start = valueStartAt(words, at);
+    return this.blocks.bytes[blockOf(address)].subarray(start, start + words[at + 2]);
+  }
+
+  metadata(slot: number): Metadata {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const flags = flagsOf(words[at + 1]);
+    if ((flags & (TEXTS | VERSION)) === 0) return NO_METADATA;
+    const lengths = textLengthsAt(words, at, flags);
+    const start = valueStartAt(words, at) + words[at + 2];
+    const text = this.blocks.bytes[blockOf(address)].toString('latin1', start, start + textBytes(lengths));
+    return unpackMetadata(text, lengths, versionAt(words, at, flags));
+  }
+
+  /** Not a copy; undefined where there is no gzip form. */
+  gzipView(slot: number): Buffer | undefined {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const flags = flagsOf(words[at + 1]);
+    if ((flags & GZIP) === 0) return undefined;
+    const start = keyStartAt(words, at) + contentBytesAt(words, at, flags);
+    return this.blocks.bytes[blockOf(address)].subarray(start, start + gzipBytesAt(words, at, flags));
+  }
+
+  hasFlag(slot: number, flag: number): boolean {
+    const address = this.slots.address(slot);
+    return (flagsOf(this.blocks.words[blockOf(address)][wordOf(address) + 1]) & flag) !== 0;
+  }
+
+  addFlag(slot: number, flag: number): void {
+    const address = this.slots.address(slot);
+    this.blocks.words[blockOf(address)][wordOf(address) + 1] |= flag << 16;
+  }
+
+  /** In ms since the epoch, `Infinity` where the entry does not expire. */
+  expiryMs(slot: number): number {
+    const address = this.slots.address(slot);
+    return expiresAtMs(this.blocks.words[blockOf(address)], wordOf(address));
+  }
+
+  /** Bytes the entry takes in its block without a gzip form. */
+  plainBytes(slot: number): number {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const flags = flagsOf(words[at + 1]);
+    return entryBytes(flags & ~GZIP, contentBytesAt(words, at, flags));
+  }
+
+  /** Bytes the entry would take in its block with a gzip form of `gzipBytes`. */
+  bytesWithGzip(slot: number, gzipBytes: number): number {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const flags = flagsOf(words[at + 1]);
+    return entryBytes(flags | GZIP, contentBytesAt(words, at, flags) + gzipBytes);
+  }
+
+  /**
+   * Writes an entry at an allocated address, and gives the address to its slot.
+   * @param tag the first eight bits of the key's hash.
+   * @param expiryMs in ms since the epoch, `Infinity` for none.
+   */
+  write(
+    address: number,
+    slot: number,
+    key: string,
+    tag: number,
+    value: string | Uint8Array,
+    expiryMs: number,
+    metadata?: Metadata,
+  ): void {
+    const block = blockOf(address);
+    const words = this.blocks.words[block];
+    const at = wordOf(address);
+    const flags = entryFlags(expiryMs !== Infinity, metadata);
+    words[at] = slot;
+    words[at + 1] = packWord1(key.length, flags, tag);
+    words[at + 2] = value.length;
+    if (expiryMs !== Infinity) {
+      words[at + 3] = Math.floor(expiryMs / 2 ** 32);
+      words[at + 4] = expiryMs % 2 ** 32;
+      this.noteExpiry(block, expiryMs);
+    }
+    const bytes = this.blocks.bytes[block];
+    const start = at * 4 + keyOffset(flags);
+    bytes.write(key, start, 'latin1');
+    if (typeof value === 'string') bytes.write(value, start + key.length, 'latin1');
+    else bytes.set(value, start + key.length);
+    if (metadata !== undefined) {
+      if ((flags & TEXTS) !== 0) words[at + textsWord(flags)] = packLengths(metadata);
+      if ((flags & VERSION) !== 0) words[at + versionWord(flags)] = metadata.version;
+      bytes.write(textOf(metadata), start + key.length + value.length, 'latin1');
+    }
+    this.slots.setAddress(slot, address);
+  }
+
+  /** Writes a slot's entry once more, with a gzip form, at an allocated address. The old one becomes a hole. */
+  rewriteWithGzip(slot: number, to: number, gzip: Uint8Array): void {
+    const { blocks } = this;
+    const address = this.slots.address(slot);
+    const source = blocks.words[blockOf(address)];
+    const from = wordOf(address);
+    const target = blocks.words[blockOf(to)];
+    const at = wordOf(to);
+    const word1 = source[from + 1];
+    const flags = (flagsOf(word1) & ~INCOMPRESSIBLE) | GZIP;
+    target[at] = slot;
+    target[at + 1] = packWord1(keyBytesOf(word1), flags, tagOf(word1));
+    // All other words stand before that of the gzip form, with one there already and without.
+    for (let word = 2; word < gzipWord(flags); word++) target[at + word] = source[from + word];
+    target[at + gzipWord(flags)] = gzip.length;
+    const expiryMs = expiresAtMs(source, from);
+    if (expiryMs !== Infinity) this.noteExpiry(blockOf(to), expiryMs);
+    const contentBytes = contentBytesAt(source, from, flagsOf(word1));
+    const sourceStart = keyStartAt(source, from);
+    const targetStart = keyStartAt(target, at);
+    const targetBytes = blocks.bytes[blockOf(to)];
+    blocks.bytes[blockOf(address)].copy(targetBytes, targetStart, sourceStart, sourceStart + contentBytes);
+    targetBytes.set(gzip, targetStart + contentBytes);
+    this.slots.setAddress(slot, to);
+    this.free(address);
+  }
+
+  /** Changes the slot that an entry names. */
+  setSlot(address: number, slot: number): void {
+    this.blocks.words[blockOf(address)][wordOf(address)] = slot;
+  }
+
+  /** Makes a hole of an entry. @returns its bytes. */
+  free(address: number): number {
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const bytes = entryBytesAt(words, at);
+    words[at + 1] |= DEAD << 16;
+    this.blocks.free(address, bytes);
+    return bytes;
+  }
+
+  /** Keeps the bounds of the blocks below an expiry time that was written. */
+  private noteExpiry(block: number, expiryMs: number): void {
+    const { blocks } = this;
+    if (expiryMs < blocks.earliestExpiryMs[block]) blocks.earliestExpiryMs[block] = expiryMs;
+    if (expiryMs < blocks.soonestExpiryMs) blocks.soonestExpiryMs = expiryMs;
+  }
+}
+
+/** The flags of a new entry. */
+export function entryFlags(expires: boolean, metadata: Metadata | undefined): number {
+  const flags = expires ? EXPIRES : 0;
+  if (metadata === undefined) return flags;
+  assert(metadata.version >>> 0 === metadata.version, 'a version has 32 bits');
+  return flags | (packLengths(metadata) === 0 ? 0 : TEXTS) | (metadata.version === 0 ? 0 : VERSION);
+}
