@@ -114,3 +114,17 @@ test('who takes nothing of an answer for too long is cut off, then and not later
   connections.cutOffStalled(door, 2000);
   expect(socket!.destroyed).toBe(true);
 });
+
+test('with a full heap who adds to it is cut off, but for a probe alone on its connection', async () => {
+  let taken = 0;
+  const { server, connections } = guardedServer(() => void taken++, {
+    limits: { most: 0, isHeapFull: () => true },
+  });
+  const raw = await RawSocket.openTo(server);
+  raw.write(PROBE);
+  await expect.poll(() => connections.unanswered).toBe(1);
+  expect(taken).toBe(1);
+  raw.write(PROBE);
+  await raw.ended();
+  expect(taken).toBe(1);
+});

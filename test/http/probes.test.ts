@@ -1,49 +1,20 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Certificate, makeCertificate } from '../support/certificate.ts';
 import { ChildServer } from '../support/child-server.ts';
-import { Crowd } from '../support/crowd.ts';
 import { getText } from '../support/http-text.ts';
 import { HttpPipe } from '../support/http-pipe.ts';
-import { IS_LONG } from '../support/long.ts';
 import { type ProbeAnswer, probe, probeOften } from '../support/probe.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 import { faultValue } from '../support/faults.ts';
 import { startFaultyServer } from '../support/faulty-server.ts';
 import { startTestServer } from '../support/server.ts';
 
-const LIMIT_BYTES = 256 * 2 ** 20;
 /** What an orchestrator waits for by default. */
 const MAX_PROBE_MS = 1000;
 const INTERVAL_MS = 200;
-/** As many ordinary connections as there were before some were kept for probes. */
-const MIN_PLACES = 1100;
-const MIN_TLS_PLACES = 400;
-
-interface Scenario {
-  readonly clients: number;
-  readonly isSecure: boolean;
-  /** Clients that begin in a second: two processors have to do both their work and the server's. */
-  readonly beginPerSecond: number;
-  /** From one request of a client to its next. */
-  readonly intervalMs: number;
-  readonly env?: Readonly<Record<string, string>>;
-}
-
-const SHORT: readonly Scenario[] = [
-  { clients: 1300, isSecure: false, beginPerSecond: 600, intervalMs: 500 },
-  { clients: 1300, isSecure: false, beginPerSecond: 600, intervalMs: 500, env: { RATE_LIMIT: '10' } },
-  { clients: 600, isSecure: true, beginPerSecond: 150, intervalMs: 500 },
-];
-const LONG: readonly Scenario[] = [
-  { clients: 5000, isSecure: false, beginPerSecond: 1000, intervalMs: 500 },
-  { clients: 20_000, isSecure: false, beginPerSecond: 1000, intervalMs: 10_000 },
-  { clients: 1300, isSecure: true, beginPerSecond: 200, intervalMs: 500 },
-  { clients: 5000, isSecure: true, beginPerSecond: 200, intervalMs: 500 },
-  { clients: 20_000, isSecure: true, beginPerSecond: 200, intervalMs: 10_000 },
-];
 
 let folder: string;
 let certificate: Certificate;
@@ -62,39 +33,6 @@ function expectWell(answers: readonly ProbeAnswer[]): void {
 function slowestMs(answers: readonly ProbeAnswer[]): number {
   return Math.max(...answers.map(({ tookMs }) => tookMs));
 }
-
-describe.each(IS_LONG ? [...SHORT, ...LONG] : SHORT)(
-  '$clients clients, TLS: $isSecure, $env',
-  ({ clients, isSecure, beginPerSecond, intervalMs, env = {} }) => {
-    const timeout = (clients / beginPerSecond) * 1000 + 120_000;
-    test('each probe is answered in time, and the crowd is refused with a reason', { timeout }, async () => {
-      const tls = { TLS_CERT_FILE: certificate.certFile, TLS_KEY_FILE: certificate.keyFile };
-      const { child, port } = await ChildServer.listening({
-        env: { SHARDS: '1', MEMORY_LIMIT: '256mb', ...(isSecure && tls), ...env },
-      });
-      const ask = (path: string): Promise<ProbeAnswer> =>
-        probe(port, path, isSecure ? certificate.pem : undefined);
-      const crowd = new Crowd(clients > 2000 ? 2 : 1, {
-        port,
-        isSecure,
-        clients,
-        beginPerSecond,
-        intervalMs,
-        path: '/cache/none',
-      });
-      await expect.poll(() => crowd.counts.refused, { timeout: 60_000 }).toBeGreaterThan(0);
-      const held = crowd.counts.held;
-      const answers = await probeOften(IS_LONG ? 50 : 12, INTERVAL_MS, () => ask('/health'));
-      await expect.poll(() => crowd.counts.begun, { timeout }).toBeGreaterThanOrEqual(clients);
-      answers.push(...(await probeOften(IS_LONG ? 50 : 12, INTERVAL_MS, () => ask('/ready'))));
-      console.log(`slowest after ${slowestMs(answers)} ms; ${JSON.stringify(crowd.counts)}`);
-      expectWell(answers);
-      expect(held).toBeGreaterThan(isSecure ? MIN_TLS_PLACES : MIN_PLACES);
-      expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
-      expect(child.errors).toBe('');
-    });
-  },
-);
 
 const PUT_HEAD = 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n';
 

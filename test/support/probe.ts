@@ -35,11 +35,11 @@ export function probe(port: number, path: string, ca?: string): Promise<ProbeAns
 export async function probeOften(
   times: number,
   intervalMs: number,
-  ask: () => Promise<ProbeAnswer>,
+  ask: (n: number) => Promise<ProbeAnswer>,
 ): Promise<ProbeAnswer[]> {
   const answers: Promise<ProbeAnswer>[] = [];
   for (let i = 0; i < times; i++) {
-    answers.push(ask());
+    answers.push(ask(i));
     await delay(intervalMs);
   }
   return Promise.all(answers);
