@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { keyOf, valueOf } from '../lib/data.ts';
@@ -86,19 +85,30 @@ export class CacheServer {
       const length = Math.min(BATCH, count - first);
       const exchanges = Array.from({ length }, (_, i) => exchangeOf(first + i));
       const expected = Buffer.from(exchanges.map((each) => each[1]).join(''), 'latin1');
+      const received = this.receive(expected.length);
       this.socket.write(exchanges.map((each) => each[0]).join(''), 'latin1');
-      const answer = await this.read(expected.length).catch(() => undefined);
-      if (!answer?.equals(expected) && this.faults.length < 5) this.faults.push(`a wrong answer to ${what}`);
+      const answer = await received;
+      if (!answer.equals(expected) && this.faults.length < 5) this.faults.push(`a wrong answer to ${what}`);
     }
   }
 
-  private async read(bytes: number): Promise<Buffer> {
-    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-    for (;;) {
-      const answer = this.socket.read(bytes) as Buffer | null;
-      if (answer !== null) return answer;
-      await once(this.socket, 'readable', { signal });
-    }
+  private receive(bytes: number): Promise<Buffer> {
+    return new Promise((resolve) => {
+      const chunks: Buffer[] = [];
+      let missing = bytes;
+      const finish = (): void => {
+        clearTimeout(timer);
+        this.socket.off('data', append);
+        resolve(Buffer.concat(chunks));
+      };
+      const append = (chunk: Buffer): void => {
+        chunks.push(chunk);
+        missing -= chunk.length;
+        if (missing <= 0) finish();
+      };
+      const timer = setTimeout(finish, ANSWER_TIMEOUT_MS);
+      this.socket.on('data', append);
+    });
   }
 
   async stop(): Promise<void> {
