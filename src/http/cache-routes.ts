@@ -179,7 +179,8 @@ function registerDeletes(
         operationId: 'clearCache',
         summary: 'Empty the cache, or delete an entry by query',
         description:
-          'With `key` it deletes that entry. Without a query, no `?` in the URL, it empties the whole cache.',
+          'With `key` it deletes that entry. Without a query, no `?` in the URL, it empties the whole cache: a client must not ' +
+          'leave out a key that it meant to send.',
         tags: ['cache'],
         querystring: schemas.optionalKeyInQuery,
         response: { 200: responseSchemas.cleared, 204: responseSchemas.deleted, ...GET_ERRORS },

@@ -14,7 +14,7 @@ const PRINTABLE = /^[\x20-\x7e]*$/;
 function typeFault(input: unknown): string {
   if (input === undefined) return ', and is missing';
   // Of a query; in a body it is as wrong.
-  return Array.isArray(input) ? ', and is no single one' : ', and is no string';
+  return Array.isArray(input) ? ', and is given more than once' : ', and is no string';
 }
 
 /** In UTF-8 any other character takes more than one byte. Ten times as fast as a regular expression. */

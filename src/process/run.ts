@@ -1,7 +1,7 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { ACCESS_SETTINGS, readAccessFiles } from '../config/access-files.ts';
 import { type Environment, readSettings, settingsHelp, settingsInForce } from '../config/settings.ts';
-import { ListenError } from '../listening.ts';
+import { ListenError, resolveHost } from '../listening.ts';
 import { LimitTooSmallError } from '../memory/memory-plan.ts';
 import { checkMemoryLimit } from '../server.ts';
 import { flagsHelp, readCommandLine } from './command-line.ts';
@@ -51,6 +51,8 @@ async function carryOut(
   if ('faults' in access) return misconfigured(access.faults);
   try {
     if (flag === undefined) return await serve(settings, access, signals, outputs);
+    // Throws where a start would: nothing is started here.
+    await resolveHost(settings.HOST);
     return await print(settingsInForce(settings, env, await checkMemoryLimit(settings)));
   } catch (error) {
     if (error instanceof LimitTooSmallError) return misconfigured([`MEMORY_LIMIT: ${error.message}`]);

@@ -128,6 +128,12 @@ describe('--check-config', () => {
     for (const [n, fault] of faults.entries()) expect(lines[n]).toMatch(fault);
   });
 
+  test('finds a HOST that a start would not find', async () => {
+    const { code, errors } = await run(['--check-config'], { HOST: 'nope.invalid' });
+    expect(code).toBe(78);
+    expect(errors).toMatch(/^HOST: "nope\.invalid" is not allowed /);
+  });
+
   test('reads the files', async () => {
     expect(await run(['--check-config'], { AUTH_TOKEN_FILE: tokenFile('token\n') })).toMatchObject({
       code: 0,
