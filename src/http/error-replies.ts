@@ -3,6 +3,7 @@ import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { whenAnswered } from './connections.ts';
+import { JSON_TYPE, NO_STORE, constantFailure, writeAnswer } from './constant-answers.ts';
 import { STATUS_CODES } from './node-http.ts';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
 
@@ -25,10 +26,6 @@ export class FailureError extends Error {
     this.failure = failure;
   }
 }
-
-export const JSON_TYPE = 'application/json; charset=utf-8';
-/** As `Cache-Control` of all JSON: what it says may be another thing a moment later. */
-export const NO_STORE = 'no-store';
 
 const CODE_OF_FIELD: Readonly<Record<string, ErrorCode>> = {
   key: 'CACHE_ERR_KEY_INVALID',
@@ -105,17 +102,14 @@ export function handleClientError(error: Error & { code?: string }, socket: Sock
   whenAnswered(socket, () => endWith(socket, failure));
 }
 
+const EXPECTATION = constantFailure(
+  'CACHE_ERR_EXPECTATION_FAILED',
+  'The only expectation that can be met is 100-continue.',
+);
+
 /** Answers what Node would answer without a body. */
 export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
-  const body = JSON.stringify(
-    errorBody('CACHE_ERR_EXPECTATION_FAILED', 'The only expectation that can be met is 100-continue.'),
-  );
-  response.writeHead(ERRORS.CACHE_ERR_EXPECTATION_FAILED, {
-    'content-type': JSON_TYPE,
-    'content-length': body.length,
-    'cache-control': NO_STORE,
-  });
-  response.end(body);
+  writeAnswer(response, EXPECTATION);
 }
 
 /** Answers what Node would not answer at all. */

@@ -1,6 +1,5 @@
 import type { FastifyReply } from 'fastify';
 import type { ServerResponse } from 'node:http';
-import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
 import {
   BUSY,
   DELETED,
@@ -14,58 +13,36 @@ import {
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
-import { JSON_TYPE, NO_STORE } from './error-replies.ts';
+import {
+  type ConstantAnswer,
+  constantAnswer,
+  constantFailure,
+  jsonHeaders,
+  writeAnswer,
+} from './constant-answers.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
-import { STATUS_CODES } from './node-http.ts';
 import type { Connections } from './connections.ts';
 import type { LargeReplies } from './large-replies.ts';
 
-/**
- * The answers of the cache routes, written straight to Node's response: a body that a shard has made is not
- * parsed, built or copied again, and a constant one is made once. All of it is ASCII, so characters are bytes.
- */
-interface Constant {
-  readonly status: number;
-  readonly headers: string[];
-  readonly body: string;
-}
-
-/** Of every JSON answer. The raw bytes of an entry will say how long they live instead of `no-store`. */
-function jsonHeaders(bytes: number): string[] {
-  return ['content-type', JSON_TYPE, 'content-length', String(bytes), 'cache-control', NO_STORE];
-}
-
-function constant(status: number, value: object, ...headers: readonly string[]): Constant {
-  const body = JSON.stringify(value);
-  return { status, headers: [...jsonHeaders(body.length), ...headers], body };
-}
-
-function failure(code: ErrorCode, message: string): Constant {
-  const status = ERRORS[code];
-  return constant(status, errorBody(code, message), ...(status === 503 ? ['retry-after', '1'] : []));
-}
-
-const FAILURES: Readonly<Record<number, Constant>> = {
-  [MISS]: failure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
-  [TOO_LARGE]: failure('CACHE_ERR_VALUE_TOO_LARGE', 'value does not fit in the memory limit of one shard.'),
-  [UNAVAILABLE]: failure('CACHE_ERR_SHARD_UNAVAILABLE', 'The shard of this key is restarting.'),
-  [OVERDUE]: failure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
-  [BUSY]: failure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
+const FAILURES: Readonly<Record<number, ConstantAnswer>> = {
+  [MISS]: constantFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
+  [TOO_LARGE]: constantFailure(
+    'CACHE_ERR_VALUE_TOO_LARGE',
+    'value does not fit in the memory limit of one shard.',
+  ),
+  [UNAVAILABLE]: constantFailure('CACHE_ERR_SHARD_UNAVAILABLE', 'The shard of this key is restarting.'),
+  [OVERDUE]: constantFailure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
+  [BUSY]: constantFailure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
 };
-const UNEXPECTED = failure('CACHE_ERR_INTERNAL', 'Unexpected error.');
+const UNEXPECTED = constantFailure('CACHE_ERR_INTERNAL', 'Unexpected error.');
 
 const STORED_MESSAGE = { status: 'OK', message: 'Key inserted/updated successfully.' };
-const CREATED = constant(201, STORED_MESSAGE);
-const UPDATED = constant(200, STORED_MESSAGE);
-
-function write(response: ServerResponse, { status, headers, body }: Constant): void {
-  response.writeHead(status, STATUS_CODES[status], headers);
-  response.end(body, 'latin1');
-}
+const CREATED = constantAnswer(201, STORED_MESSAGE);
+const UPDATED = constantAnswer(200, STORED_MESSAGE);
 
 export function writeFailure(response: ServerResponse, code: number): void {
-  write(response, FAILURES[code] ?? UNEXPECTED);
+  writeAnswer(response, FAILURES[code] ?? UNEXPECTED);
 }
 
 export interface GetOptions {
@@ -76,7 +53,10 @@ export interface GetOptions {
   readonly garbage: GarbageMeter;
 }
 
-/** Waits for what a shard replies, and answers with it past Fastify. */
+/**
+ * Waits for what a shard replies, and answers with it past Fastify, straight to Node's response: a body that a shard has
+ * made is not parsed, built or copied again.
+ */
 abstract class Exchange implements PendingRequest {
   readonly connection: object;
   protected readonly response: ServerResponse;
@@ -143,7 +123,7 @@ function ownCopy(piece: string): string {
 
 /** Waits for the answer to a PUT, which differs between the two families of paths. */
 export class PutExchange extends Exchange {
-  private readonly success: Constant;
+  private readonly success: ConstantAnswer;
 
   constructor(reply: FastifyReply, status: 200 | 201) {
     super(reply);
@@ -151,7 +131,7 @@ export class PutExchange extends Exchange {
   }
 
   settle(code: number): void {
-    if (code === STORED) write(this.response, this.success);
+    if (code === STORED) writeAnswer(this.response, this.success);
     else writeFailure(this.response, code);
   }
 }

@@ -56,7 +56,7 @@ function faultOf(request: IncomingMessage): Failure | undefined {
   return faultOfHost(rawHeaders, httpVersionMinor > 0);
 }
 
-/** Looks at the headers as they came: Node would make an object of all of them, without a second one of a name. */
+/** Looks at the headers as they came: `request.headers` keeps only the first of two Host lines. */
 function faultOfHost(rawHeaders: readonly string[], isWanted: boolean): Failure | undefined {
   let host: string | undefined;
   for (let i = 0; i < rawHeaders.length; i += 2) {

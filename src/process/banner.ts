@@ -18,7 +18,7 @@ const ORIGINS: Readonly<Record<MemoryLimit['source'], string>> = {
   machine: "the machine's",
 };
 
-/** What a person who has started the server in a terminal wants to know first. */
+/** What people want to know first when they start the server in a terminal. */
 export function banner({ version, address, shards, memoryLimit, threshold }: BannerFacts): string {
   const { limitBytes, source, file } = memoryLimit;
   const origin = file === undefined ? ORIGINS[source] : `${ORIGINS[source]}: ${file}`;

@@ -24,7 +24,8 @@ const MARK = 'KEY_VALUE_CACHE_LAUNCHED';
  */
 const NO_DEBUGGER_BY_SIGNAL = '--disable-sigusr1';
 const MIN_NODE_MAJOR = 26;
-const EXIT_CONFIGURATION = 78;
+/** `EX_CONFIG` of sysexits: the configuration is at fault. */
+export const EXIT_CONFIGURATION = 78;
 
 /** Ends the process with one line where Node is too old. One that knows no TypeScript at all fails before it comes here. */
 export function requireNode(): void {

@@ -5,12 +5,11 @@ import { ListenError, resolveHost } from '../listening.ts';
 import { LimitTooSmallError } from '../memory/memory-plan.ts';
 import { checkMemoryLimit } from '../server.ts';
 import { flagsHelp, readCommandLine } from './command-line.ts';
+import { EXIT_CONFIGURATION } from './launch.ts';
 import { standardOutput } from './line-output.ts';
 import { type Outputs, drain, serve } from './serve.ts';
 import type { StopSignals } from './stop-signals.ts';
 
-/** `EX_CONFIG` of sysexits: the configuration is at fault. */
-const EXIT_CONFIGURATION = 78;
 const EXIT_FAILURE = 1;
 
 /** The process: command line, settings, exit code. */

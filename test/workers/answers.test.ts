@@ -1,50 +1,14 @@
-import { MessageChannel, Worker } from 'node:worker_threads';
-import { expect, onTestFinished, test } from 'vitest';
-import { Ledger } from '../../src/shared/ledger.ts';
-import { Doorbell } from '../../src/shared/doorbell.ts';
-import {
-  type FromShard,
-  HANDED_OVER_BYTES,
-  type ShardStart,
-  encodeGet,
-  encodePut,
-} from '../../src/shared/protocol.ts';
-
-const MIB = 2 ** 20;
+import { expect, test } from 'vitest';
+import { type FromShard, HANDED_OVER_BYTES, encodeGet, encodePut } from '../../src/shared/protocol.ts';
+import { ShardThread } from '../support/shard-thread.ts';
 
 test.each([true, false])(
   'a shard raises its count of answers with each (polls: %s)',
   async (pollsForRequests) => {
-    const doorbell = new Doorbell();
+    const { port, doorbell } = new ShardThread({ pollsForRequests }).first;
     doorbell.isForLoneClient = true;
-    const ledger = Ledger.create(1, { ceiling: 64 * MIB, guarantee: 8 * MIB, unit: 1024 });
-    const start: ShardStart = {
-      shard: 0,
-      ledger: ledger.buffer,
-      ledgerUnitBytes: 1024,
-      entryLedger: undefined,
-      seed: [1, 2],
-      doorbell: doorbell.buffers,
-      pollsForRequests,
-      gzipThresholdBytes: 0,
-      replyCells: new SharedArrayBuffer(4),
-      replyWindowBytes: MIB,
-      deadlineMs: 1000,
-      checksIntegrity: false,
-    };
-    const { port1, port2 } = new MessageChannel();
-    const module = new URL('../../workers/shard-worker.ts', import.meta.url).href;
-    const worker = new Worker(
-      `const { module, ...task } = require('node:worker_threads').workerData;
-     import(module).then((shard) => shard.default(task));`,
-      { eval: true, workerData: { module, port: port2, start }, transferList: [port2] },
-    );
-    onTestFinished(async () => {
-      port1.close();
-      await worker.terminate();
-    });
     const messages: FromShard[] = [];
-    port1.on('message', (message: FromShard) => messages.push(message));
+    port.on('message', (message: FromShard) => messages.push(message));
     await expect.poll(() => messages.length, { interval: 1 }).toBe(1);
     expect([messages[0], doorbell.answers]).toStrictEqual([{ kind: 'ready' }, 0]);
 
@@ -56,7 +20,7 @@ test.each([true, false])(
       { kind: 'ping', id: 1 },
     ];
     for (const [n, message] of asked.entries()) {
-      port1.postMessage(message);
+      port.postMessage(message);
       doorbell.ring();
       await expect
         .poll(() => [messages.length, doorbell.answers], { interval: 1 })

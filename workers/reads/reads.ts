@@ -155,7 +155,7 @@ export class Reads {
       sendLate(window, read, MISS, '');
       return;
     }
-    // What is not compressed yet goes as it is, since it has waited already.
+    // The read has waited already: it does not wait for compression as well.
     const gzip = kind.acceptsGzip ? store.gzipView(slot) : undefined;
     if (gzip === undefined) sendLate(window, read, HIT, kind.represent(store, key, slot));
     else sendLate(window, read, HIT_GZIP, payloadOf(gzip));

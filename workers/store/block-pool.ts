@@ -17,8 +17,8 @@ import type { SegmentMemory } from './segment-memory.ts';
  * An address is 32 bits: the block's id in the high 15, the offset in units of 8 bytes in the low 17. So a
  * shard can hold 32,767 blocks, nearly 32 GiB.
  *
- * An entry of 128 KiB or more has a block of its own. A shard that stores only the smallest of these can hold 4 GiB of
- * them, and more of larger ones.
+ * An entry of 128 KiB or more has a block of its own. So a shard can hold 4 GiB of entries of just that size, and more
+ * bytes of larger ones.
  */
 export const NO_ADDRESS = 0xffffffff;
 

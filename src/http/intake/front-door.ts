@@ -2,10 +2,9 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
-import { errorBody } from '../../base/errors.ts';
 import { LEAST_COUNTED_BYTES } from '../byte-budget.ts';
 import { DirectRequest } from '../direct-request.ts';
-import { JSON_TYPE, NO_STORE } from '../error-replies.ts';
+import { constantFailure, writeAnswer } from '../constant-answers.ts';
 import type { Connections } from '../connections.ts';
 import { Account, accountOf, setAccount } from './account.ts';
 import { isProbe } from './probe.ts';
@@ -32,14 +31,7 @@ const RESERVE_TICKS = 5;
 /** How many sweeps a newcomer may wait for a place. */
 const WAIT_TICKS = 10;
 
-const REFUSAL = JSON.stringify(errorBody('CACHE_ERR_BUSY', 'All connections are in use.'));
-const REFUSAL_HEADERS = {
-  'content-type': JSON_TYPE,
-  'content-length': REFUSAL.length,
-  'cache-control': NO_STORE,
-  'retry-after': '1',
-  connection: 'close',
-};
+const REFUSAL = constantFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
 
 /**
  * Bounds how many connections there are, and sees to it that probes are answered however many others want one.
@@ -49,9 +41,9 @@ const REFUSAL_HEADERS = {
  * reserve is soon free again. While it is full newcomers wait, before anything is done for them: a TLS handshake would
  * cost far more. One that waits too long, or comes when too many wait, is dropped.
  *
- * While newcomers are refused, connections that hold an ordinary place for nothing are closed: those that have brought
- * nothing whole in a second, or else as many of those that rest as have been refused. A sweep does it, so that a refusal
- * costs next to nothing.
+ * While newcomers are refused, a sweep closes connections that hold an ordinary place and do not use it: those without a
+ * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. So a refusal
+ * itself costs next to nothing.
  */
 export class FrontDoor {
   limits: DoorLimits;
@@ -135,7 +127,7 @@ export class FrontDoor {
     }
     this.refused++;
     // A client that is still sending would be reset, and not see why.
-    afterBody(request, () => response.writeHead(503, REFUSAL_HEADERS).end(REFUSAL));
+    afterBody(request, () => writeAnswer(response, REFUSAL));
     return false;
   }
 
