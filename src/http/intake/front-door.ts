@@ -39,7 +39,7 @@ const REFUSAL = constantFailure('CACHE_ERR_BUSY', 'All connections are in use.',
  * Beyond `maxConnections` a connection gets a place in a small reserve. It may ask one probe; any other request is
  * refused there, unless an ordinary place has become free meanwhile. Either way the connection is then closed, so the
  * reserve is soon free again. While it is full newcomers wait, before anything is done for them: a TLS handshake would
- * cost far more. One that waits too long, or comes when too many wait, is dropped.
+ * cost far more. One that waits too long is dropped, and the oldest when too many wait.
  *
  * While newcomers are refused, a sweep closes connections that hold an ordinary place and do not use it: those without a
  * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. So a refusal
@@ -72,6 +72,11 @@ export class FrontDoor {
   /** How many connections there are. */
   get size(): number {
     return this.accounts.size;
+  }
+
+  /** How many newcomers wait for a place. */
+  get waitingCount(): number {
+    return this.waiting.size;
   }
 
   /**
@@ -146,15 +151,13 @@ export class FrontDoor {
   private letIn(socket: Socket): void {
     if (this.hasPlace) {
       this.place(socket);
-    } else if (this.waiting.size < this.limits.waiting) {
-      this.waiting.set(socket, this.tick);
-      socket.once('close', () => this.waiting.delete(socket));
-      // Whoever serves the socket listens itself; until then an error must not end the process.
-      socket.once('error', () => undefined);
-    } else {
-      this.refused++;
-      socket.destroy();
+      return;
     }
+    this.waiting.set(socket, this.tick);
+    socket.once('close', () => this.waiting.delete(socket));
+    // Whoever serves the socket listens itself; until then an error must not end the process.
+    socket.once('error', () => undefined);
+    if (this.waiting.size > this.limits.waiting) this.dropOldest();
   }
 
   private get hasPlace(): boolean {
@@ -187,16 +190,23 @@ export class FrontDoor {
     }
   }
 
+  private dropOldest(): void {
+    const [oldest] = this.waiting.keys();
+    this.waiting.delete(oldest);
+    this.refused++;
+    oldest.destroy();
+  }
+
   private endWaits(): void {
-    for (const [socket, tick] of this.waiting) {
+    for (const [, tick] of this.waiting) {
       if (this.tick - tick < WAIT_TICKS) break;
-      this.refused++;
-      socket.destroy();
+      this.dropOldest();
     }
     let wanted = this.waiting.size;
-    for (const { tick, hasAsked, socket } of this.reserve) {
+    for (const { tick, hasAsked, responses, socket } of this.reserve) {
       if (wanted === 0 || this.tick - tick < RESERVE_TICKS) break;
-      if (hasAsked) continue;
+      // One whose body does not end is never answered, and would hold its place as long.
+      if (hasAsked && responses.at(-1)?.req.complete !== false) continue;
       socket.destroy();
       wanted--;
     }
@@ -218,14 +228,15 @@ export class FrontDoor {
   private makeRoom(wanted: number): void {
     const sinceMs = this.nowMs() - GRACE_MS;
     const resting: Account[] = [];
-    let silent = 0;
+    let unfinished = 0;
     let closed = 0;
     for (const account of this.accounts) {
       const { isOrdinary, hasAsked, responses, socket } = account;
       if (!isOrdinary) continue;
-      if (!hasAsked) silent++;
+      const request = responses.at(-1)?.req;
+      if (!hasAsked || request?.complete === false) unfinished++;
       if (account.sinceMs > sinceMs) continue;
-      if (!hasAsked || isUnfinished(responses.at(-1)?.req)) {
+      if (!hasAsked || isUnfinished(request)) {
         socket.destroy();
         closed++;
       } else if (responses.length === 0 && resting.length < wanted) {
@@ -233,7 +244,7 @@ export class FrontDoor {
       }
     }
     // Those that rest have done nothing wrong: they go when nobody else does, nor is about to.
-    if (closed > 0 || silent > this.ordinary / 2) return;
+    if (closed > 0 || unfinished > this.ordinary / 2) return;
     for (const { socket } of resting) socket.destroy();
   }
 }
