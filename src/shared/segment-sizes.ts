@@ -15,8 +15,10 @@ const PAGE_BYTES = 4096;
 const ALLOCATOR_HEADER_BYTES = 64;
 /** Of each of the four texts of an entry's metadata, since its length is stored in one byte. */
 export const MAX_METADATA_TEXT_BYTES = 255;
+/** An entity tag has this length. */
+export const TAG_CHARACTERS = 16;
 /** Header, all optional words and padding, and the texts. */
-const MAX_ENTRY_OVERHEAD_BYTES = 40 + 4 * MAX_METADATA_TEXT_BYTES;
+const MAX_ENTRY_OVERHEAD_BYTES = 40 + 4 * MAX_METADATA_TEXT_BYTES + TAG_CHARACTERS;
 
 /** What a block of this capacity adds to the ledger: whole pages. */
 export function blockChargeBytes(capacityBytes: number): number {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Arbitrary, constant, constantFrom, integer, oneof, record, tuple } from 'fast-check';
+import { type Arbitrary, boolean, constant, constantFrom, integer, oneof, record, tuple } from 'fast-check';
 import { assert } from '../../src/shared/assert.ts';
 import type { Ledger } from '../../src/shared/ledger.ts';
 import {
@@ -10,7 +10,7 @@ import {
 } from '../../src/shared/segment-sizes.ts';
 import { ShedOrder } from '../../workers/shed-order.ts';
 import { entryFlags } from '../../workers/store/entry-codec.ts';
-import { EXPIRES, GZIP, TEXTS, VERSION, entryBytes } from '../../workers/store/entry-layout.ts';
+import { EXPIRES, GZIP, TEXTS, entryBytes } from '../../workers/store/entry-layout.ts';
 import { type Metadata, NO_METADATA, textOf } from '../../workers/store/metadata.ts';
 import type { SegmentStore } from '../../workers/store/segment-store.ts';
 import { ReferenceLru } from '../support/reference-lru.ts';
@@ -58,7 +58,8 @@ const metadata = oneof(
         contentType: text,
         contentEncoding: text,
         headers: tuple(text, text),
-        version: oneof(constant(0), integer({ min: 1, max: 2 ** 32 - 1 })),
+        tag: constantFrom('', '0123456789abcdef', 'fedcba9876543210'),
+        isText: boolean(),
       },
       { noNullPrototype: true },
     ),
@@ -244,7 +245,7 @@ export class SegmentModel {
     const gzip = FILLER.slice(start, start + bytes);
     const evictedBefore = store.counters.evicted;
     const contentBytes = name.length + store.valueBytes(slot) + textOf(store.metadata(slot)).length;
-    const hadRoom = this.hasRoomFor(entryBytes(EXPIRES | GZIP | TEXTS | VERSION, contentBytes + bytes));
+    const hadRoom = this.hasRoomFor(entryBytes(EXPIRES | GZIP | TEXTS, contentBytes + bytes));
     store.attachGzip(slot, Buffer.from(gzip, 'latin1'));
     assert(store.peek(name) === slot, 'a gzip form does not displace its own entry');
     const gone = this.forgetDisplaced();

@@ -1,6 +1,6 @@
 import { BLOCK_BYTES, BLOCK_CHARGE_BYTES } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from './block-pool.ts';
-import { DEAD, entryBytesAt, flagsOf } from './entry-layout.ts';
+import { DEAD, entryBytesAt, flagsOf, setFlagAt } from './entry-layout.ts';
 import type { SlotTable } from './slot-table.ts';
 
 /** Above this share of holes the segment cleans as it goes; live ÷ reserved is promised to be 0.85. */
@@ -91,7 +91,7 @@ export class Cleaner {
         }
         this.copy(victim, at, to, bytes);
         slots.setAddress(words[at], to);
-        words[at + 1] |= DEAD << 16;
+        setFlagAt(words, at, DEAD);
         blocks.free(addressOf(victim, at * 4), bytes);
         if (blocks.generation[victim] !== generation) {
           this.victim = -1;

@@ -81,9 +81,9 @@ export class EntryTable {
   /** The slot of a key, expired or not; NO_SLOT where there is none. */
   lookup(key: string, hash: number): number {
     const { slots, codec } = this;
-    const tag = hash >>> 24;
+    const check = hash >>> 24;
     for (let slot = this.index.head(this.index.bucketOf(hash)); slot !== NO_SLOT; slot = slots.chain(slot)) {
-      if (codec.hasKey(slot, key, tag)) return slot;
+      if (codec.hasKey(slot, key, check)) return slot;
     }
     return NO_SLOT;
   }

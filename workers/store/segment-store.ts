@@ -3,7 +3,7 @@ import { type BlockPool, NO_ADDRESS } from './block-pool.ts';
 import { Cleaner } from './cleaner.ts';
 import { EntryTable, type SegmentCounters, type SegmentOptions } from './entry-table.ts';
 import { type EntryCodec, entryFlags } from './entry-codec.ts';
-import { INCOMPRESSIBLE, PLAIN, entryBytes } from './entry-layout.ts';
+import { INCOMPRESSIBLE, NOT_TEXT, PLAIN, VALUE_GZIP, entryBytes } from './entry-layout.ts';
 import { Eviction, type EvictionReason } from './eviction.ts';
 import { ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
 import type { LruList } from './lru-list.ts';
@@ -137,9 +137,17 @@ export class SegmentStore {
     return this.codec.metadata(slot);
   }
 
-  /** The gzip form kept beside the value, where there is one: as `valueView`, not a copy. */
-  gzipView(slot: number): Buffer | undefined {
-    return this.codec.gzipView(slot);
+  /** False when some of the value's bytes are not ASCII. */
+  isText(slot: number): boolean {
+    return !this.codec.hasFlag(slot, NOT_TEXT);
+  }
+
+  /**
+   * The gzip form kept beside the value, where there is one: as `valueView`, not a copy.
+   * @param isOfValue whether the form of the value itself is wanted, or that of a body made from it.
+   */
+  gzipView(slot: number, isOfValue = false): Buffer | undefined {
+    return this.codec.hasFlag(slot, VALUE_GZIP) === isOfValue ? this.codec.gzipView(slot) : undefined;
   }
 
   /** True when compression was tried for this entry and saved nothing. */
@@ -206,9 +214,10 @@ export class SegmentStore {
   /**
    * Keeps `gzip` beside the value, charged to the entry. Room is made as for a PUT, but never by evicting this entry
    * or one used more recently. If that is not enough, the form is not kept. Nor is it kept where an entry is so large
-   * that all others might have to go for it. An empty `gzip` marks the entry as incompressible.
+   * that all others might have to go for it. An empty `gzip` marks the entry as incompressible. Another form goes.
+   * @param isOfValue see `gzipView`.
    */
-  attachGzip(slot: number, gzip: Uint8Array): void {
+  attachGzip(slot: number, gzip: Uint8Array, isOfValue = false): void {
     const { codec } = this;
     if (gzip.length === 0) {
       codec.addFlag(slot, INCOMPRESSIBLE);
@@ -219,7 +228,7 @@ export class SegmentStore {
     const mayEvict = guaranteeFor(bothBytes) <= this.options.ledger.guarantee;
     const to = mayEvict ? this.eviction.allocate(bytes, slot) : this.blocks.allocate(bytes);
     if (to === NO_ADDRESS) return;
-    codec.rewriteWithGzip(slot, to, gzip);
+    codec.rewriteWithGzip(slot, to, gzip, isOfValue ? VALUE_GZIP : 0);
     this.cleaner.keepUp(bytes);
   }
 
