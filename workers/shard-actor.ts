@@ -11,6 +11,11 @@ import {
   MISS,
   PUT,
   PUT_TTL,
+  RAW_DELETE,
+  RAW_GET,
+  RAW_GET_GZIP,
+  RAW_HEAD,
+  RAW_PUT,
   STORED,
   type SessionMessage,
   TOO_LARGE,
@@ -20,6 +25,8 @@ import {
   keyStart,
   requestEnd,
 } from '../src/shared/protocol.ts';
+import { decodeConditions } from '../src/shared/raw-entries.ts';
+import { RawWrites } from './raw-writes.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
 import { readKindOf } from './reads/representation.ts';
 import type { Session } from './session.ts';
@@ -39,6 +46,7 @@ export class ShardActor {
   private readonly options: ActorOptions;
   private readonly store: SegmentStore;
   private readonly reads: Reads;
+  private readonly rawWrites: RawWrites;
   private order: ShedOrder | undefined;
   private shedOrders = 0;
 
@@ -46,6 +54,7 @@ export class ShardActor {
     this.options = options;
     this.store = options.store;
     this.reads = new Reads(options);
+    this.rawWrites = new RawWrites(options.store, this.reads);
   }
 
   /** True while slices of a shed order are to come. */
@@ -91,8 +100,9 @@ export class ShardActor {
     session.flush();
   }
 
-  private handleLargePut(session: Session, { key, value, ttlMs }: LargePut): void {
-    this.put(session, key, new Uint8Array(value), ttlMs);
+  private handleLargePut(session: Session, { key, value, ttlMs, rawOptions }: LargePut): void {
+    if (rawOptions === undefined) this.put(session, key, new Uint8Array(value), ttlMs);
+    else this.rawWrites.put(session, key, new Uint8Array(value), rawOptions);
     free(value);
     session.flush();
   }
@@ -165,11 +175,38 @@ export class ShardActor {
       this.delete(session, key);
       return keyEnd;
     }
-    assert(opcode === PUT || opcode === PUT_TTL, `no request begins with ${opcode}`);
     const end = requestEnd(batch, at);
+    if (opcode !== PUT && opcode !== PUT_TTL) {
+      this.handleRaw(session, opcode, key, batch, { at, keyEnd, end });
+      return end;
+    }
     const ttlMs = opcode === PUT_TTL ? decodeU48(batch, at + 7) : 0;
     this.put(session, key, batch.slice(keyEnd, end), ttlMs);
     return end;
+  }
+
+  /** @param places of the request, of the end of its key, and of its own end. */
+  private handleRaw(
+    session: Session,
+    opcode: number,
+    key: string,
+    batch: string,
+    { at, keyEnd, end }: { readonly at: number; readonly keyEnd: number; readonly end: number },
+  ): void {
+    if (opcode === RAW_PUT) {
+      const valueStart = keyEnd + decodeU16(batch, at + 7);
+      const value = Buffer.from(batch.slice(valueStart, end), 'latin1');
+      this.rawWrites.put(session, key, value, batch.slice(keyEnd, valueStart));
+      return;
+    }
+    const conditions = decodeConditions(batch.slice(keyEnd, end));
+    if (opcode === RAW_DELETE) {
+      this.rawWrites.delete(session, key, conditions);
+      return;
+    }
+    const isRead = opcode === RAW_GET || opcode === RAW_GET_GZIP || opcode === RAW_HEAD;
+    assert(isRead, `no request begins with ${opcode}`);
+    this.reads.getRaw(session, key, opcode, conditions);
   }
 
   private put(session: Session, key: string, value: string | Uint8Array, ttlMs: number): void {

@@ -14,7 +14,9 @@ import {
   type UnsentPut,
   WAITING,
   bytesOf,
+  decodeU16,
   decodeU32,
+  isRawReply,
 } from '../shared/protocol.ts';
 import { Batching } from './batching.ts';
 import { ControlChannel } from './control-channel.ts';
@@ -130,12 +132,12 @@ export class Mailbox {
     this.control.close();
   }
 
-  private sendLargePut({ key, value, ttlMs }: UnsentPut, pending: PendingRequest): void {
+  private sendLargePut({ value, ...put }: UnsentPut, pending: PendingRequest): void {
     this.batching.flush();
     this.track(pending, this.options.now());
     this.requests.markPosted();
     const bytes = bytesOf(value).buffer;
-    this.post({ kind: 'put', key, value: bytes, ttlMs }, [bytes]);
+    this.post({ kind: 'put', ...put, value: bytes }, [bytes]);
   }
 
   private track(pending: PendingRequest, nowMs: number): void {
@@ -189,7 +191,7 @@ export class Mailbox {
     if (typeof message === 'string') {
       this.receiveReplies(message);
     } else if (message.kind === 'hit') {
-      this.settle(this.requests.next(), message.code, message.body);
+      this.settle(this.requests.next(), message.code, message.body, message.head);
     } else {
       this.receiveControl(message);
       return;
@@ -212,6 +214,11 @@ export class Mailbox {
       } else if (code === LATE || code === WAITING) {
         requests.deferNext(decodeU32(replies, at), code === WAITING);
         at += 4;
+      } else if (isRawReply(code)) {
+        const bodyStart = at + 6 + decodeU16(replies, at);
+        const end = bodyStart + decodeU32(replies, at + 2);
+        this.settle(requests.next(), code, replies.slice(bodyStart, end), replies.slice(at + 6, bodyStart));
+        at = end;
       } else {
         requests.next().settle(code, '');
       }
@@ -220,16 +227,16 @@ export class Mailbox {
 
   private receiveControl(message: ControlReply): void {
     if (message.kind === 'late') {
-      this.settle(this.requests.takeDeferred(message.ticket), message.code, message.payload);
+      this.settle(this.requests.takeDeferred(message.ticket), message.code, message.payload, message.head);
     } else if (message.kind !== 'ready') {
       this.control.receive(message);
     }
   }
 
-  private settle(pending: PendingRequest, code: number, payload: Payload): void {
+  private settle(pending: PendingRequest, code: number, payload: Payload, head?: string): void {
     const bytes = payload.length;
-    if (bytes < LARGE_PAYLOAD) pending.settle(code, payload);
-    else pending.settle(code, payload, () => this.addDelivered(bytes));
+    if (bytes < LARGE_PAYLOAD) pending.settle(code, payload, undefined, head);
+    else pending.settle(code, payload, () => this.addDelivered(bytes), head);
   }
 
   /** The shard is told once per turn. */

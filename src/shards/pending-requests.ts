@@ -8,8 +8,9 @@ export interface PendingRequest {
   /**
    * Called exactly once, with a reply code of the protocol. The payload is as it crossed: a count has four bytes.
    * @param delivered must be called when nobody holds the payload any more; given with large payloads only.
+   * @param head of the reply to a raw request, for `decodeHead`.
    */
-  settle(code: number, payload: Payload, delivered?: () => void): void;
+  settle(code: number, payload: Payload, delivered?: () => void, head?: string): void;
 }
 
 /** Stands in for a request that was settled before its reply came. It drops the reply. */

@@ -5,6 +5,10 @@ import {
   CLEARED,
   HANDED_OVER_BYTES,
   type Payload,
+  RAW_DELETE,
+  RAW_GET,
+  RAW_GET_GZIP,
+  RAW_HEAD,
   type ShedResult,
   UNAVAILABLE,
   type UnsentPut,
@@ -13,7 +17,15 @@ import {
   encodeDelete,
   encodeGet,
   encodePut,
+  encodeRawPut,
+  encodeRawRequest,
 } from '../shared/protocol.ts';
+import {
+  type Conditions,
+  type PutOptions,
+  encodeConditions,
+  encodePutOptions,
+} from '../shared/raw-entries.ts';
 import type { PendingRequest } from './pending-requests.ts';
 import type { Shard, ShardState } from './shard.ts';
 
@@ -83,6 +95,30 @@ export class ShardRouter {
     this.send(this.shardOf(key), encodeDelete(key), pending, 'write');
   }
 
+  /** @param conditions where If-None-Match is not met, the reply is NOT_MODIFIED. */
+  getRaw(key: string, acceptsGzip: boolean, conditions: Conditions, pending: PendingRequest): void {
+    this.sendRaw(acceptsGzip ? RAW_GET_GZIP : RAW_GET, key, conditions, pending, 'read');
+  }
+
+  /** As `getRaw`, but the reply has no body. */
+  headRaw(key: string, conditions: Conditions, pending: PendingRequest): void {
+    this.sendRaw(RAW_HEAD, key, conditions, pending, 'read');
+  }
+
+  /** Stores a value whole. Larger ones go by `beginUpload`. */
+  putRaw(key: string, value: Buffer, options: PutOptions, pending: PendingRequest): void {
+    const rawOptions = encodePutOptions(options);
+    const request =
+      value.length >= HANDED_OVER_BYTES
+        ? { key, value, ttlMs: 0, rawOptions }
+        : encodeRawPut(key, rawOptions, value.toString('latin1'));
+    this.send(this.shardOf(key), request, pending, 'write');
+  }
+
+  deleteRaw(key: string, conditions: Conditions, pending: PendingRequest): void {
+    this.sendRaw(RAW_DELETE, key, conditions, pending, 'write');
+  }
+
   /** Empties every shard. @returns how many entries there were, or the code of the first shard that failed. */
   async clear(): Promise<Cleared> {
     const replies = await Promise.all(this.shards.map((shard) => this.clearShard(shard)));
@@ -130,6 +166,16 @@ export class ShardRouter {
 
   private shardOf(key: string): Shard {
     return this.shards[shardOfHash(hashKey(key, this.seed[0], this.seed[1]), this.shards.length)];
+  }
+
+  private sendRaw(
+    opcode: number,
+    key: string,
+    conditions: Conditions,
+    pending: PendingRequest,
+    kind: 'read' | 'write',
+  ): void {
+    this.send(this.shardOf(key), encodeRawRequest(opcode, key, encodeConditions(conditions)), pending, kind);
   }
 
   private send(

@@ -23,6 +23,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'workers/reads': ['src/shared', 'workers/session.ts', 'workers/store/segment-store.ts'],
   workers: [
     'src/shared',
+    'workers/reads/conditions.ts',
+    'workers/reads/entity-tag.ts',
     'workers/reads/reads.ts',
     'workers/reads/representation.ts',
     'workers/store/segment-store.ts',

@@ -11,8 +11,11 @@ import {
   LATE,
   type SessionMessage,
   WAITING,
+  decodeU16,
   decodeU32,
+  isRawReply,
 } from '../../src/shared/protocol.ts';
+import { type EntryHead, decodeHead } from '../../src/shared/raw-entries.ts';
 import { Session } from '../../workers/session.ts';
 import { ShardActor } from '../../workers/shard-actor.ts';
 import { MIB, createSegment } from './segments.ts';
@@ -22,12 +25,15 @@ export interface Late {
   readonly ticket: number;
   readonly code: number;
   readonly payload: string;
+  readonly head?: EntryHead | undefined;
 }
 
 export interface Reply {
   readonly code: number;
   /** The payload of a hit, else the number that came with the code. */
   readonly body: string | number;
+  /** Of the reply to a raw request. */
+  readonly head?: EntryHead;
 }
 
 export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32Array(1)) {
@@ -58,9 +64,16 @@ export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32A
   function take(message: FromShard): void {
     events.push(typeof message === 'string' ? 'replies' : message.kind);
     if (typeof message === 'string') replies.push(...parse(message));
-    else if (message.kind === 'hit') replies.push({ code: message.code, body: textOf(message.body) });
-    else if (message.kind === 'late') lateWaiters.shift()?.({ ...message, payload: textOf(message.payload) });
-    else controls.push(message);
+    else if (message.kind === 'hit') {
+      const { code, body, head } = message;
+      replies.push({ code, body: textOf(body), ...(head !== undefined && { head: decodeHead(head) }) });
+    } else if (message.kind === 'late') {
+      const { payload, head } = message;
+      const late = { ...message, payload: textOf(payload) };
+      lateWaiters.shift()?.({ ...late, head: head === undefined ? undefined : decodeHead(head) });
+    } else {
+      controls.push(message);
+    }
   }
 
   function defer(task: () => void): void {
@@ -124,6 +137,15 @@ function parse(text: string): Reply[] {
     } else if (code === CLEARED || code === LATE || code === WAITING) {
       replies.push({ code, body: decodeU32(text, at) });
       at += 4;
+    } else if (isRawReply(code)) {
+      const bodyStart = at + 6 + decodeU16(text, at);
+      const end = bodyStart + decodeU32(text, at + 2);
+      replies.push({
+        code,
+        body: text.slice(bodyStart, end),
+        head: decodeHead(text.slice(at + 6, bodyStart)),
+      });
+      at = end;
     } else {
       replies.push({ code, body: '' });
     }

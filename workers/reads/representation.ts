@@ -1,5 +1,17 @@
-import { GET, GET_GZIP, HANDED_OVER_BYTES, type Payload, bytesOf } from '../../src/shared/protocol.ts';
-import type { SegmentStore } from '../store/segment-store.ts';
+import {
+  GET,
+  GET_GZIP,
+  HANDED_OVER_BYTES,
+  HIT,
+  HIT_GZIP,
+  type Payload,
+  RAW_HIT,
+  RAW_HIT_GZIP,
+  bytesOf,
+} from '../../src/shared/protocol.ts';
+import { encodeHead } from '../../src/shared/raw-entries.ts';
+import type { Metadata, SegmentStore } from '../store/segment-store.ts';
+import { tagOfEntry } from './entity-tag.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
 
 /** Makes an entry into the whole body of a reply. */
@@ -8,20 +20,65 @@ export type Represent = (store: SegmentStore, key: string, slot: number) => Payl
 /** What a read wants to have, as its opcode says. */
 export interface ReadKind {
   readonly represent: Represent;
+  /** What the reply says of the entry beside its body, if anything. */
+  readonly head?: (store: SegmentStore, slot: number) => string;
+  /** Whether the body is the value itself, and so its gzip form that of the value. */
+  readonly isOfValue: boolean;
   readonly acceptsGzip: boolean;
+  readonly hitCode: number;
+  readonly gzipCode: number;
 }
 
-const JSON_READ: ReadKind = { represent: jsonBody, acceptsGzip: false };
-const JSON_READ_GZIP: ReadKind = { represent: jsonBody, acceptsGzip: true };
+const JSON_READ: ReadKind = {
+  represent: jsonBody,
+  isOfValue: false,
+  acceptsGzip: false,
+  hitCode: HIT,
+  gzipCode: HIT_GZIP,
+};
+const JSON_READ_GZIP: ReadKind = { ...JSON_READ, acceptsGzip: true };
+const RAW_READ: ReadKind = {
+  represent: (store, _key, slot) => payloadOf(store.valueView(slot)),
+  head: headOf,
+  isOfValue: true,
+  acceptsGzip: false,
+  hitCode: RAW_HIT,
+  gzipCode: RAW_HIT_GZIP,
+};
+const RAW_READ_GZIP: ReadKind = { ...RAW_READ, acceptsGzip: true };
 
 /**
- * The one place that knows how entries look outside of the shard. Another representation, such as the raw bytes, is
- * another opcode and another function here. The gzip form that the store keeps beside an entry is that of its JSON body.
- * @returns undefined where the opcode is not that of a read.
+ * The one place that knows how entries look outside of the shard. Another representation is another opcode and another
+ * function here.
+ * @returns undefined where the opcode is not that of a JSON read.
  */
 export function readKindOf(opcode: number): ReadKind | undefined {
   if (opcode === GET) return JSON_READ;
   return opcode === GET_GZIP ? JSON_READ_GZIP : undefined;
+}
+
+/** @param metadata of the entry: only text that no client has encoded is worth compressing. */
+export function rawReadKind(acceptsGzip: boolean, metadata: Metadata): ReadKind {
+  return acceptsGzip && isCompressible(metadata) ? RAW_READ_GZIP : RAW_READ;
+}
+
+/** What a reply says of an entry beside its body. */
+export function headOf(store: SegmentStore, slot: number): string {
+  const metadata = store.metadata(slot);
+  return encodeHead({
+    ...metadata,
+    valueBytes: store.valueBytes(slot),
+    ttlMs: store.ttlMs(slot),
+    tag: tagOfEntry(store, slot, metadata),
+  });
+}
+
+/** An entry that was put as JSON has no content type. It is text. */
+const COMPRESSIBLE =
+  /^(?:$|text\/|application\/(?:json|xml|javascript|manifest|x-ndjson)\b|[^;]*\+(?:json|xml)\b)/i;
+
+function isCompressible({ contentType, contentEncoding }: Metadata): boolean {
+  return contentEncoding === '' && COMPRESSIBLE.test(contentType);
 }
 
 /** Long values are made into JSON in pieces of this size. */

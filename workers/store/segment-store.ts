@@ -13,7 +13,7 @@ import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
 import { checkBlocks, checkList } from './segment-integrity.ts';
 import { NO_SLOT } from './slot-table.ts';
 
-export { AHEAD_KEYS, NOTHING_DUE, NO_SLOT };
+export { AHEAD_KEYS, type Metadata, NOTHING_DUE, NO_SLOT };
 
 /**
  * All entries of one shard, in strict least-recently-used order, outside the JavaScript heap. The only face of this
@@ -130,6 +130,12 @@ export class SegmentStore {
   /** The value's bytes where they lie, not a copy: to be read before the next call that changes the segment. */
   valueView(slot: number): Buffer {
     return this.codec.valueView(slot);
+  }
+
+  /** What is left of the entry's lifetime in whole ms, at least 1; 0 where it does not expire. */
+  ttlMs(slot: number): number {
+    const expiryMs = this.codec.expiryMs(slot);
+    return expiryMs === Infinity ? 0 : Math.max(1, Math.floor(expiryMs - this.options.now()));
   }
 
   /** What `put` was given; `NO_METADATA` where that was nothing. */
