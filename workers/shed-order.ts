@@ -28,12 +28,15 @@ export class ShedOrder {
   /** Bytes that have gone so far, for whatever reason. */
   private goneBytes = 0;
   private sweepBytesLeft: number;
+  /** Memory that was about to go back before the order came. It counts; what the order itself evicts has been counted. */
+  private leftoverBytes: number;
   private longestSliceMs = 0;
 
   constructor(store: SegmentStore, orderedBytes: number) {
     this.store = store;
     this.orderedBytes = orderedBytes;
     this.sweepBytesLeft = orderedBytes * MAX_SWEPT_RATIO;
+    this.leftoverBytes = store.leftoverBytes;
     this.fragmentedBefore = store.fragmentedBytes;
     this.reservedBefore = store.reservedBytes;
     this.shedBytesBefore = store.shedBytes;
@@ -64,11 +67,20 @@ export class ShedOrder {
   private evictSome(): boolean {
     const { store } = this;
     const wantedBytes = Math.min(this.orderedBytes - this.goneBytes, EVICTION_STEP_BYTES);
-    if (wantedBytes <= 0) return false;
+    if (wantedBytes <= 0 && store.leftoverBytes <= this.leftoverBytes) return false;
+    if (this.giveBackSome()) return true;
     const isSwept = this.sweepBytesLeft <= 0;
-    const bytes = store.giveBackLeftover() || (isSwept ? store.evict(wantedBytes, 'shed') : this.sweepSome());
+    const bytes = isSwept ? store.evict(wantedBytes, 'shed') : this.sweepSome();
     this.goneBytes += bytes;
     return bytes > 0 || !isSwept;
+  }
+
+  private giveBackSome(): boolean {
+    const bytes = this.store.giveBackLeftover();
+    const counted = Math.min(bytes, this.leftoverBytes);
+    this.leftoverBytes -= counted;
+    this.goneBytes += counted;
+    return bytes > 0;
   }
 
   private sweepSome(): number {

@@ -36,6 +36,20 @@ export function guaranteeFor(entryBytes: number): number {
   return EMPTY_SEGMENT_BYTES + BLOCK_CHARGE_BYTES + ownBlock;
 }
 
+/** What a large value adds to the ledger, in pieces of a block each. The last one takes what it needs. */
+export function chainChargeBytes(bytes: number): number {
+  const lastBytes = bytes % BLOCK_BYTES;
+  return (
+    Math.floor(bytes / BLOCK_BYTES) * BLOCK_CHARGE_BYTES + (lastBytes > 0 ? blockChargeBytes(lastBytes) : 0)
+  );
+}
+
+/** The largest value of which a shard may hold one. @param mostBytes that a shard may hold: see `Ledger.most`. */
+export function maxLargeValueBytes(mostBytes: number): number {
+  const pieces = Math.floor((mostBytes - EMPTY_SEGMENT_BYTES - BLOCK_CHARGE_BYTES) / BLOCK_CHARGE_BYTES);
+  return Math.max(0, pieces) * BLOCK_BYTES;
+}
+
 /** The most that an entry with a key and value of these lengths can take in its block. */
 export function maxEntryBytes(keyLength: number, valueBytes: number): number {
   return keyLength + valueBytes + MAX_ENTRY_OVERHEAD_BYTES;

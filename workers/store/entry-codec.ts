@@ -1,7 +1,10 @@
 import { assert } from '../../src/shared/assert.ts';
 import { TAG_CHARACTERS } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
+import type { Chain, ChainTable } from './chain-table.ts';
 import {
+  CHAIN,
+  CHAIN_ID_BYTES,
   DEAD,
   EXPIRES,
   GZIP,
@@ -36,10 +39,12 @@ import type { SlotTable } from './slot-table.ts';
 export class EntryCodec {
   private readonly blocks: BlockPool;
   private readonly slots: SlotTable;
+  private readonly chains: ChainTable;
 
-  constructor(blocks: BlockPool, slots: SlotTable) {
+  constructor(blocks: BlockPool, slots: SlotTable, chains: ChainTable) {
     this.blocks = blocks;
     this.slots = slots;
+    this.chains = chains;
   }
 
   key(slot: number): string {
@@ -68,9 +73,37 @@ export class EntryCodec {
 
   valueBytes(slot: number): number {
     const address = this.slots.address(slot);
-    return this.blocks.words[blockOf(address)][wordOf(address) + 2];
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    if ((flagsOf(words[at + 1]) & CHAIN) !== 0) return this.chains.at(this.chainIdAt(address)).bytes;
+    return words[at + 2];
   }
 
+  /** The number of the entry's chain, -1 where its value lies in its block. */
+  chainId(slot: number): number {
+    const address = this.slots.address(slot);
+    const word1 = this.blocks.words[blockOf(address)][wordOf(address) + 1];
+    return (flagsOf(word1) & CHAIN) === 0 ? -1 : this.chainIdAt(address);
+  }
+
+  /** The entry's chain, undefined where its value lies in its block. */
+  chainOf(slot: number): Chain | undefined {
+    const id = this.chainId(slot);
+    return id < 0 ? undefined : this.chains.at(id);
+  }
+
+  /** Bytes of the entry: in its block, and in its chain where it has one. */
+  bytes(slot: number): number {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const bytes = entryBytesAt(words, at);
+    return (flagsOf(words[at + 1]) & CHAIN) === 0
+      ? bytes
+      : bytes + this.chains.at(this.chainIdAt(address)).bytes;
+  }
+
+  /** Only for a value that lies in its block, as `valueView`. */
   value(slot: number): string {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];
@@ -229,12 +262,24 @@ export class EntryCodec {
     return bytes;
   }
 
+  private chainIdAt(address: number): number {
+    const start = valueStartAt(this.blocks.words[blockOf(address)], wordOf(address));
+    return this.blocks.bytes[blockOf(address)].readUInt32BE(start);
+  }
+
   /** Keeps the bounds of the blocks below an expiry time that was written. */
   private noteExpiry(block: number, expiryMs: number): void {
     const { blocks } = this;
     if (expiryMs < blocks.earliestExpiryMs[block]) blocks.earliestExpiryMs[block] = expiryMs;
     if (expiryMs < blocks.soonestExpiryMs) blocks.soonestExpiryMs = expiryMs;
   }
+}
+
+/** What stands in a block in the place of a value that lies in a chain. */
+export function chainIdText(id: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(CHAIN_ID_BYTES);
+  bytes.writeUInt32BE(id);
+  return bytes;
 }
 
 /** The flags of a new entry. */

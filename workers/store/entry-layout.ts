@@ -38,6 +38,9 @@ export const TAG = 64;
 export const NOT_TEXT = 256;
 /** The gzip form is that of the value itself, not of a body made from it. */
 export const VALUE_GZIP = 512;
+/** The value lies in a chain. What stands in its place here is the chain's number, in `CHAIN_ID_BYTES`. */
+export const CHAIN = 1024;
+export const CHAIN_ID_BYTES = 4;
 
 const KEY_BITS = 13;
 const KEY_MASK = 2 ** KEY_BITS - 1;

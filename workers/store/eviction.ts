@@ -44,13 +44,13 @@ export class Eviction {
     this.cleaner = cleaner;
     this.sweep = sweep;
     this.now = now;
-    const { blocks, slots, list, index, hashOfSlot } = table;
-    this.victims = new Victims(blocks, slots, list, index, hashOfSlot);
+    const { codec, slots, list, index, hashOfSlot } = table;
+    this.victims = new Victims(codec, slots, list, index, hashOfSlot);
   }
 
   /**
    * Removes least recently used entries until `wantedBytes` have gone, or one batch of `Victims`.
-   * @returns the bytes in their blocks, 0 when there is no entry.
+   * @returns the bytes in their blocks and chains, 0 when there is no entry.
    */
   evict(wantedBytes: number, reason: EvictionReason): number {
     const { table, victims } = this;
@@ -97,7 +97,7 @@ export class Eviction {
   /**
    * Finds room for an entry. What `makeHoles` has not made ready is evicted now.
    * @param keep an entry that may not be evicted for it, nor any that was used since; NO_SLOT for none.
-   * @returns NO_ADDRESS when only those could go.
+   * @returns NO_ADDRESS when only those could go, or when there is nothing left that could.
    */
   allocate(bytes: number, keep = NO_SLOT): number {
     const { blocks, list } = this.table;
@@ -117,11 +117,11 @@ export class Eviction {
         evicted += removed;
       }
       if (evicted === 0) {
+        // What is only coming, and what is only being read, goes last.
+        if (this.table.chains.dropOldest()) continue;
         // Slots and index may hold what the block needs. With no entry left they can go.
         this.table.reset();
-        const last = blocks.allocate(bytes);
-        assert(last !== NO_ADDRESS, 'an empty segment has room for any entry it accepts');
-        return last;
+        return blocks.allocate(bytes);
       }
     }
   }
@@ -139,7 +139,7 @@ export class Eviction {
    * Makes `wantedBytes` of room, or a part of them. May walk blocks, so every allocated address must have been written.
    * @returns bytes in their blocks, 0 when there is no entry.
    */
-  private evictForEntry(wantedBytes: number): number {
+  evictForEntry(wantedBytes: number): number {
     const { sweep, table } = this;
     const slot = table.list.leastRecent;
     if (slot === NO_SLOT || table.isExpired(slot)) return this.evict(1, 'evicted');

@@ -1,19 +1,30 @@
+import { assert } from '../../src/shared/assert.ts';
 import { SLOT_BYTES, guaranteeFor } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, NO_ADDRESS } from './block-pool.ts';
 import { Cleaner } from './cleaner.ts';
 import { EntryTable, type SegmentCounters, type SegmentOptions } from './entry-table.ts';
-import { type EntryCodec, entryFlags } from './entry-codec.ts';
-import { INCOMPRESSIBLE, NOT_TEXT, PLAIN, VALUE_GZIP, entryBytes } from './entry-layout.ts';
+import type { Chain, Piece } from './chain-table.ts';
+import { type EntryCodec, chainIdText, entryFlags } from './entry-codec.ts';
+import {
+  CHAIN,
+  CHAIN_ID_BYTES,
+  INCOMPRESSIBLE,
+  NOT_TEXT,
+  PLAIN,
+  VALUE_GZIP,
+  entryBytes,
+} from './entry-layout.ts';
 import { Eviction, type EvictionReason } from './eviction.ts';
 import { ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
+import { LargeValues } from './large-values.ts';
 import type { LruList } from './lru-list.ts';
 import { Maintenance } from './maintenance.ts';
 import { type Metadata, textOf } from './metadata.ts';
 import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
-import { checkBlocks, checkList } from './segment-integrity.ts';
+import { checkBlocks, checkChains, checkList } from './segment-integrity.ts';
 import { NO_SLOT } from './slot-table.ts';
 
-export { AHEAD_KEYS, type Metadata, NOTHING_DUE, NO_SLOT };
+export { AHEAD_KEYS, type Chain, type Metadata, NOTHING_DUE, NO_SLOT, type Piece };
 
 /**
  * All entries of one shard, in strict least-recently-used order, outside the JavaScript heap. The only face of this
@@ -23,6 +34,9 @@ export { AHEAD_KEYS, type Metadata, NOTHING_DUE, NO_SLOT };
  * A slot returned by `access` or `peek` stays valid until the next call that changes the segment.
  */
 export class SegmentStore {
+  /** Values that come and are read in pieces. `putLarge` stores them. */
+  readonly largeValues: LargeValues;
+
   private readonly options: SegmentOptions;
   private readonly table: EntryTable;
   private readonly blocks: BlockPool;
@@ -47,6 +61,7 @@ export class SegmentStore {
     );
     this.ahead = new ReadAhead(table.blocks, table.slots, table.index);
     this.eviction = new Eviction(table, this.cleaner, this.sweep, options.now);
+    this.largeValues = new LargeValues(options, table, this.eviction, this.cleaner);
     this.maintenance = new Maintenance(table, this.cleaner, this.sweep, options.now);
   }
 
@@ -60,15 +75,16 @@ export class SegmentStore {
 
   /** Bytes that the entries themselves need: header, key, value, metadata, gzip form, padding and slot. */
   get liveBytes(): number {
-    return this.blocks.liveBytes + this.table.count * SLOT_BYTES;
+    const { table } = this;
+    return this.blocks.liveBytes + table.chains.liveBytes + table.count * SLOT_BYTES;
   }
 
-  /** Bytes taken from the system: blocks, slots, index, and cleared memory that has not gone back yet. */
+  /** Bytes taken from the system: blocks, chains, slots, index, and memory that has not gone back yet. */
   get reservedBytes(): number {
     return this.table.reservedBytes;
   }
 
-  /** Bytes of cleared memory that has not gone back yet. */
+  /** Bytes of memory that was cleared, or of large values that are gone, and has not gone back yet. */
   get leftoverBytes(): number {
     return this.table.memory.leftoverBytes;
   }
@@ -83,7 +99,7 @@ export class SegmentStore {
     return this.eviction.shedBytes;
   }
 
-  /** As `access`, but returns the value itself. */
+  /** As `access`, but returns the value itself, which may not be a large one. */
   get(key: string): string | undefined {
     const slot = this.access(key);
     return slot === NO_SLOT ? undefined : this.value(slot);
@@ -121,6 +137,11 @@ export class SegmentStore {
 
   valueBytes(slot: number): number {
     return this.codec.valueBytes(slot);
+  }
+
+  /** The chain of a large value; undefined for one that lies in its block. */
+  chainOf(slot: number): Chain | undefined {
+    return this.codec.chainOf(slot);
   }
 
   value(slot: number): string {
@@ -179,25 +200,29 @@ export class SegmentStore {
    * @returns false, and nothing changed, when an entry of this size is never stored.
    */
   put(key: string, value: string | Uint8Array, ttlMs: number, metadata?: Metadata): boolean {
-    const { table, eviction } = this;
-    const expires = ttlMs > 0;
     const textBytes = metadata === undefined ? 0 : textOf(metadata).length;
-    const bytes = entryBytes(entryFlags(expires, metadata), key.length + value.length + textBytes);
+    const bytes = entryBytes(entryFlags(ttlMs > 0, metadata), key.length + value.length + textBytes);
     if (guaranteeFor(bytes) > this.options.ledger.guarantee) return false;
-    table.counters.puts++;
-    const hash = table.hash(key);
-    const old = table.lookup(key, hash);
-    if (old !== NO_SLOT) table.remove(old, hash, table.isExpired(old) ? 'expired' : 'replaced');
-    eviction.begin();
-    eviction.reservePlace();
-    eviction.makeHoles(bytes);
-    const address = eviction.allocate(bytes);
-    const slot = eviction.takeSlot();
-    const expiryMs = expires ? Math.ceil(this.options.now() + ttlMs) : Infinity;
-    this.codec.write(address, slot, key, hash >>> 24, value, expiryMs, metadata);
-    table.insert(hash, slot);
-    this.cleaner.keepUp(bytes);
+    const slot = this.write(key, value, bytes, ttlMs, metadata);
+    assert(slot !== NO_SLOT, 'an empty segment has room for any entry it accepts');
     return true;
+  }
+
+  /**
+   * Stores a value that has come in pieces, as `put` does.
+   * @param chain which grows no more.
+   * @returns false, and the value is dropped, when it has taken all the memory that there is for this shard.
+   */
+  putLarge(key: string, chain: Chain, ttlMs: number, metadata: Metadata): boolean {
+    const { chains } = this.table;
+    const textBytes = textOf(metadata).length;
+    const bytes = entryBytes(entryFlags(ttlMs > 0, metadata), key.length + CHAIN_ID_BYTES + textBytes);
+    // Before room is made for the entry, so that its value cannot go for that.
+    const id = chains.store(chain);
+    const slot = this.write(key, chainIdText(id), bytes, ttlMs, metadata);
+    if (slot === NO_SLOT) chains.release(id);
+    else this.codec.addFlag(slot, CHAIN | NOT_TEXT);
+    return slot !== NO_SLOT;
   }
 
   /** @returns whether there was such an entry. */
@@ -282,7 +307,37 @@ export class SegmentStore {
     const { table } = this;
     checkList(table.list, table.slots, table.index, table.hashOfSlot);
     checkBlocks(table.blocks, table.slots);
+    checkChains(table);
     table.checkLedgers();
+  }
+
+  /** Puts an entry of `bytes` in the place of the one that its key has. @returns its slot, NO_SLOT without room. */
+  private write(
+    key: string,
+    value: string | Uint8Array,
+    bytes: number,
+    ttlMs: number,
+    metadata: Metadata | undefined,
+  ): number {
+    const { table, eviction } = this;
+    table.counters.puts++;
+    const hash = table.hash(key);
+    const old = table.lookup(key, hash);
+    if (old !== NO_SLOT) table.remove(old, hash, table.isExpired(old) ? 'expired' : 'replaced');
+    eviction.begin();
+    eviction.reservePlace();
+    eviction.makeHoles(bytes);
+    const address = eviction.allocate(bytes);
+    if (address === NO_ADDRESS) {
+      table.releasePlace();
+      return NO_SLOT;
+    }
+    const slot = eviction.takeSlot();
+    const expiryMs = ttlMs > 0 ? Math.ceil(this.options.now() + ttlMs) : Infinity;
+    this.codec.write(address, slot, key, hash >>> 24, value, expiryMs, metadata);
+    table.insert(hash, slot);
+    this.cleaner.keepUp(bytes);
+    return slot;
   }
 
   private removeIfExpired(slot: number, hash: number): boolean {
