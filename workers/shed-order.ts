@@ -28,15 +28,14 @@ export class ShedOrder {
   /** Bytes that have gone so far, for whatever reason. */
   private goneBytes = 0;
   private sweepBytesLeft: number;
-  /** Memory that was about to go back before the order came. It counts; what the order itself evicts has been counted. */
-  private leftoverBytes: number;
+  /** Memory of what the order has removed that is still about to go back. It has been counted already. */
+  private ownLeftoverBytes = 0;
   private longestSliceMs = 0;
 
   constructor(store: SegmentStore, orderedBytes: number) {
     this.store = store;
     this.orderedBytes = orderedBytes;
     this.sweepBytesLeft = orderedBytes * MAX_SWEPT_RATIO;
-    this.leftoverBytes = store.leftoverBytes;
     this.fragmentedBefore = store.fragmentedBytes;
     this.reservedBefore = store.reservedBytes;
     this.shedBytesBefore = store.shedBytes;
@@ -67,19 +66,22 @@ export class ShedOrder {
   private evictSome(): boolean {
     const { store } = this;
     const wantedBytes = Math.min(this.orderedBytes - this.goneBytes, EVICTION_STEP_BYTES);
-    if (wantedBytes <= 0 && store.leftoverBytes <= this.leftoverBytes) return false;
+    if (wantedBytes <= 0 && this.ownLeftoverBytes <= 0) return false;
     if (this.giveBackSome()) return true;
+    if (wantedBytes <= 0) return false;
     const isSwept = this.sweepBytesLeft <= 0;
     const bytes = isSwept ? store.evict(wantedBytes, 'shed') : this.sweepSome();
     this.goneBytes += bytes;
+    this.ownLeftoverBytes = store.leftoverBytes;
     return bytes > 0 || !isSwept;
   }
 
+  /** Large values that were removed go back in pieces, as cleared memory does. */
   private giveBackSome(): boolean {
     const bytes = this.store.giveBackLeftover();
-    const counted = Math.min(bytes, this.leftoverBytes);
-    this.leftoverBytes -= counted;
-    this.goneBytes += counted;
+    const ownBytes = Math.min(bytes, this.ownLeftoverBytes);
+    this.ownLeftoverBytes = bytes === 0 ? 0 : this.ownLeftoverBytes - ownBytes;
+    this.goneBytes += bytes - ownBytes;
     return bytes > 0;
   }
 
