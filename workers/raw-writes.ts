@@ -1,5 +1,6 @@
 import { isAscii } from 'node:buffer';
 import {
+  BUSY,
   CREATED,
   DELETED,
   MISS,
@@ -10,10 +11,10 @@ import {
 } from '../src/shared/protocol.ts';
 import { type Conditions, decodePutOptions, encodeHead } from '../src/shared/raw-entries.ts';
 import { judge } from './reads/conditions.ts';
-import { KEPT_TAG_BYTES, entityTag, tagOfEntry } from './reads/entity-tag.ts';
+import { KEPT_TAG_BYTES, type TagBuilder, entityTag, tagOfEntry } from './reads/entity-tag.ts';
 import type { Reads } from './reads/reads.ts';
 import type { Session } from './session.ts';
-import { NO_SLOT, type SegmentStore } from './store/segment-store.ts';
+import { type Chain, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 /** Raw PUTs and DELETEs, with their conditions. Each is judged and carried out in its place among the requests. */
 export class RawWrites {
@@ -42,6 +43,27 @@ export class RawWrites {
     }
     const head = encodeHead({ ...texts, valueBytes: value.length, ttlMs, tag });
     session.reply(encodeRawReply(isThere ? REPLACED : CREATED, head, ''));
+  }
+
+  /** Stores a value that has come in pieces, or drops it. @returns the reply. */
+  putLarge(
+    key: string,
+    chain: Chain,
+    tagBuilder: TagBuilder,
+    options: string,
+  ): { readonly code: number; readonly head: string } {
+    const { store, reads } = this;
+    const { ttlMs, conditions, ...texts } = decodePutOptions(options);
+    const { isThere, isMet } = this.judge(key, conditions);
+    if (!isMet || chain.state === 'dropped') {
+      store.largeValues.drop(chain);
+      return { code: isMet ? BUSY : PRECONDITION_FAILED, head: '' };
+    }
+    reads.settle(key);
+    const tag = tagBuilder.finish(texts);
+    const head = encodeHead({ ...texts, valueBytes: chain.bytes, ttlMs, tag });
+    const isStored = store.putLarge(key, chain, ttlMs, { ...texts, tag, isText: false });
+    return isStored ? { code: isThere ? REPLACED : CREATED, head } : { code: BUSY, head: '' };
   }
 
   delete(session: Session, key: string, conditions: Conditions): void {

@@ -1,6 +1,7 @@
 import { assert } from '../src/shared/assert.ts';
 import type { ShardStats } from '../src/shared/counters.ts';
 import { free } from '../src/shared/free.ts';
+import type { LargeValueMessage } from '../src/shared/large-values.ts';
 import {
   CLEAR,
   CLEARED,
@@ -32,6 +33,7 @@ import { readKindOf } from './reads/representation.ts';
 import type { Session } from './session.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
 import { AHEAD_KEYS, type SegmentStore } from './store/segment-store.ts';
+import { Uploads } from './uploads.ts';
 
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
@@ -47,6 +49,7 @@ export class ShardActor {
   private readonly store: SegmentStore;
   private readonly reads: Reads;
   private readonly rawWrites: RawWrites;
+  private readonly uploads: Uploads;
   private order: ShedOrder | undefined;
   private shedOrders = 0;
 
@@ -55,6 +58,7 @@ export class ShardActor {
     this.store = options.store;
     this.reads = new Reads(options);
     this.rawWrites = new RawWrites(options.store, this.reads);
+    this.uploads = new Uploads({ ...options, writes: this.rawWrites });
   }
 
   /** True while slices of a shed order are to come. */
@@ -62,21 +66,23 @@ export class ShardActor {
     return this.order !== undefined;
   }
 
-  /** True while something is being compressed, or waits for it, which needs turns of the event loop. */
-  get isCompressing(): boolean {
-    return this.reads.isCompressing;
+  /** True while something is being compressed, or a piece is being taken, which needs turns of the event loop. */
+  get needsTurns(): boolean {
+    return this.reads.isCompressing || this.uploads.isBusy;
   }
 
   /** A string is a batch of requests. */
   handle(session: Session, message: SessionMessage): void {
     if (typeof message === 'string') this.handleBatch(session, message);
     else if (message.kind === 'put') this.handleLargePut(session, message);
+    else if ('upload' in message || 'read' in message) this.handleLargeValue(session, message);
     else this.handleControl(session, message);
   }
 
-  /** A session has ended: its waiting reads are dropped. */
+  /** A session has ended: its waiting reads and its uploads are dropped. */
   forget(session: Session): void {
     this.reads.forget(session);
+    this.uploads.forget(session);
   }
 
   /** Does a little of the work that no request waits for. @returns whether there is more. */
@@ -105,6 +111,30 @@ export class ShardActor {
     else this.rawWrites.put(session, key, new Uint8Array(value), rawOptions);
     free(value);
     session.flush();
+  }
+
+  private handleLargeValue(session: Session, message: LargeValueMessage): void {
+    const { uploads, reads } = this;
+    switch (message.kind) {
+      case 'upload':
+        uploads.begin(session, message.upload, message.bytes);
+        break;
+      case 'piece':
+        uploads.take(session, message);
+        break;
+      case 'commit':
+        uploads.commit(session, message.upload, message.key, message.options);
+        break;
+      case 'abort':
+        uploads.abort(session, message.upload);
+        break;
+      case 'more':
+        reads.largeReads.more(session, message.read);
+        break;
+      case 'cancel':
+        reads.largeReads.cancel(session, message.read);
+        break;
+    }
   }
 
   private handleControl(session: Session, request: ControlRequest): void {

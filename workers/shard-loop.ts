@@ -106,7 +106,7 @@ export class ShardLoop {
       const leftMs = endMs - nowMs();
       if (leftMs <= 0) return hasServed;
       if (!this.handleNext()) {
-        if (this.actor.isCompressing) return hasServed;
+        if (this.actor.needsTurns) return hasServed;
         this.waitForRing(rings, leftMs);
         if (!this.handleNext()) return hasServed;
       }
@@ -140,7 +140,7 @@ export class ShardLoop {
     this.sliceDeferredMs = nowMs();
     setImmediate(() => {
       if (this.isAsked && ageMs < MAX_RESTING_MS) {
-        this.isAsked = this.serveUntil(nowMs() + REST_MS) || this.actor.isCompressing;
+        this.isAsked = this.serveUntil(nowMs() + REST_MS) || this.actor.needsTurns;
       }
       if (this.dueSlice === slice) this.runSlice();
     });

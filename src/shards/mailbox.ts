@@ -6,6 +6,7 @@ import {
   type FromShard,
   HIT,
   HIT_GZIP,
+  LARGE_HIT,
   LARGE_PAYLOAD,
   LATE,
   type Payload,
@@ -18,8 +19,11 @@ import {
   decodeU32,
   isRawReply,
 } from '../shared/protocol.ts';
+import { decodeHead } from '../shared/raw-entries.ts';
+import type { LargeValueMessage } from '../shared/large-values.ts';
 import { Batching } from './batching.ts';
 import { ControlChannel } from './control-channel.ts';
+import { LargeValues } from './large-values.ts';
 import { LoneClient } from './lone-client.ts';
 import { type PendingRequest, PendingRequests } from './pending-requests.ts';
 
@@ -46,6 +50,7 @@ export interface MailboxOptions {
  */
 export class Mailbox {
   readonly control: ControlChannel;
+  readonly largeValues: LargeValues;
 
   private readonly port: MessagePort;
   private readonly doorbell: Doorbell;
@@ -75,6 +80,13 @@ export class Mailbox {
     });
     this.loneClient = new LoneClient(options.maxPolledFor);
     this.control = new ControlChannel((request) => this.post(request), options.now);
+    this.largeValues = new LargeValues({
+      post: (message, handedOver) => this.postLargeValue(message, handedOver),
+      now: options.now,
+      addDelivered: (bytes) => {
+        if (bytes >= LARGE_PAYLOAD) this.addDelivered(bytes);
+      },
+    });
     this.lastSweepMs = options.now();
     port.on('message', (message: FromShard) => this.receive(message));
   }
@@ -120,6 +132,7 @@ export class Mailbox {
     if (this.isSweepPutOff) return;
     this.requests.expire(nowMs - deadlineMs);
     this.control.expire(nowMs - deadlineMs);
+    this.largeValues.expire(nowMs - deadlineMs);
   }
 
   /** The shard is gone: settles all requests that wait for it. */
@@ -130,6 +143,7 @@ export class Mailbox {
     this.batching.clear();
     this.requests.settleAll(UNAVAILABLE);
     this.control.close();
+    this.largeValues.close();
   }
 
   private sendLargePut({ value, ...put }: UnsentPut, pending: PendingRequest): void {
@@ -138,6 +152,12 @@ export class Mailbox {
     this.requests.markPosted();
     const bytes = bytesOf(value).buffer;
     this.post({ kind: 'put', ...put, value: bytes }, [bytes]);
+  }
+
+  /** What is committed takes effect behind what was sent before. */
+  private postLargeValue(message: LargeValueMessage, handedOver?: ArrayBuffer[]): void {
+    if (message.kind === 'commit') this.batching.flush();
+    this.post(message, handedOver);
   }
 
   private track(pending: PendingRequest, nowMs: number): void {
@@ -192,6 +212,9 @@ export class Mailbox {
       this.receiveReplies(message);
     } else if (message.kind === 'hit') {
       this.settle(this.requests.next(), message.code, message.body, message.head);
+    } else if (message.kind === 'upload' || message.kind === 'piece') {
+      this.largeValues.receive(message);
+      return;
     } else {
       this.receiveControl(message);
       return;
@@ -217,7 +240,7 @@ export class Mailbox {
       } else if (isRawReply(code)) {
         const bodyStart = at + 6 + decodeU16(replies, at);
         const end = bodyStart + decodeU32(replies, at + 2);
-        this.settle(requests.next(), code, replies.slice(bodyStart, end), replies.slice(at + 6, bodyStart));
+        this.settleRaw(code, replies.slice(at + 6, bodyStart), replies.slice(bodyStart, end));
         at = end;
       } else {
         requests.next().settle(code, '');
@@ -231,6 +254,16 @@ export class Mailbox {
     } else if (message.kind !== 'ready') {
       this.control.receive(message);
     }
+  }
+
+  private settleRaw(code: number, head: string, body: string): void {
+    const pending = this.requests.next();
+    if (code !== LARGE_HIT) {
+      this.settle(pending, code, body, head);
+      return;
+    }
+    const read = this.largeValues.openRead(decodeU32(body, 0), decodeHead(head).valueBytes);
+    pending.settle(code, '', undefined, head, read);
   }
 
   private settle(pending: PendingRequest, code: number, payload: Payload, head?: string): void {

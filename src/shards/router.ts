@@ -10,6 +10,7 @@ import {
   RAW_GET_GZIP,
   RAW_HEAD,
   type ShedResult,
+  TOO_LARGE,
   UNAVAILABLE,
   type UnsentPut,
   decodeU32,
@@ -26,13 +27,18 @@ import {
   encodeConditions,
   encodePutOptions,
 } from '../shared/raw-entries.ts';
+import { guaranteeFor, maxEntryBytes, maxLargeValueBytes } from '../shared/segment-sizes.ts';
+import type { Ledger } from '../shared/ledger.ts';
 import type { PendingRequest } from './pending-requests.ts';
 import type { Shard, ShardState } from './shard.ts';
+import type { Upload } from './upload.ts';
 
 /** Sweeps per deadline: a request is settled at most a twentieth of its deadline too late. */
 const SWEEPS_PER_DEADLINE = 20;
 const MIN_SWEEP_INTERVAL_MS = 5;
 const HEARTBEAT_INTERVAL_MS = 250;
+/** Longer raw values cross in pieces. */
+const MAX_WHOLE_BYTES = 2 ** 20;
 
 /** One shard's row in `/stats`. Counts are those of its present thread, except restarts and rejections. */
 export interface ShardRow {
@@ -51,16 +57,19 @@ export type Cleared = { readonly removed: number } | { readonly failed: number }
 /** Key → shard. Every request ends in exactly one call of its `settle`. */
 export class ShardRouter {
   readonly shards: readonly Shard[];
+  private readonly ledger: Ledger;
   private readonly seed: readonly [number, number];
   private readonly busyRejections: number[];
   private readonly timers: NodeJS.Timeout[];
 
   /**
+   * @param ledger of the shards: it says how large a value may be.
    * @param seed of the hash that places keys. Clients must not know it: they could send all keys to one shard.
    * @param deadlineMs how long a request may wait for its shard.
    */
-  constructor(shards: readonly Shard[], seed: readonly [number, number], deadlineMs: number) {
+  constructor(shards: readonly Shard[], ledger: Ledger, seed: readonly [number, number], deadlineMs: number) {
     this.shards = shards;
+    this.ledger = ledger;
     this.seed = seed;
     this.busyRejections = shards.map(() => 0);
     const sweepIntervalMs = Math.max(MIN_SWEEP_INTERVAL_MS, deadlineMs / SWEEPS_PER_DEADLINE);
@@ -113,6 +122,27 @@ export class ShardRouter {
         ? { key, value, ttlMs: 0, rawOptions }
         : encodeRawPut(key, rawOptions, value.toString('latin1'));
     this.send(this.shardOf(key), request, pending, 'write');
+  }
+
+  /** Whether a value is stored by `putRaw`; others go by `beginUpload`. */
+  takesWhole(key: string, valueBytes: number): boolean {
+    if (valueBytes > MAX_WHOLE_BYTES) return false;
+    return guaranteeFor(maxEntryBytes(key.length, valueBytes)) <= this.ledger.guarantee;
+  }
+
+  /** The largest value that a shard can ever hold. */
+  get maxValueBytes(): number {
+    return maxLargeValueBytes(this.ledger.most);
+  }
+
+  /**
+   * Begins to store a value that comes in pieces.
+   * @param valueBytes 0 if nobody knows yet.
+   * @returns once the shard has room for the first piece; or the code by which it is refused.
+   */
+  async beginUpload(key: string, valueBytes: number): Promise<Upload | number> {
+    if (valueBytes > this.maxValueBytes) return TOO_LARGE;
+    return this.shardOf(key).mailbox?.largeValues.beginUpload(key, valueBytes) ?? UNAVAILABLE;
   }
 
   deleteRaw(key: string, conditions: Conditions, pending: PendingRequest): void {

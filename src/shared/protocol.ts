@@ -2,15 +2,17 @@ import type { MessagePort } from 'node:worker_threads';
 import type { ShardStats } from './counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
+import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
 
 /**
- * What crosses the port of a session. There are three kinds of message:
+ * What crosses the port of a session. There are four kinds of message:
  *
  * - A batch, one string: requests one after the other, in the order in which they came. The shard answers with one or
  *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of one-byte
  *   characters crosses a port as one copy of its bytes.
  * - A large PUT, or the reply to a large GET: an object with the bytes in a buffer that is handed over. Nothing is
  *   copied, and no string of that length is left to the collector. It keeps its place among the batches.
+ * - A message of an upload or a read of a value in pieces: see `large-values.ts`.
  * - A control message, an object. A request carries a number, and its reply carries the same one. Those without a number
  *   are notices that nobody answers.
  *
@@ -75,6 +77,8 @@ export const NOT_MODIFIED = 0x44;
 export const CREATED = 0x45;
 /** Stored in the place of another entry. */
 export const REPLACED = 0x46;
+/** The value follows in pieces. The body is the number of the read. */
+export const LARGE_HIT = 0x47;
 const LAST_RAW_REPLY = 0x4f;
 
 export function isRawReply(code: number): boolean {
@@ -298,6 +302,6 @@ export interface Connect {
 }
 
 /** What a session asks of its shard. */
-export type SessionMessage = string | LargePut | ControlRequest;
+export type SessionMessage = string | LargePut | LargeValueMessage | ControlRequest;
 export type ToShard = SessionMessage | Connect;
-export type FromShard = string | LargeHit | ControlReply;
+export type FromShard = string | LargeHit | LargeValueReply | ControlReply;

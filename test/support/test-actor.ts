@@ -2,6 +2,7 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:wor
 import { gunzipSync } from 'node:zlib';
 import { expect, onTestFinished } from 'vitest';
 import { Doorbell } from '../../src/shared/doorbell.ts';
+import type { LargeValueReply } from '../../src/shared/large-values.ts';
 import {
   CLEARED,
   type ControlReply,
@@ -18,7 +19,7 @@ import {
 import { type EntryHead, decodeHead } from '../../src/shared/raw-entries.ts';
 import { Session } from '../../workers/session.ts';
 import { ShardActor } from '../../workers/shard-actor.ts';
-import { MIB, createSegment } from './segments.ts';
+import { MIB, type SegmentSetup, createSegment } from './segments.ts';
 
 /** An answer that followed, its payload as text. */
 export interface Late {
@@ -36,14 +37,44 @@ export interface Reply {
   readonly head?: EntryHead;
 }
 
-export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32Array(1)) {
-  const subject = createSegment();
+/** Takes what an actor posts, and sorts it. */
+function createReceiver() {
   const replies: Reply[] = [];
   /** What was posted, in its order. */
   const events: string[] = [];
   const controls: ControlReply[] = [];
-  const deferred: (() => void)[] = [];
+  const largeReplies: LargeValueReply[] = [];
   const lateWaiters: ((late: Late) => void)[] = [];
+
+  function take(message: FromShard): void {
+    events.push(typeof message === 'string' ? 'replies' : message.kind);
+    if (typeof message === 'string') {
+      replies.push(...parse(message));
+    } else if (message.kind === 'hit') {
+      const { code, body, head } = message;
+      replies.push({ code, body: textOf(body), ...(head !== undefined && { head: decodeHead(head) }) });
+    } else if (message.kind === 'late') {
+      const { payload, head } = message;
+      const late = { ...message, payload: textOf(payload) };
+      lateWaiters.shift()?.({ ...late, head: head === undefined ? undefined : decodeHead(head) });
+    } else if (message.kind === 'upload' || message.kind === 'piece') {
+      largeReplies.push(message);
+    } else {
+      controls.push(message);
+    }
+  }
+
+  return { replies, events, controls, largeReplies, lateWaiters, take };
+}
+
+export function createActor(
+  replyWindowBytes = 64 * MIB,
+  replyCells = new Int32Array(1),
+  setup: SegmentSetup = {},
+) {
+  const subject = createSegment(setup);
+  const { replies, take, lateWaiters, ...received } = createReceiver();
+  const deferred: (() => void)[] = [];
   let ms = 0;
   const actor = new ShardActor({
     store: subject.store,
@@ -60,21 +91,6 @@ export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32A
   const session = new Session(port2, new Doorbell());
   onTestFinished(() => port1.close());
   port1.on('message', take);
-
-  function take(message: FromShard): void {
-    events.push(typeof message === 'string' ? 'replies' : message.kind);
-    if (typeof message === 'string') replies.push(...parse(message));
-    else if (message.kind === 'hit') {
-      const { code, body, head } = message;
-      replies.push({ code, body: textOf(body), ...(head !== undefined && { head: decodeHead(head) }) });
-    } else if (message.kind === 'late') {
-      const { payload, head } = message;
-      const late = { ...message, payload: textOf(payload) };
-      lateWaiters.shift()?.({ ...late, head: head === undefined ? undefined : decodeHead(head) });
-    } else {
-      controls.push(message);
-    }
-  }
 
   function defer(task: () => void): void {
     deferred.push(() => {
@@ -94,11 +110,10 @@ export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32A
 
   return {
     ...subject,
+    ...received,
     actor,
     session,
     handle,
-    controls,
-    events,
     deferred,
     /** Sends one batch. @returns all replies to it. */
     ask: (...requests: readonly string[]): Reply[] => {

@@ -1,5 +1,6 @@
 import {
   BUSY,
+  LARGE_HIT,
   LARGE_PAYLOAD,
   MISS,
   NOT_MODIFIED,
@@ -23,6 +24,7 @@ import { type DeferredRead, DeferredReads } from './deferred-reads.ts';
 import { FlowControlWindow } from './flow-control-window.ts';
 import { tagOfEntry } from './entity-tag.ts';
 import { Gzip, codeOf } from './gzip.ts';
+import { LargeReads } from './large-reads.ts';
 import { sendEntryLate, sendLate } from './late-replies.ts';
 import { type ReadKind, headOf, payloadOf, rawReadKind } from './representation.ts';
 
@@ -47,6 +49,8 @@ const MAX_QUEUED_BYTES = 2 ** 22;
 
 /** Answers reads: in their place among the replies, or later under a ticket. */
 export class Reads {
+  readonly largeReads: LargeReads;
+
   private readonly store: SegmentStore;
   private readonly window: FlowControlWindow;
   private readonly deferred: DeferredReads;
@@ -57,6 +61,7 @@ export class Reads {
     this.store = store;
     const { shard, replyCells: cells } = options;
     this.window = new FlowControlWindow({ shard, cells, shareBytes: replyWindowBytes, nowMs });
+    this.largeReads = new LargeReads(store, this.window);
     this.deferred = new DeferredReads(this.window, options.deadlineMs, nowMs);
     this.gzip = new Gzip({
       store,
@@ -76,7 +81,7 @@ export class Reads {
 
   /** True while reads wait for room, which other shards may give back without telling. */
   get isWaiting(): boolean {
-    return this.deferred.isWaiting;
+    return this.deferred.isWaiting || this.largeReads.isWaiting;
   }
 
   /** A batch begins: there is time for compressing again. */
@@ -105,7 +110,7 @@ export class Reads {
     if (verdict === 'no match') session.reply(String.fromCharCode(PRECONDITION_FAILED));
     else if (verdict === 'match') session.reply(encodeRawReply(NOT_MODIFIED, headOf(store, slot), ''));
     else if (opcode === RAW_HEAD) session.reply(encodeRawReply(RAW_FOUND, headOf(store, slot), ''));
-    else this.answer(session, key, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
+    else this.answerRaw(session, key, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
   }
 
   /**
@@ -125,15 +130,31 @@ export class Reads {
 
   /** Answers reads that waited for room, as far as there is some. */
   answerDeferred(): void {
+    // One piece first, or reads of whole values could take all the room there ever is.
+    this.largeReads.sendWaiting(1);
     for (let read = this.deferred.next(); read; read = this.deferred.next()) this.answerLate(read);
+    this.largeReads.sendWaiting();
   }
 
   /** A session has ended: its waiting reads are dropped, and the room that it took is given back. */
   forget(session: Session): void {
+    this.largeReads.forget(session);
     this.deferred.forget(session);
     this.gzip.forget(session);
     this.window.forget(session);
     this.answerDeferred();
+  }
+
+  private answerRaw(session: Session, key: string, slot: number, kind: ReadKind): void {
+    const { store } = this;
+    const chain = store.chainOf(slot);
+    if (!chain) {
+      this.answer(session, key, slot, kind);
+      return;
+    }
+    const read = this.largeReads.open(session, key, chain);
+    if (read === undefined) session.reply(String.fromCharCode(BUSY));
+    else session.reply(encodeRawReply(LARGE_HIT, headOf(store, slot), encodeU32(read)));
   }
 
   /** Answers a read that has found its entry. */
