@@ -1,4 +1,5 @@
 import { assert } from '../shared/assert.ts';
+import { free } from '../shared/free.ts';
 import { GO_ON, type LargeValueMessage } from '../shared/large-values.ts';
 import { OVERDUE, UNAVAILABLE } from '../shared/protocol.ts';
 import { type PutOptions, encodePutOptions } from '../shared/raw-entries.ts';
@@ -109,6 +110,7 @@ export class Upload {
   finish(code: number, head = ''): void {
     if (this.end) return;
     this.end = { code, head };
+    if (this.buffer) free(this.buffer.buffer);
     this.buffer = undefined;
     this.filled = 0;
     this.options.onEnd(this.options.id);

@@ -8,7 +8,6 @@ import {
   MISS,
   NOT_MODIFIED,
   NOT_TEXT,
-  type Payload,
   PRECONDITION_FAILED,
   RAW_FOUND,
   REPLACED,
@@ -16,79 +15,20 @@ import {
   encodeGet,
   encodePut,
 } from '../../src/shared/protocol.ts';
-import { type EntryHead, type PutOptions, decodeHead } from '../../src/shared/raw-entries.ts';
 import { BLOCK_BYTES } from '../../src/shared/segment-sizes.ts';
-import type { LargeRead } from '../../src/shards/large-read.ts';
 import type { Mailbox } from '../../src/shards/mailbox.ts';
-import type { Upload } from '../../src/shards/upload.ts';
+import {
+  askRaw as ask,
+  beginUpload as begin,
+  createValue,
+  readAll,
+  readLarge as get,
+  uploadWhole as put,
+} from '../support/large.ts';
 import { Random, printedSeed } from '../support/random.ts';
 import { PLAIN_OPTIONS, rawDelete, rawGet, rawHead, rawPut } from '../support/raw.ts';
 import { MIB } from '../support/segments.ts';
 import { ShardThread, createMailbox } from '../support/shard-thread.ts';
-
-interface Settled {
-  readonly code: number;
-  readonly payload: Payload;
-  readonly head: EntryHead | undefined;
-  readonly read: LargeRead | undefined;
-}
-
-function ask(mailbox: Mailbox, request: string): Promise<Settled> {
-  return new Promise((resolve) => {
-    mailbox.send(request, {
-      connection: undefined,
-      settle: (code, payload, delivered, head, read) => {
-        delivered?.();
-        resolve({ code, payload, head: head === undefined ? undefined : decodeHead(head), read });
-      },
-    });
-  });
-}
-
-function createValue(seed: number, bytes: number): Buffer {
-  const value = Buffer.allocUnsafe(bytes);
-  const random = new Random(seed);
-  for (let i = 0; i < Math.min(bytes, 4096); i++) value[i] = random.whole(0, 255);
-  for (let at = 4096; at < bytes; at += 4096) value.copy(value, at, 0, Math.min(4096, bytes - at));
-  for (let at = 0; at < bytes - 4; at += 4096) value.writeUInt32LE(at, at);
-  return value;
-}
-
-async function begin(mailbox: Mailbox, key: string, bytes: number): Promise<Upload> {
-  const upload = await mailbox.largeValues.beginUpload(key, bytes);
-  if (typeof upload === 'number') throw new Error(`refused with ${upload}`);
-  return upload;
-}
-
-async function put(
-  mailbox: Mailbox,
-  key: string,
-  value: Buffer,
-  options: Partial<PutOptions> = {},
-): Promise<number> {
-  const upload = await mailbox.largeValues.beginUpload(key, value.length);
-  if (typeof upload === 'number') return upload;
-  for (let at = 0; at < value.length; at += 65_536) await upload.write(value.subarray(at, at + 65_536));
-  const { code } = await upload.commit({ ...PLAIN_OPTIONS, ...options });
-  return code;
-}
-
-/** Reads to the end. @returns the code where it was cut off. */
-async function readAll(read: LargeRead): Promise<Buffer | number> {
-  const parts: Buffer[] = [];
-  for (;;) {
-    const piece = await read.next();
-    if (piece === undefined) return Buffer.concat(parts);
-    if (typeof piece === 'number') return piece;
-    parts.push(Buffer.from(piece.bytes));
-    piece.delivered();
-  }
-}
-
-async function get(mailbox: Mailbox, key: string): Promise<Buffer | number> {
-  const { code, read } = await ask(mailbox, rawGet(key));
-  return code === LARGE_HIT ? await readAll(read!) : code;
-}
 
 function open(ceilingMib = 256): { shard: ShardThread; mailbox: Mailbox } {
   const shard = new ShardThread({}, ceilingMib * MIB);
