@@ -3,11 +3,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { parseCount, parseNames, readFlags } from '../lib/flags.ts';
 import { startOurs } from '../lib/peers.ts';
 import { temporaryDirectory } from '../lib/process.ts';
 import { say } from '../lib/progress.ts';
-import { markdownTable } from '../lib/report.ts';
+import { markdownTable, printPage } from '../lib/report.ts';
 import { median, quantile } from '../lib/statistics.ts';
 import {
   cpuMicros,
@@ -109,20 +110,21 @@ function ratioTable(
   return markdownTable(['workload', 'figure', 'working tree', ref, 'ratio', 'middle half of rounds'], rows);
 }
 
-const { ref, rounds, shards, only } = readFlags({
-  help: HELP,
-  options: {
-    rounds: { type: 'string', default: '30' },
-    shards: { type: 'string', default: '1' },
-    only: { type: 'string', default: DEFAULT_WORKLOADS },
-  },
-  allowPositionals: true,
-  interpret: (values, positionals) => ({
+const { ref, rounds, shards, only } = readFlags(HELP, () => {
+  const { values, positionals } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '30' },
+      shards: { type: 'string', default: '1' },
+      only: { type: 'string', default: DEFAULT_WORKLOADS },
+    },
+    allowPositionals: true,
+  });
+  return {
     ref: parseRef(positionals),
     rounds: parseCount('rounds', values.rounds),
     shards: parseCount('shards', values.shards),
     only: parseNames('only', values.only, WORKLOAD_NAMES),
-  }),
+  };
 });
 const ours = nodePeer(OURS, 'working tree', 'ours', () => startOurs(shards));
 const tree = checkOut(ref);
@@ -139,12 +141,12 @@ const plan: Plan = {
 const generator = new LoadGenerator();
 try {
   const measurements = await runPlan(plan, generator, true);
-  process.stdout.write(`${ratioTable(plan.workloads, measurements, ref)}\n`);
+  await printPage(ratioTable(plan.workloads, measurements, ref));
   const errors = measurements.reduce((sum, each) => sum + errorCount(each), 0);
   if (errors > 0) throw new Error(`${errors} answers were wrong or missing: the figures mean nothing`);
 } catch (error) {
   say(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 } finally {
-  generator.close();
+  await generator.close();
 }

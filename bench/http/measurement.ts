@@ -1,8 +1,7 @@
 import type { DialectName } from './requests.ts';
 import type { DataSetName } from './workloads.ts';
 
-/** What the load generator's process is told to do; names only, so that it can be sent there. */
-export type Job = LoadJob | MeasureJob;
+// Jobs hold names only, so that they can be sent to the load generator's thread.
 
 interface Target {
   readonly port: number;
@@ -12,13 +11,11 @@ interface Target {
 
 /** Store each key of a data set once. */
 export interface LoadJob extends Target {
-  readonly kind: 'load';
   readonly dataSet: DataSetName;
 }
 
 /** Send a workload's requests for some time. */
 export interface MeasureJob extends Target {
-  readonly kind: 'measure';
   readonly workload: string;
   readonly seconds: number;
   /** Time under load before counting begins, for connections to be made and queues to fill. */
@@ -48,8 +45,8 @@ export interface Sample {
 
 /** Every counted answer in the order they came: when (ms of Unix time) and after how long. */
 export interface Timeline {
-  readonly atMs: Float64Array;
-  readonly latencyMicros: Float64Array;
+  readonly atMs: number[];
+  readonly latencyMicros: number[];
 }
 
 export interface Measurement extends Sample {
@@ -58,7 +55,10 @@ export interface Measurement extends Sample {
   readonly round: number;
 }
 
-export type Reply = { readonly sample: Sample; readonly timeline?: Timeline } | { readonly failure: string };
+export interface Reply {
+  readonly sample: Sample;
+  readonly timeline?: Timeline | undefined;
+}
 
 /** From this share of a processor on the generator, not the server, may be what limits a figure. */
 export const SATURATED_SHARE = 0.95;
@@ -74,12 +74,8 @@ export const errorCount: Figure = ({ errors }) =>
   Object.values(errors).reduce((sum, count) => sum + count, 0);
 
 /** The rounds of one server in one workload. */
-export function roundsOf(
-  measurements: readonly Measurement[],
-  workload: string,
-  peer: string,
-): Measurement[] {
-  return measurements.filter((each) => each.peer === peer && each.workload === workload);
+export function roundsOf(all: readonly Measurement[], workload: string, peer: string): Measurement[] {
+  return all.filter((each) => each.peer === peer && each.workload === workload);
 }
 
 /**

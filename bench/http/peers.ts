@@ -49,9 +49,6 @@ export const PEERS: readonly Peer[] = [
   ours(DEFAULT_SHARDS),
   ...[1, 2, 4].filter((shards) => shards !== DEFAULT_SHARDS).map(ours),
   nodePeer('fastify-lru', 'Fastify over lru-cache', 'hand-made', () => startScript('fastify-lru.ts')),
-  nodePeer('fastify-lru-compress', 'Fastify over lru-cache, compress', 'hand-made', () =>
-    startScript('fastify-lru.ts', '--compress'),
-  ),
   {
     name: 'webdis',
     label: 'webdis + Redis',

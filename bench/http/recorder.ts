@@ -1,6 +1,6 @@
 import { createHistogram, performance } from 'node:perf_hooks';
 import { mainThreadCpuMicros, treeCpuMicros, treeRssBytes } from '../lib/usage.ts';
-import type { Sample, Timeline } from './measurement.ts';
+import type { Reply, Sample, Timeline } from './measurement.ts';
 import type { Expected } from './requests.ts';
 
 /** Counts the answers between `start` and `stop`, and what server and generator use in that time. */
@@ -9,7 +9,7 @@ export class Recorder {
   private readonly pids: readonly number[];
   // In µs. autocannon's own is in whole ms, and a single connection's answers take a fraction of one.
   private readonly latencies = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
-  private readonly times: { atMs: number[]; latencyMicros: number[] } | undefined;
+  private readonly times: Timeline | undefined;
   private readonly errors: Record<string, number> = {};
   private isOn = false;
   private isStatusRight = true;
@@ -49,7 +49,7 @@ export class Recorder {
     this.isOn = true;
   }
 
-  stop(): { sample: Sample; timeline?: Timeline } {
+  stop(): Reply {
     this.isOn = false;
     const after = usageOf(this.pids);
     const before = this.before ?? after;
@@ -68,10 +68,7 @@ export class Recorder {
       residentBytes: this.pids.reduce((sum, pid) => sum + treeRssBytes(pid), 0),
       generatorShare: (after.ownCpuMicros - before.ownCpuMicros) / elapsedMicros,
     };
-    if (this.times === undefined) return { sample };
-    const { atMs, latencyMicros } = this.times;
-    const timeline = { atMs: Float64Array.from(atMs), latencyMicros: Float64Array.from(latencyMicros) };
-    return { sample, timeline };
+    return { sample, timeline: this.times };
   }
 
   private count(kind: string): void {

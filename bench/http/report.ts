@@ -1,6 +1,6 @@
 import { type BarChart, type Columns, middle, type Report, seriesTable } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
-import { judge, targetsTable, type Verdict } from '../targets.ts';
+import { judge, type Verdict } from '../targets.ts';
 import {
   cpuMicros,
   errorCount,
@@ -65,7 +65,7 @@ export function judgeHttp(measurements: readonly Measurement[], shed: ShedResult
     judge('pipelinedRate', ratio(requestsPerSecond, 'pipelined', 'fastify')),
     judge('oneConnection1', ratio(p50Micros, 'connections-1', 'fastify', oursWith(1))),
     judge('oneConnection4', ratio(p50Micros, 'connections-1', 'fastify', oursWith(4))),
-    judge('gzipRate', ratio(requestsPerSecond, 'gzip', 'fastify-lru-compress')),
+    judge('gzipRate', ratio(requestsPerSecond, 'gzip', 'fastify-lru')),
     judge('shedLatency', shedRatio, shed && `${shed.orders.length} orders together`),
   ];
 }
@@ -132,11 +132,6 @@ export function httpReport(results: HttpResults): Report {
   const { machine, plan, measurements, shed } = results;
   const measured = WORKLOADS.filter(({ name }) => measurements.some(({ workload }) => workload === name));
   const parts = [
-    '# HTTP benchmarks',
-    machine,
-    `Each figure is the median of ${plan.rounds} rounds of ${plan.seconds} s. bench/README.md says how to read it.`,
-    '## Targets',
-    targetsTable(judgeHttp(measurements, shed)),
     ...measured.flatMap(({ name, title }) => [`## ${title}`, workloadTable(measurements, name)]),
     ...(shed === undefined ? [] : shedSection(shed)),
   ];
@@ -144,5 +139,12 @@ export function httpReport(results: HttpResults): Report {
     'http-throughput': chart('Requests per second; more is better', measurements, requestsPerSecond),
     'http-processor': chart('Processor time per request, µs; less is better', measurements, cpuMicros),
   };
-  return { name: 'http', parts, charts };
+  return {
+    name: 'http',
+    title: 'HTTP benchmarks',
+    introduction: `${machine} Each figure is the median of ${plan.rounds} rounds of ${plan.seconds} s.`,
+    verdicts: judgeHttp(measurements, shed),
+    parts,
+    charts,
+  };
 }

@@ -47,7 +47,7 @@ export async function measureShedding(generator: LoadGenerator): Promise<ShedRes
   try {
     say('shed: filling with 1 GiB of 1 KiB values');
     for (const dataSet of ['gigabyte', 'small'] as const) {
-      const { sample } = await generator.run({ kind: 'load', dataSet, ...target });
+      const { sample } = await generator.load({ dataSet, ...target });
       // A few failed PUTs do not matter: what is missing is put afterwards.
       if (errorCount(sample) > sample.requests / 100) throw new Error('shed: too many PUTs failed');
     }
@@ -55,7 +55,7 @@ export async function measureShedding(generator: LoadGenerator): Promise<ShedRes
     await putUntil(server.port, async () => (await lastOrder(server.port)) !== null);
     say(`shed: ${MEASURED_SECONDS} s of GETs, with an order about every ten`);
     const time = { seconds: MEASURED_SECONDS, settleSeconds: 0.5, pids: server.pids, withTimeline: true };
-    const measuring = generator.run({ kind: 'measure', workload: 'get-hits', ...time, ...target });
+    const measuring = generator.measure({ workload: 'get-hits', ...time, ...target });
     const orders = await ordersOf(server.port, MEASURED_SECONDS * 1_000);
     const { timeline, sample } = await measuring;
     if (timeline === undefined || orders.length === 0) throw new Error('shed: no order came');
@@ -105,10 +105,8 @@ export function effectOf(
 ): Pick<ShedResult, 'beforeP99Micros' | 'duringP99Micros'> {
   const p99 = (windows: readonly (readonly [number, number])[]): number => {
     const isInside = (at: number): boolean => windows.some(([from, to]) => at >= from && at < to);
-    return quantile(
-      [...latencyMicros].filter((_, i) => isInside(atMs[i])),
-      0.99,
-    );
+    const inside = latencyMicros.filter((_, i) => isInside(atMs[i]));
+    return quantile(inside, 0.99);
   };
   const times = orders.map(({ at, tookMs }) => ({ startMs: Date.parse(at), tookMs }));
   return {

@@ -84,7 +84,7 @@ export const WORKLOADS: readonly Workload[] = [
     ...quick,
     dataSet: 'text',
     acceptGzip: true,
-    peers: ['kvc', 'fastify-lru-compress', 'nginx-memcached'],
+    peers: ['kvc', 'fastify-lru', 'nginx-memcached'],
   }),
   workload('get-10k', 'GET, 10 KB, 64 connections', { dataSet: 'medium', peers: withFastify }),
   workload('get-100k', 'GET, 100 KB, 64 connections', { dataSet: 'large', peers: withFastify }),

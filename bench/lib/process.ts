@@ -43,7 +43,7 @@ export async function freePort(): Promise<number> {
 /** A new directory that is removed when this process ends, unless by SIGKILL. */
 export function temporaryDirectory(name: string): string {
   const directory = mkdtempSync(join(tmpdir(), `bench-${name}-`));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  atExit(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
@@ -54,7 +54,6 @@ export function isInstalled(need: string): boolean {
 
 /** Starts a command in a process group of its own and waits until it is ready; stops it if it never is. */
 export async function startProcess({ command, args, cwd, env, ready }: StartOptions): Promise<ServerProcess> {
-  endGroupsOnExit();
   const child = spawn(command, args, {
     cwd,
     env: { ...process.env, ...env },
@@ -63,23 +62,26 @@ export async function startProcess({ command, args, cwd, env, ready }: StartOpti
     detached: true,
   });
   let output = '';
-  const keepTail = (chunk: Buffer): void => {
-    output = (output + chunk.toString()).slice(-OUTPUT_TAIL_CHARACTERS);
-  };
-  child.stdout.on('data', keepTail);
-  child.stderr.on('data', keepTail);
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on(
+      'data',
+      (chunk: Buffer) => (output = (output + chunk.toString()).slice(-OUTPUT_TAIL_CHARACTERS)),
+    );
+  }
   await once(child, 'spawn');
   const exited = once(child, 'exit');
   const pid = child.pid!;
-  groups.add(pid);
+  const kill = (): void => signalGroup(pid, 'SIGKILL');
+  const forget = atExit(kill);
+  let isStopped = false;
   const stop = async (): Promise<void> => {
-    if (!groups.has(pid)) return;
+    if (isStopped) return;
     signalGroup(pid, 'SIGTERM');
     await Promise.race([exited, delay(STOP_GRACE_MS, undefined, { ref: false })]);
     // Also if the leader is gone: its descendants may not be.
-    signalGroup(pid, 'SIGKILL');
+    kill();
     await exited;
-    groups.delete(pid);
+    isStopped = forget();
   };
   try {
     await waitUntilReady(child, ready);
@@ -101,9 +103,6 @@ async function waitUntilReady(child: ChildProcess, ready: StartOptions['ready'])
   throw new Error('was not ready in time');
 }
 
-const groups = new Set<number>();
-let isHooked = false;
-
 function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
@@ -112,10 +111,17 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Nothing outlives the benchmark. 'exit' also follows an uncaught exception; signals need handlers that lead to it. */
-function endGroupsOnExit(): void {
-  if (isHooked) return;
-  isHooked = true;
-  process.on('exit', () => groups.forEach((pid) => signalGroup(pid, 'SIGKILL')));
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+const exitActions = new Set<() => void>();
+let isHooked = false;
+
+/** Does something when this process ends, unless by SIGKILL. @returns what takes it back. */
+export function atExit(action: () => void): () => boolean {
+  exitActions.add(action);
+  if (!isHooked) {
+    isHooked = true;
+    process.on('exit', () => exitActions.forEach((act) => act()));
+    // 'exit' also follows an uncaught exception; signals need handlers that lead to it.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+  }
+  return () => exitActions.delete(action);
 }

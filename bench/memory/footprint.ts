@@ -53,7 +53,7 @@ async function measure({
   for (let i = 0; i < entries; i++) subject.put(keyOf(i), valueOf(i));
   const residentBytes = (await settledRssBytes()) - before;
   const faults = sink === 0 ? ['the heap was never stretched'] : [];
-  if (subject.count() !== entries) faults.push(`${subject.count()} entries after ${entries} puts`);
+  if (subject.entries !== entries) faults.push(`${subject.entries} entries after ${entries} puts`);
   for (let step = 0; step < SAMPLE && faults.length === 0; step++) {
     const i = sampleIndex(step, entries);
     if (subject.get(keyOf(i)) !== valueOf(i)) faults.push(`a wrong value for key ${i}`);

@@ -39,7 +39,7 @@ async function measure({ sizes, contentBytes, turnovers }: ReplacementJob): Prom
     store.put(keyOf(i), valueOf(i, version, valueBytes));
     return KEY_BYTES + valueBytes;
   };
-  const liveShare = (): number => store.stats().liveBytes / store.stats().reservedBytes;
+  const liveShare = (): number => store.liveBytes / store.reservedBytes;
 
   for (let bytes = 0; bytes < contentBytes;) bytes += put(versions.length, 1);
   let [putBytes, lowestLiveShare] = [0, 1];
@@ -55,7 +55,7 @@ async function measure({ sizes, contentBytes, turnovers }: ReplacementJob): Prom
     if (step % 10_000 === 0) await nextTurn();
   }
   const endLiveShare = liveShare();
-  const rssToReserved = ((await settledRssBytes()) - rssBefore) / store.stats().reservedBytes;
+  const rssToReserved = ((await settledRssBytes()) - rssBefore) / store.reservedBytes;
   while (store.maintain(UPKEEP_STEP_BYTES));
   const wrong = versions.findIndex((version, i) => {
     const expected = version === 0 ? undefined : valueOf(i, version, valueBytesOf(sizes, i, version));
@@ -63,7 +63,7 @@ async function measure({ sizes, contentBytes, turnovers }: ReplacementJob): Prom
   });
   store.checkIntegrity();
   return {
-    entries: store.count(),
+    entries: store.entries,
     liveShare: endLiveShare,
     lowestLiveShare,
     idleLiveShare: liveShare(),

@@ -38,7 +38,7 @@ const processorWait = new ProcessorWait();
 /** @returns how many entries were put. */
 function fill({ sizes, heldBytes, isScattered }: ShedJob, store: OurStore): number {
   let puts = 0;
-  for (; store.stats().reservedBytes < heldBytes; puts++) {
+  for (; store.reservedBytes < heldBytes; puts++) {
     store.put(keyOf(puts), valueOf(puts, 0, valueBytesOf(sizes, puts, 0)));
   }
   if (isScattered) {
@@ -73,13 +73,13 @@ async function measure(job: ShedJob): Promise<ShedResult> {
   // A small order before the one that counts: a server, too, has compiled this code when an order comes.
   const small = new OurStore();
   fill({ ...job, heldBytes: WARM_UP_BYTES, isScattered: true }, small);
-  await runOrder(small, small.stats().reservedBytes / 2, () => {});
+  await runOrder(small, small.reservedBytes / 2, () => {});
   small.clear();
 
   const store = new OurStore();
   const puts = fill(job, store);
   const rssBefore = await settledRssBytes();
-  const { reservedBytes } = store.stats();
+  const { reservedBytes } = store;
   let [totalMs, rssAfter]: [number, number | undefined] = [0, undefined];
   const slices = await runOrder(store, Math.floor(reservedBytes * SHED_FRACTION), (ms) => {
     totalMs = ms;
@@ -89,7 +89,7 @@ async function measure(job: ShedJob): Promise<ShedResult> {
   const rssDropBytes = rssBefore - (rssAfter ?? process.memoryUsage.rss());
   return {
     reservedBytes,
-    shedEntries: puts - store.count(),
+    shedEntries: puts - store.entries,
     rssDropPercent: (rssDropBytes / reservedBytes) * 100,
     totalMs,
     slices: slices.length,
@@ -102,7 +102,7 @@ async function measure(job: ShedJob): Promise<ShedResult> {
 
 /** What was not shed is whole; without reads, exactly the first ones put are gone. */
 function findFaults({ sizes, isScattered }: ShedJob, store: OurStore, puts: number): string[] {
-  const shed = puts - store.count();
+  const shed = puts - store.entries;
   for (let i = 0; i < puts; i += SAMPLE_STRIDE) {
     const value = store.get(keyOf(i));
     const isGone = value === undefined;

@@ -38,7 +38,7 @@ class Sequence {
     this.store = new OurStore({ seed: SEED, ...options });
   }
 
-  readonly put = ({ key, value }: Entry): void => this.store.put(key, value);
+  readonly put = ({ key, value }: Entry): boolean => this.store.put(key, value);
 
   readonly get = (key: string): void => {
     if (this.store.get(key) !== undefined) this.found++;
@@ -59,16 +59,16 @@ async function runCapacity(entries: number): Promise<Sequence> {
   const { store } = run;
   const half = Math.floor(entries / 2);
   await run.time('fill', entries, entryOf, run.put);
-  run.expect('entries after the fill', store.count(), store.count() === entries);
+  run.expect('entries after the fill', store.entries, store.entries === entries);
   await run.time('get', half, (step) => keyOf(randomIndex(step, entries, 0x51ed270b)), run.get);
   run.expect('hits', run.found, run.found === half);
   // Every second key is new and evicts an entry; the others are likely to be there.
   const mixed = (step: number): number =>
     step % 2 === 0 ? entries + step : randomIndex(step, entries, 0x2545f491);
   await run.time('overwrite and evict', entries, (step) => entryOf(mixed(step)), run.put);
-  run.expect('entries at the capacity', store.count(), store.count() === entries);
+  run.expect('entries at the capacity', store.entries, store.entries === entries);
   const anyKey = (step: number): string => keyOf(randomIndex(step, 2 * entries, 0x1b873593));
-  await run.time('delete', half, anyKey, (key) => void store.delete(key));
+  await run.time('delete', half, anyKey, (key) => store.delete(key));
   return run;
 }
 
@@ -76,11 +76,11 @@ async function runCapacity(entries: number): Promise<Sequence> {
 async function runCeiling(entries: number): Promise<Sequence> {
   const run = new Sequence({ ceilingBytes: entries * BYTES_PER_ENTRY });
   await run.time('fill to the ceiling', entries, entryOf, run.put);
-  const held = run.store.count();
+  const held = run.store.entries;
   run.expect('entries at the ceiling', held, held > entries * 0.8);
   await run.time('get', held, (step) => keyOf(entries - held + randomIndex(step, held, 0x51ed270b)), run.get);
   await run.time('evict at the ceiling', Math.floor(entries / 2), (step) => entryOf(entries + step), run.put);
-  run.expect('entries after evictions', run.store.count(), run.store.count() > held * 0.8);
+  run.expect('entries after evictions', run.store.entries, run.store.entries > held * 0.8);
   return run;
 }
 
@@ -94,7 +94,7 @@ async function runMixed(entries: number): Promise<Sequence> {
   const run = new Sequence({ ceilingBytes });
   const { store } = run;
   for (let i = 0; i < entries; i++) run.put(entryOf(i));
-  const held = store.count();
+  const held = store.entries;
   for (let i = 0; i < held; i++) run.get(keyOf(entries - held + randomIndex(i, held, 0x51ed270b)));
   for (const kib of [16, 128, 1024]) {
     const value = 'x'.repeat(kib * 2 ** 10);
@@ -118,14 +118,14 @@ async function runUpkeep(entries: number): Promise<Sequence> {
   for (let i = 0; i < entries; i++) store.put(keyOf(i), valueOf(i), TTL_MS);
   const steps = Math.ceil((entries * BYTES_PER_ENTRY) / UPKEEP_STEP_BYTES);
   await run.time('sweep, nothing is due', steps, asIs, upkeep);
-  run.expect('entries before any is due', store.count(), store.count() === entries);
+  run.expect('entries before any is due', store.entries, store.entries === entries);
   nowMs += TTL_MS;
   await run.time('sweep, 32 KiB of expired entries', steps, asIs, upkeep);
   while (upkeep());
-  run.expect('entries after all have expired', store.count(), store.count() === 0);
+  run.expect('entries after all have expired', store.entries, store.entries === 0);
   for (let i = 0; i < entries; i++) run.put(entryOf(i));
-  await run.time('clear', 1, asIs, () => void store.clear());
-  const blocks = Math.ceil(store.stats().reservedBytes / BLOCK_BYTES);
+  await run.time('clear', 1, asIs, () => store.clear());
+  const blocks = Math.ceil(store.reservedBytes / BLOCK_BYTES);
   await run.time('give a block back after clear', blocks, asIs, upkeep);
   return run;
 }
@@ -151,15 +151,13 @@ async function runControl(entries: number): Promise<Sequence> {
   /** As many as the store holds; the oldest gives way to the next. */
   const blocks: Uint8Array[] = [];
   const maxBlocks = Math.ceil((entries * BYTES_PER_ENTRY) / CONTROL_BLOCK_BYTES);
-  let [block, taken] = [new Uint8Array(0), 0];
   const touch = (step: number): void => {
     work(step);
     const at = step * BYTES_PER_ENTRY;
-    if (at >= taken * CONTROL_BLOCK_BYTES) {
-      block = new Uint8Array(CONTROL_BLOCK_BYTES);
-      blocks[taken++ % maxBlocks] = block;
-    }
-    if (at % PAGE_BYTES < BYTES_PER_ENTRY) block[at % CONTROL_BLOCK_BYTES] = 1;
+    const block = Math.floor(at / CONTROL_BLOCK_BYTES);
+    const place = at % CONTROL_BLOCK_BYTES;
+    if (place < BYTES_PER_ENTRY) blocks[block % maxBlocks] = new Uint8Array(CONTROL_BLOCK_BYTES);
+    if (place % PAGE_BYTES < BYTES_PER_ENTRY) blocks[block % maxBlocks][place] = 1;
   };
   const steps = entries * CONTROL_STEPS_PER_ENTRY;
   await run.time('arithmetic', steps, asIs, work);

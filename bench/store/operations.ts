@@ -2,23 +2,6 @@ import { collectGarbage, inFreshProcess } from '../lib/child.ts';
 import { keyOf, randomIndex, scatteredIndex, valueOf } from '../lib/data.ts';
 import { openSubject, type Subject, type SubjectName } from './subjects.ts';
 
-export const OPERATIONS = [
-  'put new',
-  'get hit',
-  'get miss',
-  'put overwrite',
-  'put evicting',
-  'delete',
-] as const;
-export type Operation = (typeof OPERATIONS)[number];
-
-export interface OperationsResult {
-  /** Per operation; absent where the subject has no such operation. */
-  readonly nanos: Partial<Record<Operation, number>>;
-  /** What was wrong; empty for a subject that answers rightly. */
-  readonly faults: string[];
-}
-
 /** The entry of the `step`th operation of a phase: every subject, also a server, gets the same ones in the same order. */
 export const ORDER = {
   'put new': (step: number): number => step,
@@ -27,7 +10,17 @@ export const ORDER = {
   'put overwrite': (step: number, entries: number): number => randomIndex(step, entries, 0x2545f491),
   'put evicting': (step: number, entries: number): number => entries + step,
   delete: scatteredIndex,
-} satisfies Record<Operation, (step: number, entries: number) => number>;
+};
+
+export type Operation = keyof typeof ORDER;
+export const OPERATIONS = Object.keys(ORDER) as Operation[];
+
+export interface OperationsResult {
+  /** Per operation; absent where the subject has no such operation. */
+  readonly nanos: Partial<Record<Operation, number>>;
+  /** What was wrong; empty for a subject that answers rightly. */
+  readonly faults: string[];
+}
 
 const SAMPLE = 2_000;
 const WARM_UP = 50_000;
@@ -39,7 +32,7 @@ let sink = 0;
  * same strings are made for nothing before. What is left is the subject's, with the collections that its garbage and
  * its live objects cause.
  */
-function nanosOf(operation: Operation, entries: number, operate: (index: number) => void): number {
+function nanosOf(operation: Operation, entries: number, operate: (index: number) => unknown): number {
   const makeStrings = operation.startsWith('put') ? makeKeyAndValue : makeKey;
   const indexOf = ORDER[operation];
   const [alone, together] = [makeStrings, operate].map((body) => {
@@ -82,7 +75,7 @@ async function measure({ subject: name, entries }: OperationsJob): Promise<Opera
     const full = await openSubject(name, entries, entries);
     for (let i = 0; i < entries; i++) full.put(keyOf(i), valueOf(i));
     nanos['put evicting'] = nanosOf('put evicting', entries, (i) => full.put(keyOf(i), valueOf(i)));
-    if (full.count() !== entries) faults.push(`${full.count()} entries with room for ${entries}`);
+    if (full.entries !== entries) faults.push(`${full.entries} entries with room for ${entries}`);
     if (full.get(keyOf(entries - 1)) !== undefined) faults.push('the oldest entry was not evicted');
   }
   if (sink === 0) faults.push('the strings alone were never made');
@@ -93,11 +86,11 @@ function measurePhases(subject: Subject, entries: number, faults: string[]): Ope
   const nanos: OperationsResult['nanos'] = {};
   const versions = new Uint8Array(entries);
   let found = 0;
-  const phase = (operation: Operation, expected: number, operate: (index: number) => void): void => {
+  const phase = (operation: Operation, expected: number, operate: (index: number) => unknown): void => {
     found = 0;
     nanos[operation] = nanosOf(operation, entries, operate);
     const isPut = operation.startsWith('put');
-    const count = isPut ? subject.count() : found;
+    const count = isPut ? subject.entries : found;
     if (count !== expected) faults.push(`${operation}: ${count} instead of ${expected}`);
     if (isPut) verify(subject, entries, versions, faults);
   };

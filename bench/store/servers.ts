@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { keyOf, valueOf } from '../lib/data.ts';
-import { type Address, startMemcached, startRedis } from '../lib/peers.ts';
+import { startMemcached, startRedis } from '../lib/peers.ts';
 import { isInstalled, type ServerProcess, temporaryDirectory } from '../lib/process.ts';
 import { treeCpuMicros } from '../lib/usage.ts';
 import { type Operation, type OperationsResult, ORDER } from './operations.ts';
@@ -12,7 +12,7 @@ type Exchange = readonly [request: string, rightAnswer: string];
 
 interface Protocol {
   readonly command: string;
-  readonly start: (address: Address) => Promise<ServerProcess>;
+  readonly start: (socket: string) => Promise<ServerProcess>;
   readonly put: (key: string, value: string) => Exchange;
   readonly get: (key: string, value: string | undefined) => Exchange;
   readonly delete: (key: string) => Exchange;
@@ -36,7 +36,7 @@ const PROTOCOLS: Record<ServerName, Protocol> = {
   memcached: {
     command: 'memcached',
     // One thread, as a shard has: the others would only wait.
-    start: (address) => startMemcached(address, 1, MEMCACHED_MEGABYTES),
+    start: (socket) => startMemcached(socket, 1, MEMCACHED_MEGABYTES),
     put: (key, value) => [`set ${key} 0 0 ${value.length}\r\n${value}\r\n`, 'STORED\r\n'],
     get: (key, value) => [
       `get ${key}\r\n`,
@@ -76,7 +76,7 @@ export class CacheServer {
 
   static async start(name: ServerName): Promise<CacheServer> {
     const path = join(temporaryDirectory(name), 'socket');
-    return new CacheServer(PROTOCOLS[name], await PROTOCOLS[name].start({ path }), connect(path));
+    return new CacheServer(PROTOCOLS[name], await PROTOCOLS[name].start(path), connect(path));
   }
 
   /** Sends `count` requests in batches. Any answer that is not, byte for byte, the right one is a fault. */

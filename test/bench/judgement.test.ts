@@ -129,8 +129,8 @@ test('the command line: a count that is none and unknown names are refused', () 
 test('the effect of shed orders: answers during them against those of the seconds before', () => {
   const at = new Date(10_000).toISOString();
   const timeline = {
-    atMs: Float64Array.of(6_000, 8_000, 10_050, 10_200),
-    latencyMicros: Float64Array.of(900, 10, 30, 900),
+    atMs: [6_000, 8_000, 10_050, 10_200],
+    latencyMicros: [900, 10, 30, 900],
   };
   expect(effectOf([{ at, tookMs: 100 }], timeline)).toStrictEqual({
     beforeP99Micros: 10,
