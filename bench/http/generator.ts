@@ -4,7 +4,7 @@ import autocannon from 'autocannon';
 import type { LoadJob, MeasureJob, Reply } from './measurement.ts';
 import { Recorder } from './recorder.ts';
 import { type DialectName, DIALECTS, expectedOf, putRequest, workloadRequests } from './requests.ts';
-import { keyCountOf, type Workload, workloadNamed } from './workloads.ts';
+import { keyCountOf } from './workloads.ts';
 
 const LOAD_CONNECTIONS = 64;
 /** How often autocannon looks whether it is to stop. */
@@ -74,10 +74,9 @@ export async function load({ port, dialect, dataSet, keyCount }: LoadJob): Promi
 
 /** Puts a server under load and measures it. */
 export async function measure(job: MeasureJob): Promise<Reply> {
-  const workload = workloadNamed(job.workload);
-  const { connections, pipelining } = workload;
-  const recorder = new Recorder(expectedOf(workload, job.dialect), job.pids, job.withTimeline);
-  const requests = requestsFor(job, workload);
+  const { connections, pipelining } = job.workload;
+  const recorder = new Recorder(expectedOf(job.workload, job.dialect), job.pids, job.withTimeline);
+  const requests = requestsFor(job);
   let next = -1;
   const nextRequest = (): Buffer => {
     next = next + 1 === requests.length ? 0 : next + 1;
@@ -94,7 +93,7 @@ export async function measure(job: MeasureJob): Promise<Reply> {
 }
 
 /** Built once for all servers of a dialect, and kept only while their workload lasts. */
-function requestsFor({ dialect, keyCount }: MeasureJob, workload: Workload): Buffer[] {
+function requestsFor({ dialect, keyCount, workload }: MeasureJob): Buffer[] {
   if (built.workload !== workload.name) built = { workload: workload.name, byDialect: new Map() };
   const requests = built.byDialect.get(dialect) ?? workloadRequests(workload, dialect, keyCount);
   built.byDialect.set(dialect, requests);

@@ -23,14 +23,6 @@ export interface Options {
   readonly rounds: number;
 }
 
-/** One measurement of a plan; round 0 is the warm-up, which does not count. */
-interface PlannedStep {
-  readonly workload: Workload;
-  readonly peer: Peer;
-  readonly round: number;
-  readonly seconds: number;
-}
-
 // Rounds are short and many, since a shared machine is faster and slower by the second.
 const FULL = { keyCount: 100_000, seconds: 1.2, settleSeconds: 0.3, warmUpSeconds: 2 };
 const QUICK = { keyCount: 20_000, seconds: 0.45, settleSeconds: 0.1, warmUpSeconds: 0.6 };
@@ -71,11 +63,11 @@ export function dataSetsOf({ workloads }: Plan, peer: Peer): DataSetName[] {
 }
 
 /**
- * The measurements in their order. Neighbours in time find the machine in the same mood, so servers take turns rather
+ * The measurements in their order; round 0 is the warm-up, which does not count. Neighbours in time find the machine in the same mood, so servers take turns rather
  * than having their rounds in a row, and so do workloads. Where one workload is judged by another, each server has the
  * two in a row.
  */
-export function stepsOf(plan: Plan, peers: readonly Peer[]): PlannedStep[] {
+export function stepsOf(plan: Plan, peers: readonly Peer[]) {
   const groups = [...Map.groupBy(plan.workloads, ({ name, judgedBy }) => judgedBy ?? name).values()];
   return Array.from({ length: plan.rounds + 1 }, (_, round) => {
     const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds;

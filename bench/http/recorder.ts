@@ -1,5 +1,5 @@
 import { createHistogram, performance } from 'node:perf_hooks';
-import { mainThreadCpuMicros, treeCpuMicros, treeRssBytes } from '../lib/usage.ts';
+import { mainThreadCpuMicros, serverCpuMicros, serverRssBytes } from '../lib/usage.ts';
 import type { Reply, Sample, Timeline } from './measurement.ts';
 import type { Expected } from './requests.ts';
 
@@ -10,7 +10,8 @@ export class Recorder {
   // In µs. autocannon's own is in whole ms, and a single connection's answers take a fraction of one.
   private readonly latencies = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
   private readonly times: Timeline | undefined;
-  private readonly errors: Record<string, number> = {};
+  private readonly errorKinds: Record<string, number> = {};
+  private errors = 0;
   private isOn = false;
   private isStatusRight = true;
   private requests = 0;
@@ -58,21 +59,23 @@ export class Recorder {
     const elapsedMicros = (after.atMs - before.atMs) * 1_000;
     const sample: Sample = {
       requests: this.requests,
-      seconds: elapsedMicros / 1e6,
+      requestsPerSecond: this.requests / (elapsedMicros / 1e6),
       p50Micros: this.latencies.percentile(50),
       p97_5Micros: this.latencies.percentile(97.5),
       p99Micros: this.latencies.percentile(99),
       errors: this.errors,
-      cpuMicros: after.cpuMicros - before.cpuMicros,
-      mainThreadCpuMicros: after.mainThreadCpuMicros - before.mainThreadCpuMicros,
-      residentBytes: this.pids.reduce((sum, pid) => sum + treeRssBytes(pid), 0),
+      errorKinds: this.errorKinds,
+      cpuMicros: (after.cpuMicros - before.cpuMicros) / this.requests,
+      mainThreadMicros: (after.mainThreadMicros - before.mainThreadMicros) / this.requests,
+      residentBytes: this.pids.reduce((sum, pid) => sum + serverRssBytes(pid), 0),
       generatorShare: (after.ownCpuMicros - before.ownCpuMicros) / elapsedMicros,
     };
     return { sample, timeline: this.times };
   }
 
   private count(kind: string): void {
-    this.errors[kind] = (this.errors[kind] ?? 0) + 1;
+    this.errors++;
+    this.errorKinds[kind] = (this.errorKinds[kind] ?? 0) + 1;
   }
 }
 
@@ -83,7 +86,7 @@ function usageOf(pids: readonly number[]) {
   return {
     atMs: performance.now(),
     ownCpuMicros: own.user + own.system,
-    cpuMicros: pids.reduce((sum, pid) => sum + treeCpuMicros(pid), 0),
-    mainThreadCpuMicros: pids.length > 0 ? mainThreadCpuMicros(pids[0]) : 0,
+    cpuMicros: pids.reduce((sum, pid) => sum + serverCpuMicros(pid), 0),
+    mainThreadMicros: pids.length > 0 ? mainThreadCpuMicros(pids[0]) : 0,
   };
 }

@@ -2,13 +2,10 @@ import { Piscina } from 'piscina';
 import type { HttpServer } from '../lib/peers.ts';
 import { runSteps, say } from '../lib/progress.ts';
 import {
-  cpuMicros,
-  errorCount,
   type LoadJob,
   type Measurement,
   type MeasureJob,
   type Reply,
-  requestsPerSecond,
   SATURATED_SHARE,
 } from './measurement.ts';
 import type { Peer } from './peers.ts';
@@ -66,25 +63,15 @@ export async function runPlan(
       }
     }
     const measurements: Measurement[] = [];
-    const steps = stepsOf(plan, [...servers.keys()]);
-    await runSteps(
-      steps.map(({ workload, peer, round, seconds }) => async () => {
-        const { port, pids } = servers.get(peer)!;
-        const job = {
-          port,
-          dialect: peer.dialect,
-          keyCount,
-          workload: workload.name,
-          seconds,
-          settleSeconds,
-          pids,
-        };
-        const { sample } = await generator.measure(job);
-        const measurement = { peer: peer.name, workload: workload.name, round, ...sample };
-        if (round > 0) measurements.push(measurement);
-        return inWords(measurement);
-      }),
-    );
+    const steps = stepsOf(plan, [...servers.keys()]).map(({ workload, peer, round, seconds }) => async () => {
+      const { port, pids } = servers.get(peer)!;
+      const job = { port, dialect: peer.dialect, keyCount, workload, seconds, settleSeconds, pids };
+      const { sample } = await generator.measure(job);
+      const measurement = { peer: peer.name, workload: workload.name, round, ...sample };
+      if (round > 0) measurements.push(measurement);
+      return inWords(measurement);
+    });
+    await runSteps(steps);
     return measurements;
   } finally {
     await Promise.all([...servers.values()].map((server) => server.stop()));
@@ -104,10 +91,9 @@ async function loadAndCheck(
     const job = { port: server.port, dialect, keyCount: plan.keyCount, dataSet };
     const { sample } = await generator.load(job);
     const wrong = await countWrong(job);
-    if (errorCount(sample) === 0 && wrong === 0) continue;
-    const errors = JSON.stringify(sample.errors);
-    const text = `${label}: ${wrong} of ${CHECKED_KEYS} keys read back wrong; while loading: ${errors}`;
-    throw new Error(`${text}\n${server.outputTail().trimEnd()}`);
+    if (sample.errors === 0 && wrong === 0) continue;
+    const errors = JSON.stringify(sample.errorKinds);
+    throw new Error(`${label}: ${wrong} of ${CHECKED_KEYS} keys read back wrong; while loading: ${errors}`);
   }
 }
 
@@ -133,14 +119,11 @@ async function countWrong({ dialect, port, dataSet, keyCount }: LoadJob): Promis
 }
 
 function inWords(measurement: Measurement): string {
-  const { peer, workload, round, p99Micros, generatorShare } = measurement;
-  const errors = errorCount(measurement);
-  const parts = [
-    `${workload}, ${peer}, ${round === 0 ? 'warm-up' : `round ${round}`}: ${requestsPerSecond(measurement).toFixed(0)}/s`,
-    `${cpuMicros(measurement).toFixed(1)} µs each`,
-    `p99 ${(p99Micros / 1_000).toFixed(2)} ms`,
-    generatorShare > SATURATED_SHARE ? 'generator busy' : '',
-    errors > 0 ? `${errors} errors` : '',
-  ];
-  return parts.filter((part) => part !== '').join(', ');
+  const { peer, workload, round, requestsPerSecond, cpuMicros, p99Micros, generatorShare, errors } =
+    measurement;
+  const when = round === 0 ? 'warm-up' : `round ${round}`;
+  const figures = `${requestsPerSecond.toFixed(0)}/s, ${cpuMicros.toFixed(1)} µs each, p99 ${(p99Micros / 1e3).toFixed(2)} ms`;
+  const isBusy = generatorShare > SATURATED_SHARE;
+  const warnings = (isBusy ? ', generator busy' : '') + (errors > 0 ? `, ${errors} errors` : '');
+  return `${workload}, ${peer}, ${when}: ${figures}${warnings}`;
 }

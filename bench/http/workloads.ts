@@ -90,9 +90,3 @@ export const WORKLOADS: readonly Workload[] = [
   workload('get-100k', 'GET, 100 KB, 64 connections', { dataSet: 'large', peers: withFastify }),
   workload('put-10k', 'PUT, 10 KB, 64 connections', { dataSet: 'medium', putShare: 1 }),
 ];
-
-export function workloadNamed(name: string): Workload {
-  const found = WORKLOADS.find((candidate) => candidate.name === name);
-  if (found === undefined) throw new Error(`no workload named ${name}`);
-  return found;
-}

@@ -15,6 +15,7 @@ const STRIDE = 15_485_863;
 const HEX = Buffer.from('0123456789abcdef', 'latin1');
 /** Characters that JSON does not escape. */
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+const CITIES = ['Amsterdam', 'Berlin', 'Kyiv', 'Lisbon', 'Nairobi', 'Osaka', 'Toronto'];
 
 /** Murmur3's finaliser: a bijection on 32 bits, so different indices stay different. */
 export function mix32(n: number): number {
@@ -52,20 +53,18 @@ export function valueOf(index: number, version = 0, bytes = VALUE_BYTES): string
 
 /** Records as an API would return them: gzip makes about a quarter of such text. */
 export function jsonText(seed: number, length: number): string {
-  const cities = ['Amsterdam', 'Berlin', 'Kyiv', 'Lisbon', 'Nairobi', 'Osaka', 'Toronto'];
-  let [text, step] = ['[', seed * 1_000];
-  while (text.length < length) {
+  let text = '[';
+  for (let step = seed * 1_000; text.length < length; step++) {
     const id = randomIndex(step, 1e9, 1);
     const record = {
       id,
       name: `customer-${id.toString(36)}`,
-      city: cities[id % cities.length],
+      city: CITIES[id % CITIES.length],
       balance: randomIndex(step, 1e6, 2) / 100,
       isActive: randomUnit(step, 3) < 0.8,
       createdAt: new Date(1.7e12 + randomUnit(step, 4) * 5e10).toISOString(),
     };
     text += `${JSON.stringify(record)},`;
-    step++;
   }
   return text.slice(0, length);
 }

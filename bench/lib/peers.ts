@@ -17,9 +17,7 @@ export interface HttpServer {
   readonly port: number;
   /** The first is the one whose main thread runs the event loop. */
   readonly pids: readonly number[];
-  stop(): Promise<void>;
-  /** The end of its output, for when it answers wrongly. */
-  outputTail(): string;
+  readonly stop: () => Promise<void>;
 }
 
 /** This project's server, from this checkout or from another one. */
@@ -148,7 +146,6 @@ function together(port: number, processes: readonly ServerProcess[]): HttpServer
     port,
     pids: processes.map(({ pid }) => pid),
     stop: async () => void (await Promise.all(processes.map((each) => each.stop()))),
-    outputTail: () => processes.map((each) => each.outputTail()).join(''),
   };
 }
 

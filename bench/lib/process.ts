@@ -15,9 +15,7 @@ const READY_TIMEOUT_MS = 15_000;
 export interface ServerProcess {
   readonly pid: number;
   /** Ends the whole process group: SIGTERM first, SIGKILL for what is left after some seconds. */
-  stop(): Promise<void>;
-  /** The end of what it wrote to standard output and error. */
-  outputTail(): string;
+  readonly stop: () => Promise<void>;
 }
 
 export interface StartOptions {
@@ -52,13 +50,13 @@ export function isInstalled(need: string): boolean {
   return need.includes('/') ? existsSync(need) : spawnSync('which', [need]).status === 0;
 }
 
-/** Starts a command in a process group of its own and waits until it is ready; stops it if it never is. */
+/** Starts a command in a session of its own and waits until it is ready; stops it if it never is. */
 export async function startProcess({ command, args, cwd, env, ready }: StartOptions): Promise<ServerProcess> {
   const child = spawn(command, args, {
     cwd,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A group of its own: one signal reaches every descendant, and Ctrl-C reaches only the benchmark.
+    // A session and group of its own: one signal reaches every descendant, and Ctrl-C reaches only the benchmark.
     detached: true,
   });
   let output = '';
@@ -89,7 +87,7 @@ export async function startProcess({ command, args, cwd, env, ready }: StartOpti
     await stop();
     throw new Error(`${command} ${args.join(' ')}: ${String(error)}\n${output}`, { cause: error });
   }
-  return { pid, stop, outputTail: () => output };
+  return { pid, stop };
 }
 
 async function waitUntilReady(child: ChildProcess, ready: StartOptions['ready']): Promise<void> {

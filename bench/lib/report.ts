@@ -88,12 +88,12 @@ function targetsTable(verdicts: readonly Verdict[]): string {
 /** Horizontal bars, one row each, in groups under a heading: long names stay readable. */
 export interface BarChart {
   readonly title: string;
-  readonly groups: readonly BarGroup[];
+  readonly groups: readonly { readonly label: string; readonly bars: readonly Bar[] }[];
 }
 
-interface BarGroup {
+interface Bar {
   readonly label: string;
-  readonly bars: readonly { readonly label: string; readonly value: number }[];
+  readonly value: number;
 }
 
 const WIDTH = 860;

@@ -14,17 +14,12 @@ const SEED = [0x2f6e2b1, 0x9b05688c] as const;
 const WARM_UP = 300_000;
 const WARM_UP_CEILING_BYTES = 16 * 2 ** 20;
 
-interface Entry {
-  readonly key: string;
-  readonly value: string;
-}
-
-function entryOf(index: number): Entry {
-  return { key: keyOf(index), value: valueOf(index) };
-}
-
 function asIs(step: number): number {
   return step;
+}
+
+function entryOf(index: number, version = 0): [key: string, value: string] {
+  return [keyOf(index), valueOf(index, version)];
 }
 
 /** Phases over one store, and what was found wrong on the way. */
@@ -38,7 +33,8 @@ class Sequence {
     this.store = new OurStore({ seed: SEED, ...options });
   }
 
-  readonly put = ({ key, value }: Entry): boolean => this.store.put(key, value);
+  readonly put = (entry: readonly [key: string, value: string]): boolean =>
+    this.store.put(entry[0], entry[1]);
 
   readonly get = (key: string): void => {
     if (this.store.get(key) !== undefined) this.found++;
@@ -58,7 +54,7 @@ async function runCapacity(entries: number): Promise<Sequence> {
   const run = new Sequence({ maxEntries: entries });
   const { store } = run;
   const half = Math.floor(entries / 2);
-  await run.time('fill', entries, entryOf, run.put);
+  await run.time('fill', entries, (step) => entryOf(step), run.put);
   run.expect('entries after the fill', store.entries, store.entries === entries);
   await run.time('get', half, (step) => keyOf(randomIndex(step, entries, 0x51ed270b)), run.get);
   run.expect('hits', run.found, run.found === half);
@@ -75,7 +71,7 @@ async function runCapacity(entries: number): Promise<Sequence> {
 /** A cache at its ceiling of bytes, after reads have scattered the least recently used entries over all blocks. */
 async function runCeiling(entries: number): Promise<Sequence> {
   const run = new Sequence({ ceilingBytes: entries * BYTES_PER_ENTRY });
-  await run.time('fill to the ceiling', entries, entryOf, run.put);
+  await run.time('fill to the ceiling', entries, (step) => entryOf(step), run.put);
   const held = run.store.entries;
   run.expect('entries at the ceiling', held, held > entries * 0.8);
   await run.time('get', held, (step) => keyOf(entries - held + randomIndex(step, held, 0x51ed270b)), run.get);
@@ -99,7 +95,7 @@ async function runMixed(entries: number): Promise<Sequence> {
   for (const kib of [16, 128, 1024]) {
     const value = 'x'.repeat(kib * 2 ** 10);
     const puts = Math.min(MAX_LARGE_PUTS, Math.floor((ceilingBytes * LARGE_SHARE) / value.length));
-    await run.time(`put of ${kib} KiB`, puts, (step) => ({ key: `${kib} KiB, ${step}`, value }), run.put);
+    await run.time(`put of ${kib} KiB`, puts, (step) => [`${kib} KiB, ${step}`, value] as const, run.put);
     run.expect('wrong value, KiB', kib, store.get(`${kib} KiB, ${puts - 1}`) === value);
   }
   return run;
@@ -115,7 +111,7 @@ async function runUpkeep(entries: number): Promise<Sequence> {
   const run = new Sequence({ now: () => nowMs });
   const { store } = run;
   const upkeep = (): boolean => store.maintain(UPKEEP_STEP_BYTES);
-  for (let i = 0; i < entries; i++) store.put(keyOf(i), valueOf(i), TTL_MS);
+  for (let i = 0; i < entries; i++) store.put(...entryOf(i), TTL_MS);
   const steps = Math.ceil((entries * BYTES_PER_ENTRY) / UPKEEP_STEP_BYTES);
   await run.time('sweep, nothing is due', steps, asIs, upkeep);
   run.expect('entries before any is due', store.entries, store.entries === entries);
@@ -169,7 +165,7 @@ async function runControl(entries: number): Promise<Sequence> {
 function warmUp(): void {
   const store = new OurStore({ ceilingBytes: WARM_UP_CEILING_BYTES });
   for (let i = 0; i < WARM_UP; i++) {
-    store.put(keyOf(i), valueOf(i));
+    store.put(...entryOf(i));
     store.get(keyOf(randomIndex(i, i + 1, 0)));
     if (i % 4 === 0) store.delete(keyOf(randomIndex(i, i + 1, 1)));
   }
@@ -192,8 +188,9 @@ async function measure({ entries, kind }: { entries: number; kind: LatencyKind }
   const { store, phases, faults } = await RUNS[kind](entries);
   // New entries must be there with their own values, and every part of the store must agree with the others.
   for (let index = 2 * entries; index < 2 * entries + 1_000; index++) {
-    store.put(keyOf(index), valueOf(index, 2));
-    if (store.get(keyOf(index)) !== valueOf(index, 2)) faults.push(`a wrong value for key ${index}`);
+    const [key, value] = entryOf(index, 2);
+    store.put(key, value);
+    if (store.get(key) !== value) faults.push(`a wrong value for key ${index}`);
   }
   store.checkIntegrity();
   return { phases, faults: faults.slice(0, 5) };
