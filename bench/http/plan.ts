@@ -5,39 +5,31 @@ import { inRound } from '../lib/statistics.ts';
 import { type Peer, PEERS } from './peers.ts';
 import { type DataSetName, type Workload, WORKLOADS } from './workloads.ts';
 
-/** What one run measures. */
-export interface Plan {
-  readonly peers: readonly Peer[];
-  readonly workloads: readonly Workload[];
-  readonly keyCount: number;
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly settleSeconds: number;
-  readonly warmUpSeconds: number;
-}
-
-export interface Options {
-  readonly quick: boolean;
-  /** Names of peers, of workloads, or of both; empty for all. */
-  readonly only: readonly string[];
-  readonly rounds: number;
-}
-
 // Rounds are short and many, since a shared machine is faster and slower by the second.
 const FULL = { keyCount: 100_000, seconds: 1.2, settleSeconds: 0.3, warmUpSeconds: 2 };
 const QUICK = { keyCount: 20_000, seconds: 0.45, settleSeconds: 0.1, warmUpSeconds: 0.6 };
 
+/** What one run measures. */
+export type Plan = Readonly<typeof FULL> & {
+  readonly peers: readonly Peer[];
+  readonly workloads: readonly Workload[];
+  readonly rounds: number;
+};
+
 export const WORKLOAD_NAMES = WORKLOADS.map(({ name }) => name);
 export const PEER_NAMES = PEERS.map(({ name }) => name);
 
-/** @throws Error that says what is wrong with the command line. */
-export function optionsOf(values: { quick: boolean; only: string; rounds?: string | undefined }): Options {
+/**
+ * @returns `only`: names of peers, of workloads, or of both; empty for all.
+ * @throws Error that says what is wrong with the command line.
+ */
+export function optionsOf(values: { quick: boolean; only: string; rounds?: string | undefined }) {
   const { quick, rounds = quick ? '3' : '8' } = values;
   const only = parseNames('only', values.only, [...PEER_NAMES, ...WORKLOAD_NAMES, 'shed']);
   return { quick, only, rounds: parseCount('rounds', rounds) };
 }
 
-export function planOf({ quick, only, rounds }: Options): Plan {
+export function planOf({ quick, only, rounds }: ReturnType<typeof optionsOf>): Plan {
   const onlyPeers = only.filter((name) => PEER_NAMES.includes(name));
   const onlyWorkloads = only.filter((name) => !onlyPeers.includes(name));
   const workloads = WORKLOADS.filter(({ name, isInQuickRun }) =>

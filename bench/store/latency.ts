@@ -40,6 +40,10 @@ class Sequence {
     if (this.store.get(key) !== undefined) this.found++;
   };
 
+  fill(entries: number, ttlMs?: number): void {
+    for (let i = 0; i < entries; i++) this.store.put(...entryOf(i), ttlMs);
+  }
+
   async time<Item>(...phase: Parameters<typeof timePhase<Item>>): Promise<void> {
     this.phases.push(await timePhase(...phase));
   }
@@ -89,7 +93,7 @@ async function runMixed(entries: number): Promise<Sequence> {
   const ceilingBytes = entries * BYTES_PER_ENTRY;
   const run = new Sequence({ ceilingBytes });
   const { store } = run;
-  for (let i = 0; i < entries; i++) run.put(entryOf(i));
+  run.fill(entries);
   const held = store.entries;
   for (let i = 0; i < held; i++) run.get(keyOf(entries - held + randomIndex(i, held, 0x51ed270b)));
   for (const kib of [16, 128, 1024]) {
@@ -111,7 +115,7 @@ async function runUpkeep(entries: number): Promise<Sequence> {
   const run = new Sequence({ now: () => nowMs });
   const { store } = run;
   const upkeep = (): boolean => store.maintain(UPKEEP_STEP_BYTES);
-  for (let i = 0; i < entries; i++) store.put(...entryOf(i), TTL_MS);
+  run.fill(entries, TTL_MS);
   const steps = Math.ceil((entries * BYTES_PER_ENTRY) / UPKEEP_STEP_BYTES);
   await run.time('sweep, nothing is due', steps, asIs, upkeep);
   run.expect('entries before any is due', store.entries, store.entries === entries);
@@ -119,7 +123,7 @@ async function runUpkeep(entries: number): Promise<Sequence> {
   await run.time('sweep, 32 KiB of expired entries', steps, asIs, upkeep);
   while (upkeep());
   run.expect('entries after all have expired', store.entries, store.entries === 0);
-  for (let i = 0; i < entries; i++) run.put(entryOf(i));
+  run.fill(entries);
   await run.time('clear', 1, asIs, () => store.clear());
   const blocks = Math.ceil(store.reservedBytes / BLOCK_BYTES);
   await run.time('give a block back after clear', blocks, asIs, upkeep);
@@ -178,7 +182,7 @@ const RUNS = {
   mixed: runMixed,
   upkeep: runUpkeep,
 };
-export type LatencyKind = keyof typeof RUNS;
+type LatencyKind = keyof typeof RUNS;
 export const LATENCY_KINDS = Object.keys(RUNS) as LatencyKind[];
 
 export type LatencyResult = Pick<Sequence, 'phases' | 'faults'>;
