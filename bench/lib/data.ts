@@ -72,11 +72,12 @@ export function jsonText(seed: number, length: number): string {
 /** How long values are: as a cache's usually are (log-uniform), or as they rarely are but cost most (uniform). */
 export type Sizes = '100 B' | 'log-uniform' | 'uniform';
 
-/** The length of the value of an index's `version`th PUT: 100 B, or 10 B to 100 KB. */
-export function valueBytesOf(sizes: Sizes, index: number, version: number): number {
-  if (sizes === '100 B') return VALUE_BYTES;
+/** The value of an index's `version`th PUT, of 100 B, or of 10 B to 100 KB. */
+export function sizedValueOf(sizes: Sizes, index: number, version: number): string {
+  if (sizes === '100 B') return valueOf(index, version);
   const unit = randomUnit(index, Math.imul(version, 0x85ebca6b));
-  return Math.round(sizes === 'uniform' ? 10 + unit * 99_990 : 10 * 10_000 ** unit);
+  const bytes = Math.round(sizes === 'uniform' ? 10 + unit * 99_990 : 10 * 10_000 ** unit);
+  return valueOf(index, version, bytes);
 }
 
 /** A random index below `count`; the same for the same `step` and `salt`. */

@@ -4,7 +4,13 @@ import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, type ServerProcess, startProcess, temporaryDirectory } from './process.ts';
+import {
+  freePort,
+  type ServerProcess,
+  type StartOptions,
+  startProcess,
+  temporaryDirectory,
+} from './process.ts';
 
 const HOST = '127.0.0.1';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -27,26 +33,16 @@ export async function startOurs(
   root = ROOT,
 ): Promise<HttpServer> {
   const port = await freePort();
-  const server = await startProcess({
-    command: process.execPath,
-    args: ['src/main.ts'],
-    cwd: root,
-    env: { HOST, PORT: `${port}`, SHARDS: `${shards}`, NODE_ENV: 'production', ...settings },
-    ready: () => answers(port, '/ready', 200),
-  });
-  return together(port, [server]);
+  const env = { HOST, PORT: `${port}`, SHARDS: `${shards}`, NODE_ENV: 'production', ...settings };
+  return startHttp(port, '/ready', { command: process.execPath, args: ['src/main.ts'], cwd: root, env });
 }
 
 /** A server of one file in `bench/http/servers`. */
 export async function startScript(file: string): Promise<HttpServer> {
   const port = await freePort();
-  const server = await startProcess({
-    command: process.execPath,
-    args: [join(ROOT, 'bench/http/servers', file)],
-    env: { PORT: `${port}`, NODE_ENV: 'production' },
-    ready: () => answers(port, '/cache/probe'),
-  });
-  return together(port, [server]);
+  const args = [join(ROOT, 'bench/http/servers', file)];
+  const env = { PORT: `${port}`, NODE_ENV: 'production' };
+  return startHttp(port, '/cache/probe', { command: process.execPath, args, env });
 }
 
 /** @param port where it listens beside its Unix socket; 0 for nowhere. */
@@ -87,9 +83,7 @@ export async function startWebdis(): Promise<HttpServer> {
   };
   await writeFile(join(directory, 'webdis.json'), JSON.stringify(config));
   const redis = await startRedis(join(directory, 'redis'), redisPort);
-  const ready = (): Promise<boolean> => answers(port, '/PING', 200);
-  const front = await startProcess({ command: 'webdis', args: ['webdis.json'], cwd: directory, ready });
-  return together(port, [front, redis]);
+  return startHttp(port, '/PING', { command: 'webdis', args: ['webdis.json'], cwd: directory }, redis);
 }
 
 /** memcached behind nginx, which speaks its protocol with a module. */
@@ -100,8 +94,7 @@ export async function startNginxMemcached(): Promise<HttpServer> {
   await writeFile(config, nginxConfig(port, socket, directory));
   const memcached = await startMemcached(socket, WORKERS, 1024);
   const args = ['-p', directory, '-c', config, '-e', join(directory, 'error.log')];
-  const ready = (): Promise<boolean> => answers(port, '/cache/probe', 404);
-  return together(port, [await startProcess({ command: 'nginx', args, ready }), memcached]);
+  return startHttp(port, '/cache/probe', { command: 'nginx', args }, memcached);
 }
 
 /** `user` counts only if root starts it: another one could not reach the socket. */
@@ -141,19 +134,24 @@ http {
 `;
 }
 
-function together(port: number, processes: readonly ServerProcess[]): HttpServer {
+/** Starts an HTTP server, and waits until it answers at `path`: whatever it answers, unless something is wrong. */
+async function startHttp(
+  port: number,
+  path: string,
+  options: Omit<StartOptions, 'ready'>,
+  ...behind: readonly ServerProcess[]
+): Promise<HttpServer> {
+  const ready = async (): Promise<boolean> => {
+    const response = await fetch(`http://${HOST}:${port}${path}`, { signal: AbortSignal.timeout(2_000) });
+    await response.arrayBuffer();
+    return response.status < 500;
+  };
+  const processes = [await startProcess({ ...options, ready }), ...behind];
   return {
     port,
     pids: processes.map(({ pid }) => pid),
     stop: async () => void (await Promise.all(processes.map((each) => each.stop()))),
   };
-}
-
-/** Whether an HTTP server answers at all, or with `status`. */
-async function answers(port: number, path: string, status?: number): Promise<boolean> {
-  const response = await fetch(`http://${HOST}:${port}${path}`, { signal: AbortSignal.timeout(2_000) });
-  await response.arrayBuffer();
-  return status === undefined || response.status === status;
 }
 
 async function isListening(path: string): Promise<boolean> {

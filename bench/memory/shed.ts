@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { inFreshProcess } from '../lib/child.ts';
-import { keyOf, randomIndex, type Sizes, valueBytesOf, valueOf } from '../lib/data.ts';
+import { keyOf, randomIndex, type Sizes, sizedValueOf } from '../lib/data.ts';
 import { OurStore } from '../lib/product.ts';
 import { ProcessorWait } from '../lib/usage.ts';
 import { settledRssBytes, stretchHeap } from './footprint.ts';
@@ -39,7 +39,7 @@ const processorWait = new ProcessorWait();
 function fill({ sizes, heldBytes, isScattered }: ShedJob, store: OurStore): number {
   let puts = 0;
   for (; store.reservedBytes < heldBytes; puts++) {
-    store.put(keyOf(puts), valueOf(puts, 0, valueBytesOf(sizes, puts, 0)));
+    store.put(keyOf(puts), sizedValueOf(sizes, puts, 0));
   }
   if (isScattered) {
     for (let step = 0; step < puts; step++) store.get(keyOf(randomIndex(step, puts, 0x51ed270b)));
@@ -108,7 +108,7 @@ function findFaults({ sizes, isScattered }: ShedJob, store: OurStore, puts: numb
     const isGone = value === undefined;
     if (!isScattered && isGone !== i < shed)
       return [`${shed} shed, but key ${i} is ${isGone ? '' : 'not '}gone`];
-    if (!isGone && value !== valueOf(i, 0, valueBytesOf(sizes, i, 0))) return [`a wrong value for key ${i}`];
+    if (!isGone && value !== sizedValueOf(sizes, i, 0)) return [`a wrong value for key ${i}`];
   }
   store.checkIntegrity();
   return [];
