@@ -11,7 +11,7 @@ import { say } from '../lib/progress.ts';
 import { markdownTable, printPage } from '../lib/report.ts';
 import { median, quantile } from '../lib/statistics.ts';
 import { errorsOf, type Figure, type Measurement, pairedRatios, roundsOf } from './measurement.ts';
-import { nodePeer } from './peers.ts';
+import { peerOf } from './peers.ts';
 import { type Plan, WORKLOAD_NAMES } from './plan.ts';
 import { LoadGenerator, runPlan } from './run.ts';
 import { type Workload, WORKLOADS } from './workloads.ts';
@@ -113,9 +113,9 @@ const { ref, rounds, shards, only } = readFlags(HELP, () => {
     only: parseNames('only', values.only, WORKLOAD_NAMES),
   };
 });
-const ours = nodePeer(OURS, 'working tree', 'ours', () => startOurs(shards));
+const ours = peerOf(OURS, 'working tree', 'ours', () => startOurs(shards));
 const tree = checkOut(ref);
-const theirs = nodePeer(THEIRS, ref, 'ours', () => startOurs(shards, {}, tree));
+const theirs = peerOf(THEIRS, ref, 'ours', () => startOurs(shards, {}, tree));
 const plan: Plan = {
   peers: [ours, theirs],
   workloads: WORKLOADS.filter(({ name }) => only.includes(name)).map(sideBySide),

@@ -1,6 +1,4 @@
 import { parseCount, parseNames } from '../lib/flags.ts';
-import { isInstalled } from '../lib/process.ts';
-import { say } from '../lib/progress.ts';
 import { inRound } from '../lib/statistics.ts';
 import { type Peer, PEERS } from './peers.ts';
 import { type DataSetName, type Workload, WORKLOADS } from './workloads.ts';
@@ -35,15 +33,9 @@ export function planOf({ quick, only, rounds }: ReturnType<typeof optionsOf>): P
   const workloads = WORKLOADS.filter(({ name, isInQuickRun }) =>
     onlyWorkloads.length > 0 ? onlyWorkloads.includes(name) : !quick || isInQuickRun,
   );
-  const wanted = PEERS.filter(
-    ({ name }) =>
-      (onlyPeers.length === 0 || onlyPeers.includes(name)) &&
-      workloads.some(({ peers }) => peers.includes(name)),
-  );
-  const peers = wanted.filter(({ label, needs }) => {
-    const absent = needs.filter((need) => !isInstalled(need));
-    if (absent.length > 0) say(`${label}: left out, not installed: ${absent.join(', ')}`);
-    return absent.length === 0;
+  const peers = PEERS.filter(({ name }) => {
+    const isWanted = onlyPeers.length === 0 || onlyPeers.includes(name);
+    return isWanted && workloads.some((workload) => workload.peers.includes(name));
   });
   return { ...(quick ? QUICK : FULL), peers, workloads, rounds };
 }

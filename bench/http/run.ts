@@ -39,8 +39,8 @@ export class LoadGenerator {
 }
 
 /**
- * Starts all peers of a plan, loads them, checks their answers and measures them in turns. A peer that does not start or
- * answers wrongly is left out, or, with `needsAll`, ends the run.
+ * Starts all peers of a plan, loads them, checks their answers and measures them in turns. A peer that is not installed,
+ * does not start or answers wrongly is left out, or, with `needsAll`, ends the run.
  */
 export async function runPlan(
   plan: Plan,

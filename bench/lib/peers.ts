@@ -16,7 +16,7 @@ const HOST = '127.0.0.1';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Two of each kind of worker, as their own defaults would choose on a machine of two processors. */
 const WORKERS = 2;
-export const NGINX_MODULE = '/usr/lib/nginx/modules/ngx_http_memc_module.so';
+const NGINX_MODULE = '/usr/lib/nginx/modules/ngx_http_memc_module.so';
 
 /** A running HTTP server, which may be several processes. */
 export interface HttpServer {

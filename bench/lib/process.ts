@@ -1,7 +1,7 @@
 /** Starts servers as processes, and ends them with everything that they started. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,9 +45,8 @@ export function temporaryDirectory(name: string): string {
   return directory;
 }
 
-/** Whether there is a command of that name, or a file at that path. */
-export function isInstalled(need: string): boolean {
-  return need.includes('/') ? existsSync(need) : spawnSync('which', [need]).status === 0;
+export function isInstalled(command: string): boolean {
+  return spawnSync('which', [command]).status === 0;
 }
 
 /** Starts a command in a session of its own and waits until it is ready; stops it if it never is. */
