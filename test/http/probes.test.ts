@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { ChildServer } from '../support/child-server.ts';
 import { getText } from '../support/http-text.ts';
+import { expectError } from '../support/http-client.ts';
 import { HttpPipe } from '../support/http-pipe.ts';
 import { type ProbeAnswer, probe, probeOften } from '../support/probe.ts';
 import { RawSocket } from '../support/raw-socket.ts';
@@ -38,17 +39,19 @@ test('with the queue of a shard full, which does not answer', async () => {
     SHARD_QUEUE_LIMIT: '64',
     REQUEST_DEADLINE_MS: '3000',
   });
-  const { port } = server;
+  const { port, router, client } = server;
   const hanging = await HttpPipe.open(port);
   void hanging.put('a', faultValue('sleep')).catch(() => undefined);
   const raw = await RawSocket.open(port);
   raw.write(getText('none').repeat(200));
-  await raw.until(/CACHE_ERR_SHARD_BUSY/);
+  await expect.poll(() => router.shards[0].mailbox!.inFlight).toBe(64);
   expectWell(await probeOften(5, 20, () => probe(port, '/health')));
+  // The queue was full all the time.
+  expectError(await client.get('/cache/none'), 503, 'CACHE_ERR_SHARD_BUSY');
   raw.close();
   hanging.close();
   // It would hold up the end of the server until its deadline.
-  await server.router.shards[0].kill();
+  await router.shards[0].kill();
 });
 
 test('beside hundreds of connections that pipeline', async () => {
