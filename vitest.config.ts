@@ -15,7 +15,6 @@ const ALONE = testsOf([
   'process/compile-cache',
   'process/soak',
   'process/start',
-  'shards/faults/hang',
   'shards/faults/shard-*',
 ]);
 
