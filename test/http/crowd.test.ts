@@ -10,7 +10,7 @@ import { type ProbeAnswer, probe, probeOften } from '../support/probe.ts';
 
 const LIMIT_BYTES = 256 * 2 ** 20;
 const PROBES = IS_LONG ? 50 : 15;
-const PROBE_INTERVAL_MS = 200;
+const PROBE_INTERVAL_MS = IS_LONG ? 200 : 100;
 const MAX_PROBE_MS = 1000;
 /** As many ordinary connections as there were before there was a reserve. */
 const MIN_PLACES = 1100;
