@@ -58,8 +58,10 @@ class Demo {
 
   async run(): Promise<void> {
     try {
-      const address = (await this.server.address).replace('127.0.0.1', 'localhost');
-      console.log(`Open ${address}/dashboard in a browser. Ctrl-C ends the demo.\n`);
+      const address = await this.server.address;
+      console.log(
+        `Open ${address.replace('127.0.0.1', 'localhost')}/dashboard in a browser. Ctrl-C ends the demo.\n`,
+      );
       this.screen = openScreen(this.seconds);
       this.startedMs = performance.now();
       const traffic = new Traffic(address, this.isOver);

@@ -1,5 +1,4 @@
 import { MultiBar, Presets } from 'cli-progress';
-import { formatBytes } from '../../src/base/byte-size.ts';
 import type { Stats } from './server.ts';
 
 /** Where the output is no terminal, the figures are said this often. */
@@ -17,12 +16,13 @@ export interface Screen {
 export function figures({ totals, memory }: Stats): string {
   const { puts, hits, misses } = totals;
   const { usedBytes, limitBytes, orders } = memory;
+  const [usedMib, limitMib] = [usedBytes, limitBytes].map((bytes) => Math.round(bytes / 2 ** 20));
   const hitShare = hits / Math.max(1, hits + misses);
   return [
-    `${puts.toLocaleString('en')} keys put`,
-    `${Math.round(hitShare * 100)} % hits`,
-    `${formatBytes(usedBytes)} of ${formatBytes(limitBytes)}`,
     `${orders} shed order${orders === 1 ? '' : 's'}`,
+    `${usedMib} of ${limitMib} MiB`,
+    `${Math.round(hitShare * 100)} % hits`,
+    `${puts.toLocaleString('en')} keys put`,
   ].join(' | ');
 }
 
@@ -36,9 +36,12 @@ function barScreen(totalSeconds: number): Screen {
     {
       stream: process.stdout,
       format: '{bar} {value}/{total} s | {figures}',
-      barsize: 8,
+      // So that the line fits in 80 columns.
+      barsize: 7,
       fps: 4,
       hideCursor: true,
+      // Lines that stay may be longer than the terminal is wide.
+      linewrap: true,
       // The bar is drawn anew below each line that stays.
       forceRedraw: true,
     },

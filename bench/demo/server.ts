@@ -24,14 +24,19 @@ interface LogLine {
   readonly pressure?: string;
 }
 
-/** Whether nobody listens on the port. Port 0 always is free. */
+/** Whether nobody listens on the port, at either of the addresses that a browser tries for `localhost`. */
 export async function isFree(port: number): Promise<boolean> {
-  const server = createServer().listen(port, HOST);
+  const faults = await Promise.all([HOST, '::1'].map((host) => faultOfListening(port, host)));
+  return !faults.includes('EADDRINUSE');
+}
+
+async function faultOfListening(port: number, host: string): Promise<string | undefined> {
+  const server = createServer().listen(port, host);
   try {
     await once(server, 'listening');
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code;
   } finally {
     server.close();
   }

@@ -5,7 +5,7 @@ import { withGenerated } from './generated.ts';
 const PAGE = [
   'before',
   '<!-- settings: x -->',
-  'old',
+  'of yesterday',
   '<!-- end of settings -->',
   '<!-- figures: y -->',
   '<!-- end of figures -->',
@@ -44,7 +44,7 @@ describe('withGenerated', () => {
 
   test('has a row for each setting, and keeps what is not its own', () => {
     expect(made).toMatch(/^before\n<!-- settings: x -->\n\n\| variable [^]*<!-- end of figures -->\nafter$/);
-    expect(made).not.toContain('old');
+    expect(made).not.toContain('of yesterday');
     for (const { name } of settingsTable()) expect(made).toContain(`\n| \`${name}\` | `);
     // The same on every machine.
     expect(made).toContain('| `SHARDS` | processors − 1 |');
