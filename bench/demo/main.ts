@@ -1,8 +1,7 @@
 /** Shows a newcomer what the product does: a server with little memory, traffic that is more than it can hold. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { formatBytes } from '../../src/base/byte-size.ts';
-import { type Screen, figures, openScreen } from './screen.ts';
+import { type Screen, figures, memoryText, openScreen } from './screen.ts';
 import { DemoServer, type Stats, isFree } from './server.ts';
 import { Traffic } from './traffic.ts';
 
@@ -46,14 +45,18 @@ class Demo {
 
   constructor(port: number, seconds: number) {
     this.seconds = seconds;
+    // Before there is a server that a signal could leave behind.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, this.stop);
+    // Whoever read the output is gone.
+    process.stdout.on('error', this.stop);
     this.server = new DemoServer(port, (message) => this.screen?.say(message));
   }
 
   /** Ends the run before its time. */
   readonly stop = (): void => {
     this.isStopped = true;
-    // Before it listens there is nothing else that could be ended.
-    if (this.screen === undefined) void this.server.stop();
+    // Before it listens there is nothing else to end; `run` says how it went.
+    if (this.screen === undefined) this.server.stop().catch(() => undefined);
   };
 
   async run(): Promise<void> {
@@ -101,7 +104,7 @@ function summary({ stats, mostBytes, seconds }: Seen): string {
   return [
     '',
     `After ${seconds} s: ${figures(stats)}.`,
-    `At most ${formatBytes(mostBytes)} of ${formatBytes(stats.memory.limitBytes)} were in use.`,
+    `At most ${memoryText(mostBytes, stats.memory.limitBytes)} were in use.`,
     stats.memory.orders > 0
       ? 'Each shed order took the least recently used entries and gave their memory back to the system.'
       : 'No shed order was needed yet: let it run for longer.',
@@ -113,11 +116,7 @@ try {
   const wanted = Number(process.env['PORT'] || DEFAULT_PORT);
   const port = (await isFree(wanted)) ? wanted : 0;
   if (port !== wanted) console.log(`Port ${wanted} is taken: the demo takes a free one.`);
-  const demo = new Demo(port, seconds);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, demo.stop);
-  // Whoever read the output is gone.
-  process.stdout.on('error', demo.stop);
-  await demo.run();
+  await new Demo(port, seconds).run();
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;

@@ -16,14 +16,18 @@ export interface Screen {
 export function figures({ totals, memory }: Stats): string {
   const { puts, hits, misses } = totals;
   const { usedBytes, limitBytes, orders } = memory;
-  const [usedMib, limitMib] = [usedBytes, limitBytes].map((bytes) => Math.round(bytes / 2 ** 20));
   const hitShare = hits / Math.max(1, hits + misses);
   return [
     `${orders} shed order${orders === 1 ? '' : 's'}`,
-    `${usedMib} of ${limitMib} MiB`,
+    memoryText(usedBytes, limitBytes),
     `${Math.round(hitShare * 100)} % hits`,
     `${puts.toLocaleString('en')} keys put`,
   ].join(' | ');
+}
+
+export function memoryText(usedBytes: number, limitBytes: number): string {
+  const [used, limit] = [usedBytes, limitBytes].map((bytes) => Math.round(bytes / 2 ** 20));
+  return `${used} of ${limit} MiB`;
 }
 
 /** A progress bar in a terminal, plain lines elsewhere. */

@@ -43,6 +43,14 @@ class DemoProcess {
     });
   }
 
+  /** The process id of its server, as soon as there is one. */
+  async server(): Promise<number> {
+    const { pid } = this.child;
+    const children = (): number => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+    await expect.poll(children).toBeGreaterThan(0);
+    return children();
+  }
+
   async port(): Promise<number> {
     await expect.poll(() => this.output).toMatch(ADDRESS);
     return Number(ADDRESS.exec(this.output)![1]);
@@ -112,11 +120,18 @@ describe('npm run demo', () => {
   test.skipIf(!HAS_PROC)('names what is wrong when its server dies, with exit code 1', async () => {
     const demo = new DemoProcess([]);
     await demo.port();
-    const { pid } = demo.child;
-    const server = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
-    process.kill(server, 'SIGKILL');
+    process.kill(await demo.server(), 'SIGKILL');
     expect(await demo.ended).toBe(1);
     expect(demo.errors).toMatch(/^the server ended/);
+  });
+
+  test.skipIf(!HAS_PROC)('ends at once while its server starts', async () => {
+    const demo = new DemoProcess([]);
+    const server = await demo.server();
+    demo.child.kill('SIGINT');
+    expect(await demo.ended).toBe(0);
+    expect(demo.errors).toBe('');
+    expect(() => process.kill(server, 0)).toThrow('ESRCH');
   });
 
   test.each(['--seconds=0', '--seconds=x', '--port=1'])('%s: exit code 1', async (arg) => {
