@@ -15,9 +15,9 @@ import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
 import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes } from './admin-routes.ts';
-import { ByteBudget } from './byte-budget.ts';
+import { ByteBudget } from './intake/body-queue.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
-import { DirectRequest } from './direct-request.ts';
+import { DirectRequest } from './fast/direct-request.ts';
 import { drainBeforeClose } from './drain.ts';
 import {
   answerConnect,
@@ -27,14 +27,14 @@ import {
   sendFailure,
 } from './error-replies.ts';
 import { finishAnswers } from './finish-answers.ts';
-import { JsonBodies } from './json-body.ts';
-import { LargeReplies } from './large-replies.ts';
+import { JsonBodies } from './intake/bodies.ts';
+import { LargeReplies } from './intake/large-replies.ts';
 import { Connections } from './connections.ts';
-import { hasBody } from './no-body.ts';
+import { hasBody } from './intake/no-body.ts';
 import { registerOpenApi } from './openapi.ts';
 import { MOST_HEADERS, checkHeads } from './request-head.ts';
 import { type DoorLimits, FrontDoor } from './intake/front-door.ts';
-import { createServer as createPlainServer } from './node-http.ts';
+import { createServer as createPlainServer } from './fast/node-http.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
 import { trustProxyOption } from './trust-proxy.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';

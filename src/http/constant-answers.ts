@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
-import { STATUS_CODES } from './node-http.ts';
+import { STATUS_CODES } from './fast/node-http.ts';
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
 /** As `Cache-Control` of all JSON: what it says may be another thing a moment later. */

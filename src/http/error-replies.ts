@@ -4,7 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { whenAnswered } from './connections.ts';
 import { JSON_TYPE, NO_STORE, constantFailure, writeAnswer } from './constant-answers.ts';
-import { STATUS_CODES } from './node-http.ts';
+import { STATUS_CODES } from './fast/node-http.ts';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
 
 export interface Failure {

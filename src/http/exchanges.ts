@@ -23,7 +23,7 @@ import {
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import type { Connections } from './connections.ts';
-import type { LargeReplies } from './large-replies.ts';
+import type { LargeReplies } from './intake/large-replies.ts';
 
 const FAILURES: Readonly<Record<number, ConstantAnswer>> = {
   [MISS]: constantFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
