@@ -152,7 +152,7 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,
     heldBytes: traffic.heldBytes,
-    mostTlsConnections: traffic.mostTlsConnections,
+    maxTlsConnections: traffic.mostTlsConnections,
     collectEveryBytes: traffic.collectEveryBytes,
   };
 }

@@ -4,6 +4,7 @@ import { isProbe } from './access.ts';
 import { registerDocs } from './docs-page.ts';
 import { sendFailure } from './error-replies.ts';
 import { registerOpenApiRoute } from './openapi.ts';
+import { accountOf } from './intake/account.ts';
 import { whenClosed } from './intake/when-closed.ts';
 import { errorResponses, responseSchemas } from './response-schemas.ts';
 import { registerRoot } from './root-page.ts';
@@ -83,23 +84,21 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
 }
 
 /** Such answers are made anew for each request, from files and through compression, and held until they are taken. */
-const MOST_ANSWERS = 16;
-
 function boundAnswers(admin: FastifyInstance): void {
-  let answers = 0;
   admin.addHook('onRequest', (request, reply, done) => {
-    // Asked by those who are to know when there is much to do; short.
-    if (isProbe(request)) {
+    const account = accountOf(request.raw.socket);
+    // A probe is short, and must be answered when there is much to do.
+    if (account === undefined || isProbe(request)) {
       done();
-    } else if (answers >= MOST_ANSWERS) {
+    } else if (account.charge('adminAnswers', 1)) {
+      whenClosed(reply.raw, () => account.release('adminAnswers', 1));
+      done();
+    } else {
+      account.release('adminAnswers', 1);
       sendFailure(reply, {
         code: 'CACHE_ERR_BUSY',
         message: 'Too many of these are being answered already.',
       });
-    } else {
-      answers++;
-      whenClosed(reply.raw, () => answers--);
-      done();
     }
   });
 }

@@ -5,7 +5,6 @@ import { acceptsGzip } from './fast/accept-gzip.ts';
 import { sendFailure } from './error-replies.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
 import { refuseBody } from './intake/no-body.ts';
-import { inOrder } from './request-order.ts';
 import { errorResponses, responseSchemas } from './response-schemas.ts';
 import type { RequestSchemas } from './schemas.ts';
 
@@ -22,7 +21,7 @@ interface PutBody {
   readonly ttl?: number | undefined;
 }
 
-/** What the routes have done, each request in its turn among those of its connection. */
+/** What the routes have done. */
 class Commands {
   private readonly options: CacheRouteOptions;
 
@@ -32,24 +31,20 @@ class Commands {
 
   get(key: string, request: FastifyRequest, reply: FastifyReply): void {
     const isGzipWanted = acceptsGzip(request.raw.headers['accept-encoding']);
-    const exchange = new GetExchange(reply, this.options);
-    inOrder(request, () => this.options.router.get(key, isGzipWanted, exchange));
+    this.options.router.get(key, isGzipWanted, new GetExchange(reply, this.options));
   }
 
-  put(request: FastifyRequest, { key, value, ttl }: PutBody, exchange: PutExchange): void {
+  put({ key, value, ttl }: PutBody, exchange: PutExchange): void {
     const ttlMs = ttl === undefined ? 0 : Math.ceil(ttl * 1000);
-    inOrder(request, () => this.options.router.put(key, value, ttlMs, exchange));
+    this.options.router.put(key, value, ttlMs, exchange);
   }
 
-  delete(key: string, request: FastifyRequest, reply: FastifyReply): void {
-    const exchange = new DeleteExchange(reply);
-    inOrder(request, () => this.options.router.delete(key, exchange));
+  delete(key: string, reply: FastifyReply): void {
+    this.options.router.delete(key, new DeleteExchange(reply));
   }
 
-  clear(request: FastifyRequest): Promise<Cleared> {
-    return new Promise((resolve) => {
-      inOrder(request, () => resolve(this.options.router.clear()));
-    });
+  clear(): Promise<Cleared> {
+    return this.options.router.clear();
   }
 }
 
@@ -89,7 +84,7 @@ function registerPuts(
         response: { 201: responseSchemas.stored, ...PUT_ERRORS },
       },
     },
-    (request, reply) => commands.put(request, request.body, new PutExchange(reply, 201)),
+    (request, reply) => commands.put(request.body, new PutExchange(reply, 201)),
   );
   app.post(
     '/put',
@@ -105,7 +100,7 @@ function registerPuts(
         response: { 200: responseSchemas.stored, ...PUT_ERRORS },
       },
     },
-    (request, reply) => commands.put(request, request.body, new PutExchange(reply, 200)),
+    (request, reply) => commands.put(request.body, new PutExchange(reply, 200)),
   );
 }
 
@@ -168,7 +163,7 @@ function registerDeletes(
         response: { 204: responseSchemas.deleted, ...GET_ERRORS },
       },
     },
-    (request, reply) => commands.delete(request.params.key, request, reply),
+    (request, reply) => commands.delete(request.params.key, reply),
   );
   app.delete(
     '/cache',
@@ -193,11 +188,11 @@ function registerDeletes(
         if (key === undefined) {
           sendFailure(reply, { code: 'CACHE_ERR_KEY_INVALID', message: schemas.keyMissing });
         } else {
-          commands.delete(key, request, reply);
+          commands.delete(key, reply);
         }
         return reply;
       }
-      const cleared = await commands.clear(request);
+      const cleared = await commands.clear();
       if ('removed' in cleared) return { status: 'OK' as const, removed: cleared.removed };
       reply.hijack();
       writeFailure(reply.raw, cleared.failed);

@@ -2,7 +2,7 @@ import type { FastifyError, FastifyReply } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { whenAnswered } from './connections.ts';
+import { whenAnswered } from './intake/account.ts';
 import { JSON_TYPE, NO_STORE, constantFailure, writeAnswer } from './constant-answers.ts';
 import { STATUS_CODES } from './fast/node-http.ts';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';

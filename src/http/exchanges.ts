@@ -22,7 +22,7 @@ import {
 } from './constant-answers.ts';
 import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
-import type { Connections } from './connections.ts';
+import { accountOf } from './intake/account.ts';
 import type { LargeReplies } from './intake/large-replies.ts';
 
 const FAILURES: Readonly<Record<number, ConstantAnswer>> = {
@@ -48,7 +48,6 @@ export function writeFailure(response: ServerResponse, code: number): void {
 export interface GetOptions {
   readonly gzipThresholdBytes: number;
   readonly largeReplies: LargeReplies;
-  readonly connections: Connections;
   /** Told of large replies that nobody holds any more. */
   readonly garbage: GarbageMeter;
 }
@@ -104,7 +103,7 @@ export class GetExchange extends Exchange {
     if (typeof payload !== 'string') response.end(payload);
     else if (isHeld(response)) {
       response.end(ownCopy(payload), 'latin1');
-      this.options.connections.hold(response, payload.length);
+      accountOf(response.req.socket)?.hold(response, payload.length);
     } else {
       response.end(payload, 'latin1');
     }

@@ -4,11 +4,11 @@ import { type Failure, sendFailure } from './error-replies.ts';
 import { faultOfQuery } from './strict-query.ts';
 
 /** Each takes far more than its bytes. */
-export const MOST_HEADERS = 100;
+export const MAX_HEADERS = 100;
 
 const TOO_MANY_HEADERS: Failure = {
   code: 'CACHE_ERR_HEADERS_TOO_LARGE',
-  message: `There may be ${MOST_HEADERS} headers.`,
+  message: `There may be ${MAX_HEADERS} headers.`,
 };
 const FRAGMENT = invalid('# must be written as %23.');
 const NO_HOST = invalid('The Host header is missing.');
@@ -50,7 +50,7 @@ export function checkHeads(
 
 function faultOf(request: IncomingMessage): Failure | undefined {
   const { rawHeaders, httpVersionMinor } = request;
-  if (rawHeaders.length > 2 * MOST_HEADERS) return TOO_MANY_HEADERS;
+  if (rawHeaders.length > 2 * MAX_HEADERS) return TOO_MANY_HEADERS;
   if (request.url!.includes('#')) return FRAGMENT;
   if (httpVersionMinor === 0 && request.headers['transfer-encoding'] !== undefined) return WRONG_FRAMING;
   return faultOfHost(rawHeaders, httpVersionMinor > 0);

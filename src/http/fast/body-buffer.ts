@@ -1,6 +1,6 @@
 import { free } from '../../shared/free.ts';
 
-const LEAST_CAPACITY = 4096;
+const MIN_CAPACITY = 4096;
 
 /**
  * The bytes of one body as they come. They are copied into one buffer, since a chunk may be a single byte that
@@ -51,7 +51,7 @@ export class BodyBuffer {
 
   private reserve(kept: number): void {
     if (this.buffer && this.buffer.length >= this.length) return;
-    const capacity = Math.min(Math.max(this.declared, this.length * 2, LEAST_CAPACITY), this.limit);
+    const capacity = Math.min(Math.max(this.declared, this.length * 2, MIN_CAPACITY), this.limit);
     const larger = Buffer.allocUnsafeSlow(capacity);
     this.buffer?.copy(larger, 0, 0, kept);
     this.free();

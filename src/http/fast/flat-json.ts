@@ -1,7 +1,7 @@
 /** Shorter texts are parsed as they are: what they can build is small. */
-const LEAST_CHECKED = 4096;
+const MIN_CHECKED = 4096;
 /** No valid body has more than three. */
-const MOST_MEMBERS = 64;
+const MAX_MEMBERS = 64;
 
 /**
  * False for JSON text with a value inside a value, or with very many members, which a parser would build in
@@ -9,7 +9,7 @@ const MOST_MEMBERS = 64;
  * only; whether the text is JSON at all is left to the parser. One pass, nothing is built.
  */
 export function isFlatJson(text: string): boolean {
-  if (text.length < LEAST_CHECKED) return true;
+  if (text.length < MIN_CHECKED) return true;
   let at = 0;
   let braces = 0;
   let members = 0;
@@ -20,7 +20,7 @@ export function isFlatJson(text: string): boolean {
       const character = text.charCodeAt(at);
       if (character === OPEN_BRACKET) return false;
       if (character === OPEN_BRACE && ++braces > 1) return false;
-      if (character === COMMA && ++members > MOST_MEMBERS) return false;
+      if (character === COMMA && ++members > MAX_MEMBERS) return false;
     }
     if (quote < 0) return true;
     at = endOfString(text, quote);

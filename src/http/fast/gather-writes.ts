@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** So many characters leave together at the most. A client that takes none of them has them held. */
-const MOST_CHARACTERS = 2 ** 14;
+const MAX_CHARACTERS = 2 ** 14;
 
 type Callback = (error?: Error | null) => void;
 
@@ -36,7 +36,7 @@ export function gatherWrites(socket: Socket, responses: readonly ServerResponse[
       flush();
       return typeof encoding === 'function' ? write(chunk, encoding) : write(chunk, encoding, callback);
     }
-    const fits = kept.length + chunk.length <= MOST_CHARACTERS;
+    const fits = kept.length + chunk.length <= MAX_CHARACTERS;
     if (fits && socket.writableLength === 0 && isNextReady(responses)) {
       // The next one writes before this turn of the event loop is over, unless this one is not complete yet.
       if (kept === '') setImmediate(flush);

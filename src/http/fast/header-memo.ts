@@ -1,6 +1,6 @@
-const MOST_REMEMBERED = 256;
+const MAX_REMEMBERED = 256;
 /** No client has so much to say, and to work it out would take longer than all else that a request needs. */
-const LONGEST = 1024;
+const MAX_LENGTH = 1024;
 
 /** What is worked out of a header field, remembered for the values that clients keep sending. */
 export class HeaderMemo<Result> {
@@ -15,9 +15,9 @@ export class HeaderMemo<Result> {
   of(value: string): Result | undefined {
     const known = this.remembered.get(value);
     if (known !== undefined) return known;
-    if (value.length > LONGEST) return undefined;
+    if (value.length > MAX_LENGTH) return undefined;
     const result = this.workOut(value);
-    if (this.remembered.size >= MOST_REMEMBERED) this.remembered.clear();
+    if (this.remembered.size >= MAX_REMEMBERED) this.remembered.clear();
     this.remembered.set(value, result);
     return result;
   }

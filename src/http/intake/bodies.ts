@@ -1,17 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { parse as parseContentType } from 'content-type';
-import { assert } from '../../shared/assert.ts';
 import type { GarbageMeter } from '../../base/garbage-meter.ts';
 import { BodyBuffer } from '../fast/body-buffer.ts';
-import { type ByteBudget, LEAST_COUNTED_BYTES } from './body-queue.ts';
-import { DirectRequest } from '../fast/direct-request.ts';
+import { accountOf } from './account.ts';
+import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
+import { DirectRequest, hasBody, takeBody } from '../fast/direct-request.ts';
 import { type Failure, FailureError } from '../error-replies.ts';
 import { whenClosed } from './when-closed.ts';
 import { isFlatJson } from '../fast/flat-json.ts';
 import { HeaderMemo } from '../fast/header-memo.ts';
-import { hasBody } from './no-body.ts';
-import { keepPlace } from '../request-order.ts';
+import type { Purse } from './purse.ts';
 
 const TOO_LARGE: Failure = {
   code: 'CACHE_ERR_BODY_TOO_LARGE',
@@ -43,7 +42,10 @@ const TOO_SLOW: Failure = {
 };
 
 /** Characters per ms that a large body must come at, while others wait for room. */
-const LEAST_RATE = 64;
+const MIN_RATE = 64;
+
+/** Share of the deadline in which a large body may come slowly while others wait. */
+const PATIENCE_SHARE = 1 / 2;
 
 /** In them ASCII is ASCII, and nothing else may be stored. */
 const CHARSETS: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'us-ascii', 'iso-8859-1']);
@@ -60,7 +62,7 @@ type Done = (error: Error | null, body?: unknown) => void;
 interface Upload {
   readonly request: FastifyRequest;
   readonly response: ServerResponse;
-  /** Bytes of the budget. */
+  /** Bytes that its account is charged. */
   readonly charge: number;
   readonly grantedMs: number;
   bytes: number;
@@ -76,17 +78,15 @@ declare module 'fastify' {
 
 export interface BodyOptions {
   readonly limitBytes: number;
-  readonly budget: ByteBudget;
+  readonly purse: Purse;
   readonly garbage: GarbageMeter;
-  /** Whether one more body may wait for room: a part of it has come with the head, and is held. */
-  readonly mayWait: () => boolean;
-  /** How long a large body may take when it comes slowly and others wait. */
-  readonly patienceMs: number;
+  /** A body for which there is no room by then is refused. */
+  readonly deadlineMs: number;
   readonly nowMs: () => number;
 }
 
 /** Reads request bodies: flat JSON, as many at once as there is room for. */
-export class JsonBodies {
+export class Bodies {
   private readonly options: BodyOptions;
   private readonly uploads = new Set<Upload>();
 
@@ -103,7 +103,6 @@ export class JsonBodies {
     app.decorateRequest('upload', undefined);
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('application/json', (request, payload: IncomingMessage, done: Done) => {
-      assert(payload instanceof DirectRequest, 'the server makes its requests');
       this.read(request, payload, done);
     });
   }
@@ -118,12 +117,11 @@ export class JsonBodies {
     _payload: unknown,
     done: (error?: Error) => void,
   ): void => {
-    const { limitBytes, budget, mayWait } = this.options;
-    keepPlace(request);
+    const { limitBytes, purse } = this.options;
     const declared = request.headers['content-length'];
     // A chunked body does not say how long it is; it is taken for as long as it may be.
     const bytes = hasBody(request.headers) ? Number(declared ?? limitBytes) : 0;
-    if (bytes < LEAST_COUNTED_BYTES) {
+    if (bytes < MIN_LARGE_BODY_BYTES) {
       done();
       return;
     }
@@ -131,12 +129,12 @@ export class JsonBodies {
       done(new FailureError(TOO_LARGE));
       return;
     }
-    const charge = budget.chargeFor(bytes);
-    budget.acquire(charge, mayWait(), (isGranted) => {
-      if (request.raw.socket.destroyed) {
-        // Nobody waits for an answer any more.
-        if (isGranted) budget.release(charge);
-      } else if (isGranted) {
+    // One body always fits, however large.
+    const charge = Math.min(bytes, purse.limits.bodyBytes);
+    purse.bodyQueue.enter(charge, purse.bearsWaitingBody && !this.isLate(request), (isGranted) => {
+      // Nobody waits for an answer any more.
+      if (request.raw.socket.destroyed) return;
+      if (isGranted) {
         this.begin(request, reply, charge);
         done();
       } else {
@@ -146,21 +144,29 @@ export class JsonBodies {
   };
 
   /**
-   * Takes back the room of bodies whose connections have ended. For those who wait for room also that of bodies whose
-   * answers cannot leave; and ends bodies that come too slowly, and refuses who has waited too long.
+   * Takes back the room of bodies whose connections have ended. While bodies wait for room, also that of bodies whose answers
+   * cannot leave; and ends bodies that come too slowly.
    */
-  sweep(): void {
-    const { budget, patienceMs, nowMs } = this.options;
+  sweep(nowMs: number): void {
+    const { bodyQueue } = this.options.purse;
+    // A body that waits behind a slow one is to have its turn before the deadline.
+    const patienceMs = this.options.deadlineMs * PATIENCE_SHARE;
     for (const upload of this.uploads) {
-      const elapsedMs = nowMs() - upload.grantedMs;
-      const isSlow = elapsedMs > patienceMs && upload.bytes < elapsedMs * LEAST_RATE;
+      const elapsedMs = nowMs - upload.grantedMs;
+      const isSlow = elapsedMs > patienceMs && upload.bytes < elapsedMs * MIN_RATE;
       // A response that waits for its turn is told nothing when its connection ends.
       const isGone = upload.request.raw.socket.destroyed;
       // A client may not take its answer; over TLS, when it has reset the connection, Node may never tell.
-      if (isGone || (budget.hasWaiters && upload.response.writableEnded)) this.release(upload);
-      else if (budget.hasWaiters && isSlow && !upload.isWhole) upload.cutOff();
+      if (isGone || (bodyQueue.hasWaiters && upload.response.writableEnded)) this.release(upload);
+      else if (bodyQueue.hasWaiters && isSlow && !upload.isWhole) upload.cutOff();
     }
-    budget.sweep();
+    bodyQueue.sweep(nowMs);
+  }
+
+  /** Whether a request has waited for the bodies before it so long that it may not wait for room as well. */
+  private isLate({ raw }: FastifyRequest): boolean {
+    const { nowMs, deadlineMs } = this.options;
+    return raw instanceof DirectRequest && nowMs() - raw.beganMs >= deadlineMs;
   }
 
   private begin(request: FastifyRequest, reply: FastifyReply, charge: number): void {
@@ -174,6 +180,7 @@ export class JsonBodies {
       cutOff: () => undefined,
     };
     this.uploads.add(upload);
+    accountOf(request.raw.socket)?.charge('bodyBytes', charge);
     request.upload = upload;
     whenClosed(reply.raw, () => this.release(upload));
   }
@@ -182,11 +189,11 @@ export class JsonBodies {
     if (!this.uploads.delete(upload)) return;
     // The response, which may stay for long, holds the request.
     upload.request.body = undefined;
-    this.options.budget.release(upload.charge);
+    accountOf(upload.request.raw.socket)?.release('bodyBytes', upload.charge);
     this.options.garbage.add(upload.charge);
   }
 
-  private read(request: FastifyRequest, payload: DirectRequest, done: Done): void {
+  private read(request: FastifyRequest, payload: IncomingMessage, done: Done): void {
     const { limitBytes } = this.options;
     const { upload, headers } = request;
     const declared = headers['content-length'];
@@ -197,7 +204,7 @@ export class JsonBodies {
     }
     const body = new BodyBuffer(declared === undefined ? undefined : Number(declared), limitBytes);
     let isFinished = false;
-    payload.takeBody({
+    takeBody(payload, {
       add: (chunk) => {
         if (isFinished) return;
         body.add(chunk);

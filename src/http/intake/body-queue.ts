@@ -1,5 +1,5 @@
-/** Smaller bodies are not counted: the number of requests in flight bounds them. */
-export const LEAST_COUNTED_BYTES = 4096;
+/** Smaller bodies are not charged: the limit of requests bounds them. */
+export const MIN_LARGE_BODY_BYTES = 4096;
 
 interface Waiter {
   readonly bytes: number;
@@ -7,26 +7,25 @@ interface Waiter {
   readonly decide: (isGranted: boolean) => void;
 }
 
-export interface BudgetOptions {
-  readonly totalBytes: number;
+export interface BodyQueueOptions {
+  readonly hasRoomFor: (bytes: number) => boolean;
   /** Whoever has waited for longer is refused. */
   readonly deadlineMs: number;
-  /** More than these do not wait: the next is refused at once. */
-  readonly mostWaiters: number;
+  /** When this many wait, the next is refused at once. */
+  readonly maxWaiters: number;
   readonly nowMs: () => number;
 }
 
 /**
- * Bounds the memory of request bodies: a body is read from its socket only when its bytes have been granted,
- * first come, first served. Until then the client's own send buffer holds it back.
+ * Bounds the memory of request bodies: a body is read from its socket only when there is room for it, first come, first
+ * served. Until then the client's own send buffer holds it back.
  */
-export class ByteBudget {
-  private readonly options: BudgetOptions;
+export class BodyQueue {
+  private readonly options: BodyQueueOptions;
   private readonly waiters: Waiter[] = [];
-  private grantedBytes = 0;
-  private isGranting = false;
+  private isServing = false;
 
-  constructor(options: BudgetOptions) {
+  constructor(options: BodyQueueOptions) {
     this.options = options;
   }
 
@@ -34,50 +33,34 @@ export class ByteBudget {
     return this.waiters.length > 0;
   }
 
-  /** What a request for `bytes` is granted: one body always fits, however large. */
-  chargeFor(bytes: number): number {
-    return Math.min(bytes, this.options.totalBytes);
-  }
-
   /**
-   * Calls `decide` once, now or later: true when the bytes are granted, and are to be released some time.
+   * Calls `decide` once, now or later: with true when there is room, which `decide` then charges.
    * @param mayWait whether it may be later.
    */
-  acquire(bytes: number, mayWait: boolean, decide: (isGranted: boolean) => void): void {
-    const { mostWaiters, nowMs } = this.options;
-    if (this.waiters.length === 0 && this.hasRoomFor(bytes)) {
-      this.grantedBytes += bytes;
-      decide(true);
-    } else if (mayWait && this.waiters.length < mostWaiters) {
+  enter(bytes: number, mayWait: boolean, decide: (isGranted: boolean) => void): void {
+    const { hasRoomFor, maxWaiters, nowMs } = this.options;
+    if (this.waiters.length === 0 && hasRoomFor(bytes)) decide(true);
+    else if (mayWait && this.waiters.length < maxWaiters)
       this.waiters.push({ bytes, sinceMs: nowMs(), decide });
-    } else {
-      decide(false);
-    }
+    else decide(false);
   }
 
-  release(bytes: number): void {
-    this.grantedBytes -= bytes;
-    // Who is granted bytes may release them at once, and thousands may: none of them from within the other.
-    if (this.isGranting) return;
-    this.isGranting = true;
-    while (this.waiters.length > 0 && this.hasRoomFor(this.waiters[0].bytes)) {
-      const { bytes: granted, decide } = this.waiters.shift()!;
-      this.grantedBytes += granted;
-      decide(true);
+  /** To be called when room has become free. */
+  serve(): void {
+    // A body that is let in may give back its room at once, and thousands may: none of them from within the other.
+    if (this.isServing) return;
+    this.isServing = true;
+    while (this.waiters.length > 0 && this.options.hasRoomFor(this.waiters[0].bytes)) {
+      this.waiters.shift()!.decide(true);
     }
-    this.isGranting = false;
+    this.isServing = false;
   }
 
-  /** Refuses whoever has waited past the deadline. To be called now and then. */
-  sweep(): void {
-    const { deadlineMs, nowMs } = this.options;
-    const overdueBefore = nowMs() - deadlineMs;
+  /** Refuses bodies that have waited past the deadline. */
+  sweep(nowMs: number): void {
+    const overdueBefore = nowMs - this.options.deadlineMs;
     while (this.waiters.length > 0 && this.waiters[0].sinceMs <= overdueBefore) {
       this.waiters.shift()!.decide(false);
     }
-  }
-
-  private hasRoomFor(bytes: number): boolean {
-    return this.grantedBytes + bytes <= this.options.totalBytes;
   }
 }

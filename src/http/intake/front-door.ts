@@ -2,12 +2,12 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
-import { LEAST_COUNTED_BYTES } from './body-queue.ts';
-import { DirectRequest } from '../fast/direct-request.ts';
+import { takeBody } from '../fast/direct-request.ts';
 import { constantFailure, writeAnswer } from '../constant-answers.ts';
-import type { Connections } from '../connections.ts';
 import { Account, accountOf, setAccount } from './account.ts';
+import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
 import { isProbe } from './probe.ts';
+import type { Purse } from './purse.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -24,12 +24,21 @@ export interface DoorLimits {
   readonly waiting: number;
 }
 
+export interface DoorOptions {
+  readonly limits: DoorLimits;
+  readonly purse: Purse;
+  readonly stalledTimeoutMs: number;
+  readonly nowMs: () => number;
+}
+
 /** How long an ordinary connection may be without a whole request while others find no place. */
 const GRACE_MS = 1000;
 /** How many sweeps a connection may stay in the reserve without a request while others wait for its place. */
 const RESERVE_TICKS = 5;
 /** How many sweeps a newcomer may wait for a place. */
 const WAIT_TICKS = 10;
+/** Every so many sweeps, all connections are checked for clients that take nothing of their answers. */
+const STALL_TICKS = 20;
 
 const REFUSAL = constantFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
 
@@ -46,7 +55,9 @@ const REFUSAL = constantFailure('CACHE_ERR_BUSY', 'All connections are in use.',
  * itself costs next to nothing.
  */
 export class FrontDoor {
-  limits: DoorLimits;
+  readonly limits: DoorLimits;
+  /** A client that takes nothing of its answer for this long is cut off. */
+  readonly stalledTimeoutMs: number;
   /** In the order in which they came. */
   private readonly accounts = new Set<Account>();
   private readonly reserve = new Set<Account>();
@@ -54,7 +65,7 @@ export class FrontDoor {
   private readonly waiting = new Map<Socket, number>();
   /** TLS handshakes under way, by the client's end: before and after one, Node gives out different sockets. */
   private readonly handshakes = new Map<string, Account>();
-  private readonly connections: Connections;
+  private readonly purse: Purse;
   private readonly nowMs: () => number;
   private isSecure = false;
   private serve: (socket: Socket) => void = () => undefined;
@@ -63,9 +74,10 @@ export class FrontDoor {
   /** Newcomers that found no ordinary place since the last sweep. */
   private refused = 0;
 
-  constructor(limits: DoorLimits, connections: Connections, nowMs: () => number) {
+  constructor({ limits, purse, stalledTimeoutMs, nowMs }: DoorOptions) {
     this.limits = limits;
-    this.connections = connections;
+    this.purse = purse;
+    this.stalledTimeoutMs = stalledTimeoutMs;
     this.nowMs = nowMs;
   }
 
@@ -111,8 +123,8 @@ export class FrontDoor {
   private admitted(next: RequestListener): RequestListener {
     return (request, response) => {
       const account = accountOf(request.socket);
-      if (account === undefined || !this.connections.count(account, response)) return;
-      if (this.admit(account, request, response)) next(request, response);
+      if (account === undefined || !account.begin(response, this.nowMs())) return;
+      if (this.admit(account, request, response)) account.goOn(next, request, response);
     };
   }
 
@@ -137,11 +149,12 @@ export class FrontDoor {
   }
 
   /** To be called now and then. */
-  sweep(): void {
+  sweep(nowMs: number): void {
     this.tick++;
     this.endWaits();
-    if (this.refused > 0) this.makeRoom(this.refused);
+    if (this.refused > 0) this.makeRoom(this.refused, nowMs - GRACE_MS);
     this.refused = 0;
+    if (this.tick % STALL_TICKS === 0) this.cutOffStalled(nowMs);
   }
 
   [Symbol.iterator](): Iterator<Account> {
@@ -166,7 +179,7 @@ export class FrontDoor {
 
   private place(socket: Socket): void {
     const isOrdinary = this.ordinary < this.limits.maxConnections;
-    const account = new Account(socket, isOrdinary, this.tick, this.nowMs());
+    const account = new Account(this.purse, { socket, isOrdinary, tick: this.tick, nowMs: this.nowMs() });
     this.accounts.add(account);
     if (isOrdinary) this.ordinary++;
     else this.reserve.add(account);
@@ -225,8 +238,13 @@ export class FrontDoor {
     if (this.waiting.size > 0) this.placeWaiting();
   }
 
-  private makeRoom(wanted: number): void {
-    const sinceMs = this.nowMs() - GRACE_MS;
+  private cutOffStalled(nowMs: number): void {
+    for (const account of this.accounts) {
+      if (account.isStalled(this.stalledTimeoutMs, nowMs)) account.socket.destroy();
+    }
+  }
+
+  private makeRoom(wanted: number, sinceMs: number): void {
     const resting: Account[] = [];
     let unfinished = 0;
     let closed = 0;
@@ -255,11 +273,10 @@ function clientEnd({ remoteAddress, remotePort }: Socket): string {
 
 /** The end of a small body has not come; the larger ones are the byte budget's. */
 function isUnfinished(request: IncomingMessage | undefined): boolean {
-  return request?.complete === false && Number(request.headers['content-length']) < LEAST_COUNTED_BYTES;
+  return request?.complete === false && Number(request.headers['content-length']) < MIN_LARGE_BODY_BYTES;
 }
 
 function afterBody(request: IncomingMessage, callback: () => void): void {
   if (request.complete) callback();
-  else if (request instanceof DirectRequest) request.takeBody({ add: () => undefined, end: callback });
-  else request.on('end', callback).resume();
+  else takeBody(request, { add: () => undefined, end: callback });
 }

@@ -3,7 +3,7 @@ import { whenClosed } from './when-closed.ts';
 
 /**
  * Large replies on their way to clients. They share a bounded room, so a client that does not take its reply
- * keeps others from theirs: while somebody waits for room, whoever has taken too long is cut off.
+ * keeps others from theirs. While a reply waits for room, clients that have taken too long are cut off.
  */
 export class LargeReplies {
   private readonly patienceMs: number;
@@ -26,9 +26,9 @@ export class LargeReplies {
     });
   }
 
-  /** To be called now and then while somebody waits for room. */
-  cutOffSlow(): void {
-    const overdueBefore = this.nowMs() - this.patienceMs;
+  /** Cuts off clients that have taken too long. To be called while a reply waits for room. */
+  sweep(nowMs: number): void {
+    const overdueBefore = nowMs - this.patienceMs;
     for (const [response, begunMs] of this.begun) {
       if (begunMs > overdueBefore) break;
       // A response that waits for those before it has no socket, and would be sent all the same.

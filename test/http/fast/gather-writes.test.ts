@@ -22,7 +22,7 @@ class Scene {
   static async open(): Promise<Scene> {
     const responses: ServerResponse[] = [];
     const { server } = guardedServer((_request, response) => responses.push(response), {
-      limits: { most: 1000 },
+      limits: { requests: 1000 },
     });
     const connected = once(server, 'connection');
     const raw = await RawSocket.openTo(server);

@@ -2,7 +2,6 @@ import type { FastifyReply } from 'fastify';
 import { type ServerResponse, createServer } from 'node:http';
 import { expect, test } from 'vitest';
 import { GarbageMeter } from '../../../src/base/garbage-meter.ts';
-import type { Connections } from '../../../src/http/connections.ts';
 import { GetExchange } from '../../../src/http/exchanges.ts';
 import { LargeReplies } from '../../../src/http/intake/large-replies.ts';
 import { HIT } from '../../../src/shared/protocol.ts';
@@ -17,16 +16,13 @@ test('a client that takes too long is cut off, also where its reply waits behind
   raw.write(GET.repeat(2));
   await expect.poll(() => responses.length).toBe(2);
 
-  let nowMs = 0;
-  const large = new LargeReplies(100, () => nowMs);
+  const large = new LargeReplies(100, () => 0);
   let ends = 0;
   large.begin(responses[1], () => ends++);
-  nowMs = 99;
-  large.cutOffSlow();
+  large.sweep(99);
   responses[0].write('part');
   await raw.until(/part/);
-  nowMs = 100;
-  large.cutOffSlow();
+  large.sweep(100);
   await raw.ended();
   await expect.poll(() => ends).toBe(1);
 });
@@ -42,7 +38,6 @@ test.each(['has taken it', 'has gone'])(
       const options = {
         gzipThresholdBytes: 0,
         largeReplies: new LargeReplies(1000, () => 0),
-        connections: {} as Connections,
         garbage: new GarbageMeter(Infinity, () => undefined),
       };
       new GetExchange(reply, options).settle(HIT, payload, () => (isDelivered = true));
