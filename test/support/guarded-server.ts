@@ -34,7 +34,7 @@ export function guardedServer(
 ): GuardedServer {
   const server = createServer({ IncomingMessage: DirectRequest });
   const purse = new Purse({ limits: { ...LIMITS, ...limits }, deadlineMs: 1000, isHeapFull, nowMs });
-  const door = new FrontDoor({ limits: doorLimits, purse, stalledTimeoutMs: 1000, nowMs });
+  const door = new FrontDoor(doorLimits, purse, nowMs);
   door.guard(server, onRequest, onRequest);
   return { server, purse, door };
 }

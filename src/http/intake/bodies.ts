@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { parse as parseContentType } from 'content-type';
 import type { GarbageMeter } from '../../base/garbage-meter.ts';
 import { BodyBuffer } from '../fast/body-buffer.ts';
@@ -60,8 +60,7 @@ type Done = (error: Error | null, body?: unknown) => void;
 
 /** A large body for which room has been granted. */
 interface Upload {
-  readonly request: FastifyRequest;
-  readonly response: ServerResponse;
+  readonly reply: FastifyReply;
   /** Bytes that its account is charged. */
   readonly charge: number;
   readonly grantedMs: number;
@@ -155,9 +154,9 @@ export class Bodies {
       const elapsedMs = nowMs - upload.grantedMs;
       const isSlow = elapsedMs > patienceMs && upload.bytes < elapsedMs * MIN_RATE;
       // A response that waits for its turn is told nothing when its connection ends.
-      const isGone = upload.request.raw.socket.destroyed;
+      const isGone = upload.reply.request.raw.socket.destroyed;
       // A client may not take its answer; over TLS, when it has reset the connection, Node may never tell.
-      if (isGone || (bodyQueue.hasWaiters && upload.response.writableEnded)) this.release(upload);
+      if (isGone || (bodyQueue.hasWaiters && upload.reply.raw.writableEnded)) this.release(upload);
       else if (bodyQueue.hasWaiters && isSlow && !upload.isWhole) upload.cutOff();
     }
     bodyQueue.sweep(nowMs);
@@ -171,8 +170,7 @@ export class Bodies {
 
   private begin(request: FastifyRequest, reply: FastifyReply, charge: number): void {
     const upload: Upload = {
-      request,
-      response: reply.raw,
+      reply,
       charge,
       grantedMs: this.options.nowMs(),
       bytes: 0,
@@ -187,9 +185,10 @@ export class Bodies {
 
   private release(upload: Upload): void {
     if (!this.uploads.delete(upload)) return;
+    const { request } = upload.reply;
     // The response, which may stay for long, holds the request.
-    upload.request.body = undefined;
-    accountOf(upload.request.raw.socket)?.release('bodyBytes', upload.charge);
+    request.body = undefined;
+    accountOf(request.raw.socket)?.release('bodyBytes', upload.charge);
     this.options.garbage.add(upload.charge);
   }
 

@@ -24,13 +24,6 @@ export interface DoorLimits {
   readonly waiting: number;
 }
 
-export interface DoorOptions {
-  readonly limits: DoorLimits;
-  readonly purse: Purse;
-  readonly stalledTimeoutMs: number;
-  readonly nowMs: () => number;
-}
-
 /** How long an ordinary connection may be without a whole request while others find no place. */
 const GRACE_MS = 1000;
 /** How many sweeps a connection may stay in the reserve without a request while others wait for its place. */
@@ -57,7 +50,7 @@ const REFUSAL = constantFailure('CACHE_ERR_BUSY', 'All connections are in use.',
 export class FrontDoor {
   readonly limits: DoorLimits;
   /** A client that takes nothing of its answer for this long is cut off. */
-  readonly stalledTimeoutMs: number;
+  readonly stalledTimeoutMs: number = 30_000;
   /** In the order in which they came. */
   private readonly accounts = new Set<Account>();
   private readonly reserve = new Set<Account>();
@@ -74,10 +67,9 @@ export class FrontDoor {
   /** Newcomers that found no ordinary place since the last sweep. */
   private refused = 0;
 
-  constructor({ limits, purse, stalledTimeoutMs, nowMs }: DoorOptions) {
+  constructor(limits: DoorLimits, purse: Purse, nowMs: () => number) {
     this.limits = limits;
     this.purse = purse;
-    this.stalledTimeoutMs = stalledTimeoutMs;
     this.nowMs = nowMs;
   }
 

@@ -25,8 +25,6 @@ export interface IntakeOptions extends TrafficBytes {
 }
 
 const SWEEP_INTERVAL_MS = 100;
-/** A client that takes nothing of its answer for this long is cut off. */
-const STALLED_TIMEOUT_MS = 30_000;
 
 const nowMs = (): number => performance.now();
 
@@ -45,9 +43,8 @@ export class Intake {
     const { deadlineMs, bodyLimitBytes, garbage, maxTlsConnections } = options;
     const limits = deriveHoldings(options);
     const purse = new Purse({ limits, deadlineMs, isHeapFull, nowMs });
-    const doorLimits = deriveDoorLimits(limits.requests, maxTlsConnections);
     this.purse = purse;
-    this.door = new FrontDoor({ limits: doorLimits, purse, stalledTimeoutMs: STALLED_TIMEOUT_MS, nowMs });
+    this.door = new FrontDoor(deriveDoorLimits(limits.requests, maxTlsConnections), purse, nowMs);
     this.bodies = new Bodies({ limitBytes: bodyLimitBytes, purse, garbage, deadlineMs, nowMs });
     this.largeReplies = new LargeReplies(deadlineMs, nowMs);
     this.awaitsReplyRoom = options.awaitsReplyRoom;
