@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Cleared, ShardRouter } from '../shards/router.ts';
+import type { ShardRouter } from '../shards/router.ts';
 import { acceptsGzip } from './fast/accept-gzip.ts';
 import { sendFailure } from './error-replies.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
@@ -21,33 +21,6 @@ interface PutBody {
   readonly ttl?: number | undefined;
 }
 
-/** What the routes have done. */
-class Commands {
-  private readonly options: CacheRouteOptions;
-
-  constructor(options: CacheRouteOptions) {
-    this.options = options;
-  }
-
-  get(key: string, request: FastifyRequest, reply: FastifyReply): void {
-    const isGzipWanted = acceptsGzip(request.raw.headers['accept-encoding']);
-    this.options.router.get(key, isGzipWanted, new GetExchange(reply, this.options));
-  }
-
-  put({ key, value, ttl }: PutBody, exchange: PutExchange): void {
-    const ttlMs = ttl === undefined ? 0 : Math.ceil(ttl * 1000);
-    this.options.router.put(key, value, ttlMs, exchange);
-  }
-
-  delete(key: string, reply: FastifyReply): void {
-    this.options.router.delete(key, new DeleteExchange(reply));
-  }
-
-  clear(): Promise<Cleared> {
-    return this.options.router.clear();
-  }
-}
-
 const NONE: readonly string[] = [];
 const IN_PATH = 'In the path the key is percent-encoded, a slash as `%2F`.';
 const GET_ERRORS = errorResponses(400, 404, 503, 500);
@@ -58,18 +31,15 @@ const PUT_ERRORS = errorResponses(400, 413, 415, 503, 500);
  * query may have: any other is refused by its name.
  */
 export function registerCacheRoutes(app: FastifyInstance, options: CacheRouteOptions): void {
-  const commands = new Commands(options);
-  registerPuts(app, options, commands);
-  registerGets(app, options, commands);
-  registerDeletes(app, options, commands);
+  registerPuts(app, options);
+  registerGets(app, options);
+  registerDeletes(app, options);
 }
 
-function registerPuts(
-  instance: FastifyInstance,
-  { schemas, admitBody }: CacheRouteOptions,
-  commands: Commands,
-): void {
+function registerPuts(instance: FastifyInstance, { router, schemas, admitBody }: CacheRouteOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
+  const put = ({ key, value, ttl }: PutBody, exchange: PutExchange): void =>
+    router.put(key, value, ttl === undefined ? 0 : Math.ceil(ttl * 1000), exchange);
   app.put(
     '/cache',
     {
@@ -84,7 +54,7 @@ function registerPuts(
         response: { 201: responseSchemas.stored, ...PUT_ERRORS },
       },
     },
-    (request, reply) => commands.put(request.body, new PutExchange(reply, 201)),
+    (request, reply) => put(request.body, new PutExchange(reply, 201)),
   );
   app.post(
     '/put',
@@ -100,12 +70,15 @@ function registerPuts(
         response: { 200: responseSchemas.stored, ...PUT_ERRORS },
       },
     },
-    (request, reply) => commands.put(request.body, new PutExchange(reply, 200)),
+    (request, reply) => put(request.body, new PutExchange(reply, 200)),
   );
 }
 
-function registerGets(instance: FastifyInstance, { schemas }: CacheRouteOptions, commands: Commands): void {
+function registerGets(instance: FastifyInstance, options: CacheRouteOptions): void {
+  const { router, schemas } = options;
   const app = instance.withTypeProvider<ZodTypeProvider>();
+  const get = (key: string, { raw }: FastifyRequest, reply: FastifyReply): void =>
+    router.get(key, acceptsGzip(raw.headers['accept-encoding']), new GetExchange(reply, options));
   app.get(
     '/cache/:key',
     {
@@ -119,7 +92,7 @@ function registerGets(instance: FastifyInstance, { schemas }: CacheRouteOptions,
         response: { 200: responseSchemas.found, ...GET_ERRORS },
       },
     },
-    (request, reply) => commands.get(request.params.key, request, reply),
+    (request, reply) => get(request.params.key, request, reply),
   );
   for (const [path, operationId, tag] of [
     ['/cache', 'getEntryByQuery', 'cache'],
@@ -138,16 +111,12 @@ function registerGets(instance: FastifyInstance, { schemas }: CacheRouteOptions,
           response: { 200: responseSchemas.found, ...GET_ERRORS },
         },
       },
-      (request, reply) => commands.get(request.query.key, request, reply),
+      (request, reply) => get(request.query.key, request, reply),
     );
   }
 }
 
-function registerDeletes(
-  instance: FastifyInstance,
-  { schemas }: CacheRouteOptions,
-  commands: Commands,
-): void {
+function registerDeletes(instance: FastifyInstance, { router, schemas }: CacheRouteOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.delete(
     '/cache/:key',
@@ -163,7 +132,7 @@ function registerDeletes(
         response: { 204: responseSchemas.deleted, ...GET_ERRORS },
       },
     },
-    (request, reply) => commands.delete(request.params.key, reply),
+    (request, reply) => router.delete(request.params.key, new DeleteExchange(reply)),
   );
   app.delete(
     '/cache',
@@ -188,11 +157,11 @@ function registerDeletes(
         if (key === undefined) {
           sendFailure(reply, { code: 'CACHE_ERR_KEY_INVALID', message: schemas.keyMissing });
         } else {
-          commands.delete(key, reply);
+          router.delete(key, new DeleteExchange(reply));
         }
         return reply;
       }
-      const cleared = await commands.clear();
+      const cleared = await router.clear();
       if ('removed' in cleared) return { status: 'OK' as const, removed: cleared.removed };
       reply.hijack();
       writeFailure(reply.raw, cleared.failed);

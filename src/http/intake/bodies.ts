@@ -143,21 +143,18 @@ export class Bodies {
   };
 
   /**
-   * Takes back the room of bodies whose connections have ended. While bodies wait for room, also that of bodies whose answers
-   * cannot leave; and ends bodies that come too slowly.
+   * While bodies wait for room, takes back that of bodies whose answers cannot leave, and ends bodies that come too slowly.
    */
   sweep(nowMs: number): void {
     const { bodyQueue } = this.options.purse;
     // A body that waits behind a slow one is to have its turn before the deadline.
     const patienceMs = this.options.deadlineMs * PATIENCE_SHARE;
-    for (const upload of this.uploads) {
+    for (const upload of bodyQueue.hasWaiters ? this.uploads : []) {
       const elapsedMs = nowMs - upload.grantedMs;
       const isSlow = elapsedMs > patienceMs && upload.bytes < elapsedMs * MIN_RATE;
-      // A response that waits for its turn is told nothing when its connection ends.
-      const isGone = upload.reply.request.raw.socket.destroyed;
       // A client may not take its answer; over TLS, when it has reset the connection, Node may never tell.
-      if (isGone || (bodyQueue.hasWaiters && upload.reply.raw.writableEnded)) this.release(upload);
-      else if (bodyQueue.hasWaiters && isSlow && !upload.isWhole) upload.cutOff();
+      if (upload.reply.raw.writableEnded) this.release(upload);
+      else if (isSlow && !upload.isWhole) upload.cutOff();
     }
     bodyQueue.sweep(nowMs);
   }

@@ -9,12 +9,6 @@ import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
 import { isProbe } from './probe.ts';
 import type { Purse } from './purse.ts';
 
-declare module 'fastify' {
-  interface FastifyInstance {
-    frontDoor: FrontDoor;
-  }
-}
-
 export interface DoorLimits {
   /** Connections that may ask for anything. */
   readonly maxConnections: number;

@@ -1,20 +1,25 @@
 import { BodyQueue } from './body-queue.ts';
 
-/** What clients make the process hold. */
-export interface Holdings {
-  /** Requests without an answer. */
-  requests: number;
-  /** Bytes of bodies that have come before they may be read. */
-  unreadBytes: number;
-  /** Bytes of large bodies that may be read, until their answers have left. */
-  bodyBytes: number;
-  /** Bytes of small answers that cannot leave yet. */
-  heldBytes: number;
-  /** Answers of `/stats`, `/openapi.json` and the pages, which are made anew for each request. */
-  adminAnswers: number;
+/** What clients make the process hold, by kind. */
+export function noHoldings() {
+  return {
+    /** Requests without an answer. */
+    requests: 0,
+    /** Bytes of bodies that have come before they may be read. */
+    unreadBytes: 0,
+    /** Bytes of large bodies that may be read, until their answers have left. */
+    bodyBytes: 0,
+    /** Bytes of small answers that cannot leave yet. */
+    heldBytes: 0,
+    /** Answers of `/stats`, `/openapi.json` and the pages, which are made anew for each request. */
+    adminAnswers: 0,
+  };
 }
 
+export type Holdings = ReturnType<typeof noHoldings>;
 export type Holding = keyof Holdings;
+
+const HOLDINGS = Object.keys(noHoldings()) as readonly Holding[];
 
 export interface PurseOptions {
   readonly limits: Readonly<Holdings>;
@@ -24,7 +29,6 @@ export interface PurseOptions {
   readonly nowMs: () => number;
 }
 
-const HOLDINGS: readonly Holding[] = ['requests', 'unreadBytes', 'bodyBytes', 'heldBytes', 'adminAnswers'];
 /** A connection with no more requests than this is not at fault when there are too many in all. */
 const FAIR_REQUESTS = 16;
 /** Share of the limit of requests from which on the heap itself is looked at: requests can be larger than reckoned. */
@@ -33,10 +37,6 @@ const HEAP_CHECK_SHARE = 1 / 4;
 const WAITING_BODIES_SHARE = 1 / 4;
 /** Share of the limit of unread bytes from which on no more bodies may wait for room. */
 const CALM_UNREAD_SHARE = 1 / 2;
-
-export function noHoldings(): Holdings {
-  return { requests: 0, unreadBytes: 0, bodyBytes: 0, heldBytes: 0, adminAnswers: 0 };
-}
 
 /**
  * Knows all that clients make the process hold, over all connections, and what they may. Each connection's share is in its
