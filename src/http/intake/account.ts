@@ -183,7 +183,6 @@ export class Account implements BodyWatcher {
   private close(): void {
     this.isClosed = true;
     const unanswered = this.responses.splice(0);
-    this.behind.length = 0;
     this.purse.releaseAll(this.holds);
     // Behind a CONNECT, Node does not tell those that wait for their turn.
     for (const response of unanswered) if (response.socket === null) response.destroy();

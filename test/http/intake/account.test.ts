@@ -155,7 +155,8 @@ describe('a request behind a body that nobody has taken', () => {
     });
     ({ purse } = guarded);
     raw = await RawSocket.openTo(guarded.server);
-    raw.write(`${PUT_HEAD(4)}body${GET.replace('/', '/2')}${PUT_HEAD(4).replace('/', '/3')}body`);
+    const empty = 'PUT /3 HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n';
+    raw.write(`${PUT_HEAD(4)}body${GET.replace('/', '/2')}${empty}`);
     raw.write(GET.replace('/', '/4'));
     await expect.poll(() => purse.totals.requests).toBe(4);
     expect(urls).toStrictEqual(['/']);
