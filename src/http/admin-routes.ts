@@ -5,7 +5,7 @@ import { registerDocs } from './docs-page.ts';
 import { sendFailure } from './error-replies.ts';
 import { registerOpenApiRoute } from './openapi.ts';
 import { whenClosed } from './when-closed.ts';
-import { errorResponses, responseSchemas } from './response-schemas.ts';
+import { errorResponses, responseSchemas } from '../api/response-schemas.ts';
 import { registerRoot } from './root-page.ts';
 
 export interface AdminRouteOptions {

@@ -11,7 +11,7 @@ import { createServer as createSecureServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
-import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
+import { GarbageMeter, collectMinor } from './garbage-meter.ts';
 import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes } from './admin-routes.ts';
@@ -37,7 +37,7 @@ import { type DoorLimits, FrontDoor } from './intake/front-door.ts';
 import { createServer as createPlainServer } from './node-http.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
 import { trustProxyOption } from './trust-proxy.ts';
-import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
+import { type RequestSchemas, type SchemaLimits, requestSchemas } from '../api/request-schemas.ts';
 import { answerToUnknown, collectRoutes } from './unknown-routes.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions {
@@ -247,13 +247,13 @@ function doorLimits(mostRequests: number, { tls, mostTlsConnections }: AppOption
   return { maxConnections, reserve, waiting: MAX_WAITING };
 }
 
-/** Validates by the schema, unless a request is obviously right. */
-function compileValidator({ obvious }: RequestSchemas): FastifySchemaCompiler<ZodType> {
+/** Validates by the schema, unless the fast path accepts the request. */
+function compileValidator({ fastPathValidators }: RequestSchemas): FastifySchemaCompiler<ZodType> {
   return (route) => {
     const validate = validatorCompiler(route);
-    const isObvious = obvious.get(route.schema);
-    if (isObvious === undefined) return validate;
-    return (data: unknown) => isObvious(data) || validate(data);
+    const fastPath = fastPathValidators.get(route.schema);
+    if (fastPath === undefined) return validate;
+    return (data: unknown) => fastPath(data) || validate(data);
   };
 }
 

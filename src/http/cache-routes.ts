@@ -6,8 +6,8 @@ import { sendFailure } from './error-replies.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
 import { refuseBody } from './no-body.ts';
 import { inOrder } from './request-order.ts';
-import { errorResponses, responseSchemas } from './response-schemas.ts';
-import type { RequestSchemas } from './schemas.ts';
+import { errorResponses, responseSchemas } from '../api/response-schemas.ts';
+import type { RequestSchemas } from '../api/request-schemas.ts';
 
 export interface CacheRouteOptions extends GetOptions {
   readonly router: ShardRouter;

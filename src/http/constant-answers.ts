@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
+import { ERRORS, type ErrorCode, errorBody } from '../api/errors.ts';
 import { STATUS_CODES } from './node-http.ts';
 
 export const JSON_TYPE = 'application/json; charset=utf-8';

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { whenAnswered } from './connections.ts';
 import { JSON_TYPE, NO_STORE, constantFailure, writeAnswer } from './constant-answers.ts';
 import { STATUS_CODES } from './node-http.ts';
-import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
+import { ERRORS, type ErrorCode, errorBody } from '../api/errors.ts';
 
 export interface Failure {
   readonly code: ErrorCode;

@@ -20,7 +20,7 @@ import {
   jsonHeaders,
   writeAnswer,
 } from './constant-answers.ts';
-import type { GarbageMeter } from '../base/garbage-meter.ts';
+import type { GarbageMeter } from './garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import type { Connections } from './connections.ts';
 import type { LargeReplies } from './large-replies.ts';

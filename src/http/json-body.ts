@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { parse as parseContentType } from 'content-type';
 import { assert } from '../shared/assert.ts';
-import type { GarbageMeter } from '../base/garbage-meter.ts';
+import type { GarbageMeter } from './garbage-meter.ts';
 import { BodyBuffer } from './body-buffer.ts';
 import { type ByteBudget, LEAST_COUNTED_BYTES } from './byte-budget.ts';
 import { DirectRequest } from './direct-request.ts';

@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import Negotiator from 'negotiator';
 import { createHash } from 'node:crypto';
 import { HeaderMemo } from './header-memo.ts';
-import { errorResponses, responseSchemas } from './response-schemas.ts';
+import { errorResponses, responseSchemas } from '../api/response-schemas.ts';
 
 const NAME = 'key-value-cache';
 const DESCRIPTION = 'An in-memory key-value cache behind an HTTP API.';

@@ -3,7 +3,7 @@ import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseByteSize } from '../base/byte-size.ts';
+import { parseByteSize } from '../config/byte-size.ts';
 import { heapFlags, mmapThresholdBytes } from '../config/limits.ts';
 import { findMemoryLimit, readTextFile } from '../memory/probe.ts';
 

@@ -2,16 +2,16 @@
 export type Collect = () => void;
 
 /**
- * Has dead bodies collected in time. A large body leaves strings and buffers behind, most of them outside
- * the JavaScript heap, where they hardly count as a reason to collect: under a flood of large values a
- * process dies of its garbage long before V8 looks at it. So it is counted here, in bytes.
+ * Has the garbage of large bodies collected in time. Such a body leaves strings and buffers behind, most of them outside
+ * the JavaScript heap. V8 hardly counts those as a reason to collect, and under a flood of large values the process would
+ * run out of memory before V8 collects. So their bytes are counted here.
  */
 export class GarbageMeter {
   private readonly everyBytes: number;
   private readonly collect: Collect;
   private bytes = 0;
 
-  /** @param everyBytes bodies of this many bytes in all, and a collection follows. */
+  /** @param everyBytes how many bytes of bodies lead to a collection. */
   constructor(everyBytes: number, collect: Collect) {
     this.everyBytes = everyBytes;
     this.collect = collect;
