@@ -2,7 +2,7 @@ import bearerAuth, { type verifyBearerAuth } from '@fastify/bearer-auth';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { BlockList } from 'node:net';
-import { FailureError } from './error-replies.ts';
+import { FailureError } from './failures.ts';
 import { RateStore } from './rate-store.ts';
 import { clientAddress } from './trust-proxy.ts';
 

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ShardRouter } from '../shards/router.ts';
 import { isProbe } from './access.ts';
 import { registerDocs } from './docs-page.ts';
-import { sendFailure } from './error-replies.ts';
+import { sendFailure } from './failures.ts';
 import { registerOpenApiRoute } from './openapi.ts';
 import { whenClosed } from './when-closed.ts';
 import { errorResponses, responseSchemas } from '../api/response-schemas.ts';

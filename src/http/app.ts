@@ -19,13 +19,8 @@ import { ByteBudget } from './byte-budget.ts';
 import { registerCacheRoutes } from './cache-routes.ts';
 import { DirectRequest } from './direct-request.ts';
 import { drainBeforeClose } from './drain.ts';
-import {
-  answerConnect,
-  failureOf,
-  handleClientError,
-  refuseExpectation,
-  sendFailure,
-} from './error-replies.ts';
+import { failureOf } from './failure-of-error.ts';
+import { sendFailure } from './failures.ts';
 import { finishAnswers } from './finish-answers.ts';
 import { JsonBodies } from './json-body.ts';
 import { LargeReplies } from './large-replies.ts';
@@ -36,6 +31,7 @@ import { MOST_HEADERS, checkHeads } from './request-head.ts';
 import { type DoorLimits, FrontDoor } from './intake/front-door.ts';
 import { createServer as createPlainServer } from './node-http.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
+import { answerConnect, handleClientError, refuseExpectation } from './socket-answers.ts';
 import { trustProxyOption } from './trust-proxy.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from '../api/request-schemas.ts';
 import { answerToUnknown, collectRoutes } from './unknown-routes.ts';

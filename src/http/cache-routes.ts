@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandl
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Cleared, ShardRouter } from '../shards/router.ts';
 import { acceptsGzip } from './accept-gzip.ts';
-import { sendFailure } from './error-replies.ts';
+import { sendFailure } from './failures.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
 import { refuseBody } from './no-body.ts';
 import { inOrder } from './request-order.ts';

@@ -13,33 +13,28 @@ import {
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
-import {
-  type ConstantAnswer,
-  constantAnswer,
-  constantFailure,
-  jsonHeaders,
-  writeAnswer,
-} from './constant-answers.ts';
+import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './answers.ts';
+import { renderFailure } from './failures.ts';
 import type { GarbageMeter } from './garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import type { Connections } from './connections.ts';
 import type { LargeReplies } from './large-replies.ts';
 
-const FAILURES: Readonly<Record<number, ConstantAnswer>> = {
-  [MISS]: constantFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
-  [TOO_LARGE]: constantFailure(
+const FAILURES: Readonly<Record<number, Answer>> = {
+  [MISS]: renderFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
+  [TOO_LARGE]: renderFailure(
     'CACHE_ERR_VALUE_TOO_LARGE',
     'value does not fit in the memory limit of one shard.',
   ),
-  [UNAVAILABLE]: constantFailure('CACHE_ERR_SHARD_UNAVAILABLE', 'The shard of this key is restarting.'),
-  [OVERDUE]: constantFailure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
-  [BUSY]: constantFailure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
+  [UNAVAILABLE]: renderFailure('CACHE_ERR_SHARD_UNAVAILABLE', 'The shard of this key is restarting.'),
+  [OVERDUE]: renderFailure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
+  [BUSY]: renderFailure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
 };
-const UNEXPECTED = constantFailure('CACHE_ERR_INTERNAL', 'Unexpected error.');
+const UNEXPECTED = renderFailure('CACHE_ERR_INTERNAL', 'Unexpected error.');
 
 const STORED_MESSAGE = { status: 'OK', message: 'Key inserted/updated successfully.' };
-const CREATED = constantAnswer(201, STORED_MESSAGE);
-const UPDATED = constantAnswer(200, STORED_MESSAGE);
+const CREATED = renderAnswer(201, STORED_MESSAGE);
+const UPDATED = renderAnswer(200, STORED_MESSAGE);
 
 export function writeFailure(response: ServerResponse, code: number): void {
   writeAnswer(response, FAILURES[code] ?? UNEXPECTED);
@@ -123,7 +118,7 @@ function ownCopy(piece: string): string {
 
 /** Waits for the answer to a PUT, which differs between the two families of paths. */
 export class PutExchange extends Exchange {
-  private readonly success: ConstantAnswer;
+  private readonly success: Answer;
 
   constructor(reply: FastifyReply, status: 200 | 201) {
     super(reply);

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { gzip } from 'node:zlib';
 import { acceptsGzip } from './accept-gzip.ts';
-import { NO_STORE } from './constant-answers.ts';
+import { NO_STORE } from './answers.ts';
 
 /**
  * Finishes the answers that Fastify writes. Entries go past it: their shards compress them, and `exchanges.ts` writes

@@ -6,7 +6,7 @@ import type { GarbageMeter } from './garbage-meter.ts';
 import { BodyBuffer } from './body-buffer.ts';
 import { type ByteBudget, LEAST_COUNTED_BYTES } from './byte-budget.ts';
 import { DirectRequest } from './direct-request.ts';
-import { type Failure, FailureError } from './error-replies.ts';
+import { type Failure, FailureError } from './failures.ts';
 import { whenClosed } from './when-closed.ts';
 import { isFlatJson } from './flat-json.ts';
 import { HeaderMemo } from './header-memo.ts';

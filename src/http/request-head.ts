@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage } from 'node:http';
-import { type Failure, sendFailure } from './error-replies.ts';
+import { type Failure, sendFailure } from './failures.ts';
 import { faultOfQuery } from './strict-query.ts';
 
 /** Each takes far more than its bytes. */

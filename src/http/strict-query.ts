@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
-import { type Failure, unknownNames } from './error-replies.ts';
+import { unknownNames } from './failure-of-error.ts';
+import type { Failure } from './failures.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { sendFailure } from './error-replies.ts';
+import { sendFailure } from './failures.ts';
 import { METHODS } from './node-http.ts';
 
 type MethodsOf = ReadonlyMap<string, ReadonlySet<string>>;

@@ -4,7 +4,8 @@ import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
 import { LEAST_COUNTED_BYTES } from '../byte-budget.ts';
 import { DirectRequest } from '../direct-request.ts';
-import { constantFailure, writeAnswer } from '../constant-answers.ts';
+import { writeAnswer } from '../answers.ts';
+import { renderFailure } from '../failures.ts';
 import type { Connections } from '../connections.ts';
 import { Account, accountOf, setAccount } from './account.ts';
 import { isProbe } from './probe.ts';
@@ -31,7 +32,7 @@ const RESERVE_TICKS = 5;
 /** How many sweeps a newcomer may wait for a place. */
 const WAIT_TICKS = 10;
 
-const REFUSAL = constantFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
+const REFUSAL = renderFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
 
 /**
  * Bounds how many connections there are, and sees to it that probes are answered however many others want one.
