@@ -4,7 +4,7 @@ import { isProbe } from './access.ts';
 import { registerDocs } from './docs-page.ts';
 import { sendFailure } from './failures.ts';
 import { registerOpenApiRoute } from './openapi.ts';
-import { whenClosed } from './when-closed.ts';
+import { whenClosed } from './intake/when-closed.ts';
 import { errorResponses, responseSchemas } from '../api/response-schemas.ts';
 import { registerRoot } from './root-page.ts';
 

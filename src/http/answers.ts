@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { STATUS_CODES } from './node-http.ts';
+import { STATUS_CODES } from './fast/node-http.ts';
 
 /** `Cache-Control` of all JSON: the next request may find something else. */
 export const NO_STORE = 'no-store';

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Cleared, ShardRouter } from '../shards/router.ts';
-import { acceptsGzip } from './accept-gzip.ts';
+import { acceptsGzip } from './fast/accept-gzip.ts';
 import { sendFailure } from './failures.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
-import { refuseBody } from './no-body.ts';
+import { refuseBody } from './intake/no-body.ts';
 import { inOrder } from './request-order.ts';
 import { errorResponses, responseSchemas } from '../api/response-schemas.ts';
 import type { RequestSchemas } from '../api/request-schemas.ts';

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type CountedSocket, DirectRequest, UNREAD_COUNTER } from './direct-request.ts';
-import { gatherWrites } from './gather-writes.ts';
+import { type CountedSocket, DirectRequest, UNREAD_COUNTER } from './fast/direct-request.ts';
+import { gatherWrites } from './fast/gather-writes.ts';
 import { type Account, accountOf } from './intake/account.ts';
 import { isProbe } from './intake/probe.ts';
 

@@ -18,7 +18,7 @@ import { renderFailure } from './failures.ts';
 import type { GarbageMeter } from './garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import type { Connections } from './connections.ts';
-import type { LargeReplies } from './large-replies.ts';
+import type { LargeReplies } from './intake/large-replies.ts';
 
 const FAILURES: Readonly<Record<number, Answer>> = {
   [MISS]: renderFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),

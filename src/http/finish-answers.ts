@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { gzip } from 'node:zlib';
-import { acceptsGzip } from './accept-gzip.ts';
+import { acceptsGzip } from './fast/accept-gzip.ts';
 import { NO_STORE } from './answers.ts';
 
 /**

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import Negotiator from 'negotiator';
 import { createHash } from 'node:crypto';
-import { HeaderMemo } from './header-memo.ts';
+import { HeaderMemo } from './fast/header-memo.ts';
 import { errorResponses, responseSchemas } from '../api/response-schemas.ts';
 
 const NAME = 'key-value-cache';

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { type Answer, writeAnswer } from './answers.ts';
 import { whenAnswered } from './connections.ts';
 import { renderFailure } from './failures.ts';
-import { STATUS_CODES } from './node-http.ts';
+import { STATUS_CODES } from './fast/node-http.ts';
 
 /** How long a client may take to read why its connection is closed, and to close its side. */
 const LINGER_MS = 500;

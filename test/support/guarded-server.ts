@@ -1,6 +1,6 @@
 import { type RequestListener, type Server, createServer } from 'node:http';
 import { type ConnectionLimits, Connections } from '../../src/http/connections.ts';
-import { DirectRequest } from '../../src/http/direct-request.ts';
+import { DirectRequest } from '../../src/http/fast/direct-request.ts';
 import { type DoorLimits, FrontDoor } from '../../src/http/intake/front-door.ts';
 
 const LIMITS: ConnectionLimits = {

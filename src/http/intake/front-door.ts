@@ -2,8 +2,8 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
-import { LEAST_COUNTED_BYTES } from '../byte-budget.ts';
-import { DirectRequest } from '../direct-request.ts';
+import { LEAST_COUNTED_BYTES } from './body-queue.ts';
+import { DirectRequest } from '../fast/direct-request.ts';
 import { writeAnswer } from '../answers.ts';
 import { renderFailure } from '../failures.ts';
 import type { Connections } from '../connections.ts';

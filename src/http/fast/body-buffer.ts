@@ -1,4 +1,4 @@
-import { free } from '../shared/free.ts';
+import { free } from '../../shared/free.ts';
 
 const LEAST_CAPACITY = 4096;
 

@@ -3,8 +3,8 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { guardedServer } from '../support/guarded-server.ts';
-import { RawSocket } from '../support/raw-socket.ts';
+import { guardedServer } from '../../support/guarded-server.ts';
+import { RawSocket } from '../../support/raw-socket.ts';
 
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nhost: test\r\n\r\n`;
 

@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import type { DirectRequest } from '../../src/http/direct-request.ts';
-import { guardedServer } from '../support/guarded-server.ts';
-import { RawSocket } from '../support/raw-socket.ts';
+import type { DirectRequest } from '../../../src/http/fast/direct-request.ts';
+import { guardedServer } from '../../support/guarded-server.ts';
+import { RawSocket } from '../../support/raw-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
 const PROBE = 'GET /health?deep HTTP/1.1\r\nhost: test\r\n\r\n';

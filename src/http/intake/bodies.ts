@@ -1,17 +1,17 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { parse as parseContentType } from 'content-type';
-import { assert } from '../shared/assert.ts';
-import type { GarbageMeter } from './garbage-meter.ts';
-import { BodyBuffer } from './body-buffer.ts';
-import { type ByteBudget, LEAST_COUNTED_BYTES } from './byte-budget.ts';
-import { DirectRequest } from './direct-request.ts';
-import { type Failure, FailureError } from './failures.ts';
+import { assert } from '../../shared/assert.ts';
+import type { GarbageMeter } from '../garbage-meter.ts';
+import { BodyBuffer } from '../fast/body-buffer.ts';
+import { type ByteBudget, LEAST_COUNTED_BYTES } from './body-queue.ts';
+import { DirectRequest } from '../fast/direct-request.ts';
+import { type Failure, FailureError } from '../failures.ts';
 import { whenClosed } from './when-closed.ts';
-import { isFlatJson } from './flat-json.ts';
-import { HeaderMemo } from './header-memo.ts';
+import { isFlatJson } from '../fast/flat-json.ts';
+import { HeaderMemo } from '../fast/header-memo.ts';
 import { hasBody } from './no-body.ts';
-import { keepPlace } from './request-order.ts';
+import { keepPlace } from '../request-order.ts';
 
 const TOO_LARGE: Failure = {
   code: 'CACHE_ERR_BODY_TOO_LARGE',

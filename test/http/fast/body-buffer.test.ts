@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { BodyBuffer } from '../../src/http/body-buffer.ts';
+import { BodyBuffer } from '../../../src/http/fast/body-buffer.ts';
 
 const LIMIT = 20_000;
 

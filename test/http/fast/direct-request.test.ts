@@ -1,7 +1,7 @@
 import { type ServerResponse, createServer } from 'node:http';
 import { expect, test } from 'vitest';
-import { DirectRequest } from '../../src/http/direct-request.ts';
-import { RawSocket } from '../support/raw-socket.ts';
+import { DirectRequest } from '../../../src/http/fast/direct-request.ts';
+import { RawSocket } from '../../support/raw-socket.ts';
 
 const put = (path: string, body: string, bytes = body.length): string =>
   `PUT ${path} HTTP/1.1\r\nhost: test\r\ncontent-length: ${bytes}\r\n\r\n${body}`;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ByteBudget } from '../../src/http/byte-budget.ts';
+import { ByteBudget } from '../../../src/http/intake/body-queue.ts';
 
 function createBudget(mostWaiters = Infinity): { budget: ByteBudget; pass: (ms: number) => void } {
   let nowMs = 0;

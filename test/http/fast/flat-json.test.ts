@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { isFlatJson } from '../../src/http/flat-json.ts';
-import { printedSeed } from '../support/random.ts';
+import { isFlatJson } from '../../../src/http/fast/flat-json.ts';
+import { printedSeed } from '../../support/random.ts';
 
 /** Long enough to be looked at. */
 const LONG = 'x'.repeat(5000);

@@ -1,12 +1,12 @@
 import type { FastifyReply } from 'fastify';
 import { type ServerResponse, createServer } from 'node:http';
 import { expect, test } from 'vitest';
-import { GarbageMeter } from '../../src/http/garbage-meter.ts';
-import type { Connections } from '../../src/http/connections.ts';
-import { GetExchange } from '../../src/http/exchanges.ts';
-import { LargeReplies } from '../../src/http/large-replies.ts';
-import { HIT } from '../../src/shared/protocol.ts';
-import { RawSocket } from '../support/raw-socket.ts';
+import { GarbageMeter } from '../../../src/http/garbage-meter.ts';
+import type { Connections } from '../../../src/http/connections.ts';
+import { GetExchange } from '../../../src/http/exchanges.ts';
+import { LargeReplies } from '../../../src/http/intake/large-replies.ts';
+import { HIT } from '../../../src/shared/protocol.ts';
+import { RawSocket } from '../../support/raw-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
 

@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders } from 'node:http';
-import { assert } from '../shared/assert.ts';
-import { DirectRequest } from './direct-request.ts';
-import { type Failure, FailureError } from './failures.ts';
-import { keepPlace } from './request-order.ts';
+import { assert } from '../../shared/assert.ts';
+import { DirectRequest } from '../fast/direct-request.ts';
+import { type Failure, FailureError } from '../failures.ts';
+import { keepPlace } from '../request-order.ts';
 
 const NO_BODY: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'DELETE takes no body.' };
 
