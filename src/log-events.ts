@@ -109,6 +109,14 @@ export function filesNotTaken(faults: readonly string[]): LogEvent {
   };
 }
 
+export function nodeChanged(internal: string, fallback: string): LogEvent {
+  return {
+    level: 'warn',
+    message: `Node ${process.version} does not behave as expected (${internal}): ${fallback}`,
+    fields: { internal, fallback, node: process.version },
+  };
+}
+
 export function linesLost(lines: number, why: string): LogEvent {
   const verb = lines === 1 ? 'was' : 'were';
   return {

@@ -12,6 +12,7 @@ import {
   type LogSink,
   listening,
   logEvent,
+  nodeChanged,
   pressureChanged,
   shardDied,
   shardIsBackUp,
@@ -103,6 +104,7 @@ export async function startServer(
     tls: access.tls,
     access: current,
     isShuttingDown: () => current.isShuttingDown,
+    onNodeChange: (internal, fallback) => logEvent(logger, nodeChanged(internal, fallback)),
     onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
     // Called once the server listens, when all of these are there.
     stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),

@@ -8,10 +8,16 @@ import {
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { RequestListener, Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import type { Socket } from 'node:net';
 import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
-import { GarbageMeter, collectMinor } from './garbage-meter.ts';
+import { GarbageMeter } from './garbage-meter.ts';
+import {
+  type Report,
+  allowHalfOpen,
+  checkInternals,
+  collectMinor,
+  readThroughStream,
+} from './fast/node-internals.ts';
 import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes } from './admin-routes.ts';
@@ -38,6 +44,8 @@ import { answerToUnknown, collectRoutes } from './unknown-routes.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly router: ShardRouter;
+  /** Told of what Node no longer does, and what the server does instead. */
+  readonly onNodeChange: Report;
   /** Told of errors that nobody foresaw. */
   readonly onUnexpectedError: (error: Error) => void;
   readonly version: string;
@@ -110,6 +118,7 @@ const nowMs = (): number => performance.now();
 /** The Fastify application, without a port. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, version, stats } = options;
+  await checkInternals(options.onNodeChange);
   const bodyLimit = (maxKeyLength + maxValueBytes) * LONGEST_ESCAPE + BODY_SLACK_BYTES;
   const garbage = new GarbageMeter(options.collectEveryBytes, collectMinor);
   const mostRequests = mostUnanswered();
@@ -189,11 +198,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.decorate('frontDoor', door);
   app.decorate('trustedProxies', options.trustedProxies);
   drainBeforeClose(app);
-  // A client may close its side when it has asked, and still wants the answer. Of one header too many the rest is not
-  // kept: thousands of short ones would take ten times their bytes.
-  Object.assign(app.server, { httpAllowHalfOpen: true, maxHeadersCount: MOST_HEADERS + 1 });
-  // Else Node's parser is fed past the stream, and loses what TLS has decrypted when the stream is paused.
-  app.server.on('secureConnection', (socket: Socket) => socket.on('data', () => undefined));
+  // Of one header too many the rest is not kept: thousands of short ones would take ten times their bytes.
+  app.server.maxHeadersCount = MOST_HEADERS + 1;
+  allowHalfOpen(app.server);
+  readThroughStream(app.server);
   answerConnect(app.server);
   const methodsOf = collectRoutes(app);
 

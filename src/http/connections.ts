@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type CountedSocket, DirectRequest, UNREAD_COUNTER } from './fast/direct-request.ts';
 import { gatherWrites } from './fast/gather-writes.ts';
+import { isWaitingForTurn, stopParsing, unsentBytes } from './fast/node-internals.ts';
 import { type Account, accountOf } from './intake/account.ts';
 import { isProbe } from './intake/probe.ts';
 
@@ -17,13 +18,6 @@ interface HeldResponse extends ServerResponse {
   [HELD]?: number;
 }
 
-interface KnownSocket extends CountedSocket {
-  readonly parser?: { onIncoming: () => number } | null;
-  /** Not documented: should it be gone, who takes a long answer slowly is cut off, and a test tells. */
-  readonly _handle?: { readonly writeQueueSize?: number } | null;
-}
-
-const STOP_PARSING = 2;
 /** A connection with no more than this many is not at fault when there are too many in all. */
 const FAIR_SHARE = 16;
 
@@ -92,10 +86,9 @@ export class Connections {
    */
   cutOffStalled(accounts: Iterable<Account>, nowMs: number): void {
     for (const account of accounts) {
-      const socket: KnownSocket = account.socket;
+      const socket: CountedSocket = account.socket;
       const isWaiting = socket.writableLength > 0 && account.responses.length > 0;
-      // oxlint-disable-next-line no-underscore-dangle -- Node's name
-      const takenBytes = socket.bytesWritten - (socket._handle?.writeQueueSize ?? 0);
+      const takenBytes = socket.bytesWritten - unsentBytes(socket);
       if (!isWaiting || takenBytes !== account.takenBytes) {
         account.takenBytes = takenBytes;
         account.takenAtMs = nowMs;
@@ -107,7 +100,7 @@ export class Connections {
 
   /** Counts a request until it has been answered. @returns whether it may go on; if not, its connection is closed. */
   count(account: Account, response: ServerResponse): boolean {
-    const socket: KnownSocket = response.req.socket;
+    const socket: CountedSocket = response.req.socket;
     if (socket.destroyed) return false;
     const { most, isHeapFull } = this.limits;
     const { responses } = account;
@@ -128,7 +121,7 @@ export class Connections {
     return false;
   }
 
-  private begin(account: Account, socket: KnownSocket): void {
+  private begin(account: Account, socket: CountedSocket): void {
     account.owner = this;
     socket[UNREAD_COUNTER] = (bytes) => {
       account.unreadBytes += bytes;
@@ -141,7 +134,7 @@ export class Connections {
       for (const response of account.responses) {
         this.letGo(response);
         // Behind a CONNECT, Node tells those that wait for their turn nothing, and their room would be lost.
-        if (response.socket === null) response.destroy();
+        if (isWaitingForTurn(response)) response.destroy();
       }
       delete socket[UNREAD_COUNTER];
       account.responses.length = 0;
@@ -174,10 +167,8 @@ function countAnswer(this: ServerResponse): void {
     request.discardBody();
 }
 
-function cutOff(socket: KnownSocket): void {
-  // Node would still make requests of the rest of the piece it has read. With this answer to the next one its parser
-  // stops, as it does before an upgrade. Not documented: should it be gone, a test of the bound on memory tells.
-  if (socket.parser) socket.parser.onIncoming = () => STOP_PARSING;
+function cutOff(socket: CountedSocket): void {
+  stopParsing(socket);
   socket.destroy();
 }
 

@@ -15,6 +15,7 @@ import {
 } from '../shared/protocol.ts';
 import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './answers.ts';
 import { renderFailure } from './failures.ts';
+import { isWaitingForTurn } from './fast/node-internals.ts';
 import type { GarbageMeter } from './garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import type { Connections } from './connections.ts';
@@ -107,8 +108,8 @@ export class GetExchange extends Exchange {
 }
 
 /** What it writes is kept until its turn comes, or until the client has taken what was written before. */
-function isHeld({ socket }: ServerResponse): boolean {
-  return socket === null || socket.writableLength > 0;
+function isHeld(response: ServerResponse): boolean {
+  return isWaitingForTurn(response) || response.socket!.writableLength > 0;
 }
 
 /** A piece of a string holds the whole of it: here all replies that came in the same batch. */

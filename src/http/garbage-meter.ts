@@ -24,8 +24,3 @@ export class GarbageMeter {
     this.collect();
   }
 }
-
-/** The engine's own minor collection: about a millisecond. Does nothing where it is not exposed. */
-export function collectMinor(): void {
-  globalThis.gc?.({ type: 'minor', execution: 'sync' });
-}

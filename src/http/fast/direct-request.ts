@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { IncomingMessage } from './node-http.ts';
+import { works } from './node-internals.ts';
 
 /** Where a connection keeps who counts what has come of bodies that nobody has taken yet. */
 export const UNREAD_COUNTER: unique symbol = Symbol('unread counter');
@@ -32,7 +33,7 @@ export class DirectRequest extends IncomingMessage {
   takeBody(sink: BodySink): void {
     this.isTaken = true;
     this.countUnread(-this.unreadBytes);
-    if (this.complete || this.readableLength > 0) {
+    if (this.complete || this.readableLength > 0 || !works.directBodies) {
       this.on('data', (chunk: Buffer) => sink.add(chunk)).on('end', () => sink.end());
     } else {
       this.sink = sink;
