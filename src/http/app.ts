@@ -20,9 +20,9 @@ import {
 } from './fast/node-internals.ts';
 import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
-import { registerAdminRoutes } from './admin-routes.ts';
+import { registerAdminRoutes } from './routes/admin-routes.ts';
 import { ByteBudget } from './intake/body-queue.ts';
-import { registerCacheRoutes } from './cache-routes.ts';
+import { registerCacheRoutes } from './routes/cache-routes.ts';
 import { DirectRequest } from './fast/direct-request.ts';
 import { drainBeforeClose } from './drain.ts';
 import { failureOf } from './failure-of-error.ts';
@@ -32,7 +32,7 @@ import { JsonBodies } from './intake/bodies.ts';
 import { LargeReplies } from './intake/large-replies.ts';
 import { Connections } from './connections.ts';
 import { hasBody } from './intake/no-body.ts';
-import { registerOpenApi } from './openapi.ts';
+import { registerOpenApi } from './routes/openapi.ts';
 import { MOST_HEADERS, checkHeads } from './request-head.ts';
 import { type DoorLimits, FrontDoor } from './intake/front-door.ts';
 import { createServer as createPlainServer } from './fast/node-http.ts';
@@ -40,7 +40,7 @@ import { giveUpPlace, orderRequests } from './request-order.ts';
 import { answerConnect, handleClientError, refuseExpectation } from './socket-answers.ts';
 import { trustProxyOption } from './trust-proxy.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from '../api/request-schemas.ts';
-import { answerToUnknown, collectRoutes } from './unknown-routes.ts';
+import { answerToUnknown, collectRoutes } from './routes/unknown-routes.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly router: ShardRouter;

@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Cleared, ShardRouter } from '../shards/router.ts';
-import { acceptsGzip } from './fast/accept-gzip.ts';
-import { sendFailure } from './failures.ts';
-import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
-import { refuseBody } from './intake/no-body.ts';
-import { inOrder } from './request-order.ts';
-import { errorResponses, responseSchemas } from '../api/response-schemas.ts';
-import type { RequestSchemas } from '../api/request-schemas.ts';
+import type { Cleared, ShardRouter } from '../../shards/router.ts';
+import { acceptsGzip } from '../fast/accept-gzip.ts';
+import { sendFailure } from '../failures.ts';
+import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from '../exchanges.ts';
+import { refuseBody } from '../intake/no-body.ts';
+import { inOrder } from '../request-order.ts';
+import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
+import type { RequestSchemas } from '../../api/request-schemas.ts';
 
 export interface CacheRouteOptions extends GetOptions {
   readonly router: ShardRouter;

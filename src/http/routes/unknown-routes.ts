@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { sendFailure } from './failures.ts';
-import { METHODS } from './fast/node-http.ts';
+import { sendFailure } from '../failures.ts';
+import { METHODS } from '../fast/node-http.ts';
 
 type MethodsOf = ReadonlyMap<string, ReadonlySet<string>>;
 

@@ -1,8 +1,8 @@
 import swagger, { type SwaggerTransform } from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { createJsonSchemaTransformObject, jsonSchemaTransform } from 'fastify-type-provider-zod';
-import { forwardedPrefix } from './forwarded-prefix.ts';
-import { errorResponses } from '../api/response-schemas.ts';
+import { forwardedPrefix } from '../forwarded-prefix.ts';
+import { errorResponses } from '../../api/response-schemas.ts';
 
 export interface OpenApiOptions {
   readonly version: string;

@@ -2,8 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import Negotiator from 'negotiator';
 import { createHash } from 'node:crypto';
-import { HeaderMemo } from './fast/header-memo.ts';
-import { errorResponses, responseSchemas } from '../api/response-schemas.ts';
+import { HeaderMemo } from '../fast/header-memo.ts';
+import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 
 const NAME = 'key-value-cache';
 const DESCRIPTION = 'An in-memory key-value cache behind an HTTP API.';

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { acceptsGzip } from './fast/accept-gzip.ts';
+import { acceptsGzip } from '../fast/accept-gzip.ts';
 
 const compress = promisify(gzip);
 const { resolve } = createRequire(import.meta.url);

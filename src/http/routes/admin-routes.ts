@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify';
-import type { ShardRouter } from '../shards/router.ts';
-import { isProbe } from './access.ts';
+import type { ShardRouter } from '../../shards/router.ts';
+import { isProbe } from '../access.ts';
 import { registerDocs } from './docs-page.ts';
-import { sendFailure } from './failures.ts';
+import { sendFailure } from '../failures.ts';
 import { registerOpenApiRoute } from './openapi.ts';
-import { whenClosed } from './intake/when-closed.ts';
-import { errorResponses, responseSchemas } from '../api/response-schemas.ts';
+import { whenClosed } from '../intake/when-closed.ts';
+import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import { registerRoot } from './root-page.ts';
 
 export interface AdminRouteOptions {
