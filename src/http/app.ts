@@ -33,7 +33,7 @@ import { LargeReplies } from './intake/large-replies.ts';
 import { Connections } from './connections.ts';
 import { hasBody } from './intake/no-body.ts';
 import { registerOpenApi } from './routes/openapi.ts';
-import { MOST_HEADERS, checkHeads } from './request-head.ts';
+import { MAX_HEADERS, checkHeads } from './request-head.ts';
 import { type DoorLimits, FrontDoor } from './intake/front-door.ts';
 import { createServer as createPlainServer } from './fast/node-http.ts';
 import { giveUpPlace, orderRequests } from './request-order.ts';
@@ -199,7 +199,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.decorate('trustedProxies', options.trustedProxies);
   drainBeforeClose(app);
   // Of one header too many the rest is not kept: thousands of short ones would take ten times their bytes.
-  app.server.maxHeadersCount = MOST_HEADERS + 1;
+  app.server.maxHeadersCount = MAX_HEADERS + 1;
   allowHalfOpen(app.server);
   readThroughStream(app.server);
   answerConnect(app.server);

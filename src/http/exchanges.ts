@@ -45,12 +45,12 @@ export interface GetOptions {
   readonly gzipThresholdBytes: number;
   readonly largeReplies: LargeReplies;
   readonly connections: Connections;
-  /** Told of large replies that nobody holds any more. */
+  /** Counts large replies that have become garbage. */
   readonly garbage: GarbageMeter;
 }
 
 /**
- * Waits for what a shard replies, and answers with it past Fastify, straight to Node's response: a body that a shard has
+ * Waits for the reply of a shard, and writes it straight to Node's response, past Fastify. So the body that the shard has
  * made is not parsed, built or copied again.
  */
 abstract class Exchange implements PendingRequest {
@@ -78,7 +78,7 @@ export class GetExchange extends Exchange {
   settle(code: number, payload: Payload, delivered?: () => void): void {
     if (delivered) {
       this.options.largeReplies.begin(this.response, () => {
-        // Nothing of it is being written any more: a response closes when all has been, or after its socket.
+        // No write uses the payload any more: a response closes when all is written, or after its socket.
         freePayload(payload);
         if (typeof payload === 'string') this.options.garbage.add(payload.length);
         delivered();
@@ -107,12 +107,12 @@ export class GetExchange extends Exchange {
   }
 }
 
-/** What it writes is kept until its turn comes, or until the client has taken what was written before. */
+/** Whether what it writes stays here for now: until its turn comes, or until the client has taken what was written before. */
 function isHeld(response: ServerResponse): boolean {
   return isWaitingForTurn(response) || response.socket!.writableLength > 0;
 }
 
-/** A piece of a string holds the whole of it: here all replies that came in the same batch. */
+/** A slice keeps the whole string alive: here all replies of the batch. */
 function ownCopy(piece: string): string {
   return Buffer.from(piece, 'latin1').toString('latin1');
 }

@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ShardRouter } from '../../shards/router.ts';
-import { isProbe } from '../access.ts';
+import { isProbeRoute } from '../access.ts';
 import { registerDocs } from './docs-page.ts';
 import { sendFailure } from '../failures.ts';
+import { PROBE_PATHS } from '../intake/probe.ts';
 import { registerOpenApiRoute } from './openapi.ts';
 import { whenClosed } from '../intake/when-closed.ts';
 import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
@@ -11,13 +12,13 @@ import { registerRoot } from './root-page.ts';
 export interface AdminRouteOptions {
   readonly router: ShardRouter;
   readonly version: string;
-  /** Everything that `/stats` says, made anew for each request. */
+  /** What `/stats` reports, computed for each request. */
   readonly stats: () => Promise<object>;
   readonly isShuttingDown: () => boolean;
   readonly gzipThresholdBytes: number;
 }
 
-/** Where one begins, health, readiness, statistics, and the API's own description. */
+/** The start page, health, readiness, statistics, and the description of the API. */
 export async function registerAdminRoutes(app: FastifyInstance, options: AdminRouteOptions): Promise<void> {
   const { router, version, stats, isShuttingDown } = options;
 
@@ -28,7 +29,7 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     registerOpenApiRoute(admin);
 
     admin.get(
-      '/health',
+      PROBE_PATHS.health,
       {
         config: { access: 'probe' },
         schema: {
@@ -47,7 +48,7 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     );
 
     admin.get(
-      '/ready',
+      PROBE_PATHS.ready,
       {
         config: { access: 'probe' },
         schema: {
@@ -82,16 +83,16 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
   });
 }
 
-/** Such answers are made anew for each request, from files and through compression, and held until they are taken. */
-const MOST_ANSWERS = 16;
+/** How many of these answers there may be at once. Each is made for one request, and held until its client has taken it. */
+const MAX_ANSWERS = 16;
 
 function boundAnswers(admin: FastifyInstance): void {
   let answers = 0;
   admin.addHook('onRequest', (request, reply, done) => {
-    // Asked by those who are to know when there is much to do; short.
-    if (isProbe(request)) {
+    // Probes are short, and matter most when the server is busy.
+    if (isProbeRoute(request)) {
       done();
-    } else if (answers >= MOST_ANSWERS) {
+    } else if (answers >= MAX_ANSWERS) {
       sendFailure(reply, {
         code: 'CACHE_ERR_BUSY',
         message: 'Too many of these are being answered already.',

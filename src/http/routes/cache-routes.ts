@@ -12,7 +12,7 @@ import type { RequestSchemas } from '../../api/request-schemas.ts';
 export interface CacheRouteOptions extends GetOptions {
   readonly router: ShardRouter;
   readonly schemas: RequestSchemas;
-  /** Lets a body be read when there is room for it. */
+  /** Has a body read once there is room for it. */
   readonly admitBody: preParsingHookHandler;
 }
 
@@ -22,7 +22,7 @@ interface PutBody {
   readonly ttl?: number | undefined;
 }
 
-/** What the routes have done, each request in its turn among those of its connection. */
+/** What the routes do. Each request waits for its turn among those of its connection. */
 class Commands {
   private readonly options: CacheRouteOptions;
 
@@ -59,8 +59,8 @@ const GET_ERRORS = errorResponses(400, 404, 503, 500);
 const PUT_ERRORS = errorResponses(400, 413, 415, 503, 500);
 
 /**
- * Both families of paths: `/cache` and `/put`, `/get`. They are the same cache. Every route says which parameters its
- * query may have: any other is refused by its name.
+ * Both families of paths lead to the same cache: `/cache`, and `/put` and `/get`. Every route says which parameters its
+ * query may have. Any other is refused, and the answer names it.
  */
 export function registerCacheRoutes(app: FastifyInstance, options: CacheRouteOptions): void {
   const commands = new Commands(options);
@@ -188,7 +188,7 @@ function registerDeletes(
     },
     async (request, reply) => {
       if (request.url.includes('?')) {
-        // One key is meant, even where none is there.
+        // The client means one key, even if it sent none.
         const { key } = request.query;
         if (key === undefined) {
           sendFailure(reply, { code: 'CACHE_ERR_KEY_INVALID', message: schemas.keyMissing });
