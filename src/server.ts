@@ -12,6 +12,7 @@ import {
   type LogSink,
   listening,
   logEvent,
+  nodeChanged,
   pressureChanged,
   shardDied,
   shardIsBackUp,
@@ -103,7 +104,7 @@ export async function startServer(
     tls: access.tls,
     access: current,
     isShuttingDown: () => current.isShuttingDown,
-    onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
+    ...reportsTo(logger),
     // Called once the server listens, when all of these are there.
     stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
   });
@@ -136,6 +137,14 @@ export async function startServer(
       beginShutdown();
       return running.disposeAsync();
     },
+  };
+}
+
+/** What the HTTP layer reports. */
+function reportsTo(logger: LogSink) {
+  return {
+    onNodeChange: (internal: string, fallback: string) => logEvent(logger, nodeChanged(internal, fallback)),
+    onUnexpectedError: (error: Error) => logger.error({ err: error }, 'unexpected error'),
   };
 }
 

@@ -7,26 +7,31 @@ import {
 } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { ZodType } from 'zod';
-import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
 import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
-import { registerAdminRoutes } from './admin-routes.ts';
-import { registerCacheRoutes } from './cache-routes.ts';
+import { registerAdminRoutes } from './routes/admin-routes.ts';
+import { registerCacheRoutes } from './routes/cache-routes.ts';
 import { type Certificate, createServer } from './create-server.ts';
 import { drainBeforeClose } from './drain.ts';
-import { failureOf, handleClientError, sendFailure } from './error-replies.ts';
+import { failureOf } from './failure-of-error.ts';
+import { sendFailure } from './failures.ts';
 import { DirectRequest, hasBody } from './fast/direct-request.ts';
+import { type Report, checkInternals, collectMinor } from './fast/node-internals.ts';
 import { finishAnswers } from './finish-answers.ts';
+import { GarbageMeter } from './garbage-meter.ts';
 import { Intake } from './intake/intake.ts';
 import type { TrafficBytes } from './intake/limits.ts';
-import { registerOpenApi } from './openapi.ts';
+import { registerOpenApi } from './routes/openapi.ts';
 import { checkHeads } from './request-head.ts';
-import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
+import { type RequestSchemas, type SchemaLimits, requestSchemas } from '../api/request-schemas.ts';
+import { handleClientError } from './socket-answers.ts';
 import { trustProxyOption } from './trust-proxy.ts';
-import { answerToUnknown, collectRoutes } from './unknown-routes.ts';
+import { answerToUnknown, collectRoutes } from './routes/unknown-routes.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   readonly router: ShardRouter;
+  /** Told of what Node no longer does, and what the server does instead. */
+  readonly onNodeChange: Report;
   /** Told of errors that nobody foresaw. */
   readonly onUnexpectedError: (error: Error) => void;
   readonly version: string;
@@ -51,6 +56,7 @@ const MAX_PATH_KEY_LENGTH = 2 ** 16;
 /** The Fastify application, without a port. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes } = options;
+  await checkInternals(options.onNodeChange);
   const garbage = new GarbageMeter(options.collectEveryBytes, collectMinor);
   const bodyLimitBytes = (maxKeyLength + maxValueBytes) * MAX_ESCAPE_LENGTH + BODY_SLACK_BYTES;
   const intake = new Intake({
@@ -132,12 +138,12 @@ function createFastify(
   return app;
 }
 
-/** Validates by the schema, unless a request is obviously right. */
-function compileValidator({ obvious }: RequestSchemas): FastifySchemaCompiler<ZodType> {
+/** Validates by the schema, unless the fast path accepts the request. */
+function compileValidator({ fastPathValidators }: RequestSchemas): FastifySchemaCompiler<ZodType> {
   return (route) => {
     const validate = validatorCompiler(route);
-    const isObvious = obvious.get(route.schema);
-    if (isObvious === undefined) return validate;
-    return (data: unknown) => isObvious(data) || validate(data);
+    const fastPath = fastPathValidators.get(route.schema);
+    if (fastPath === undefined) return validate;
+    return (data: unknown) => fastPath(data) || validate(data);
   };
 }

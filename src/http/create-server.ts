@@ -1,9 +1,9 @@
 import type { RequestListener, Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import type { Socket } from 'node:net';
-import { answerConnect, refuseExpectation } from './error-replies.ts';
+import { answerConnect, refuseExpectation } from './socket-answers.ts';
 import { DirectRequest } from './fast/direct-request.ts';
 import { createServer as createPlainServer } from './fast/node-http.ts';
+import { allowHalfOpen, readThroughStream } from './fast/node-internals.ts';
 import type { FrontDoor } from './intake/front-door.ts';
 import { MAX_HEADERS } from './request-head.ts';
 
@@ -46,17 +46,10 @@ export function createServer(
     ? createSecureServer({ ...SERVER_OPTIONS, ...TLS_OPTIONS, ...tls })
     : createPlainServer(SERVER_OPTIONS);
   door.guard(server, handler, refuseExpectation);
-  // A client may close its side when it has asked, and still wants the answer.
   allowHalfOpen(server);
   // Of one header too many the rest is not kept: thousands of short ones would take ten times their bytes.
   server.maxHeadersCount = MAX_HEADERS + 1;
-  // Else Node's parser is fed past the stream, and loses what TLS has decrypted when the stream is paused.
-  server.on('secureConnection', (socket: Socket) => socket.on('data', () => undefined));
+  readThroughStream(server);
   answerConnect(server);
   return server;
-}
-
-/** Not documented. */
-function allowHalfOpen(server: Server): void {
-  Object.assign(server, { httpAllowHalfOpen: true });
 }

@@ -1,5 +1,5 @@
-import { Server as NetServer } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { stopListening } from './fast/node-internals.ts';
 
 const CHECK_INTERVAL_MS = 20;
 /** A client that is between two requests may still send one in this time. */
@@ -32,7 +32,6 @@ function drain({ server, purse }: FastifyInstance): Promise<void> {
     clearInterval(timer);
     resolve();
   });
-  // Only stops listening. The `close` of an HTTP server would close idle connections, too.
-  NetServer.prototype.close.call(server);
+  stopListening(server);
   return promise;
 }

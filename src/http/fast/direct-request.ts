@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage as Message } from 'node:http';
 import { IncomingMessage } from './node-http.ts';
+import { works } from './node-internals.ts';
 
 /** Takes a body in the pieces that the parser makes. */
 export interface BodySink {
@@ -37,7 +38,7 @@ export class DirectRequest extends IncomingMessage {
   takeBody(sink: BodySink): void {
     this.isTaken = true;
     this.countUnread(-this.unreadBytes);
-    if (this.complete || this.readableLength > 0) {
+    if (this.complete || this.readableLength > 0 || !works.directBodies) {
       this.on('data', (chunk: Buffer) => sink.add(chunk)).on('end', () => this.finish(sink));
     } else {
       this.sink = sink;

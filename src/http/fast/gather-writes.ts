@@ -1,10 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { type Callback, interceptWrites, isWaitingForTurn, works } from './node-internals.ts';
 
 /** So many characters leave together at the most. A client that takes none of them has them held. */
 const MAX_CHARACTERS = 2 ** 14;
-
-type Callback = (error?: Error | null) => void;
 
 /**
  * Lets answers to pipelined requests that are ready together leave in one write, which costs more than all the rest
@@ -18,6 +17,7 @@ type Callback = (error?: Error | null) => void;
  * @param responses those of the connection that are not closed, oldest first.
  */
 export function gatherWrites(socket: Socket, responses: readonly ServerResponse[]): void {
+  if (!works.gatheredWrites) return;
   const write = socket.write.bind(socket);
   const end = socket.end.bind(socket);
   let kept = '';
@@ -27,7 +27,7 @@ export function gatherWrites(socket: Socket, responses: readonly ServerResponse[
     kept = '';
     write(text, 'latin1');
   };
-  socket.write = (
+  const gather = (
     chunk: string | Uint8Array,
     encoding?: BufferEncoding | Callback,
     callback?: Callback,
@@ -48,17 +48,17 @@ export function gatherWrites(socket: Socket, responses: readonly ServerResponse[
     kept = '';
     return write(text, 'latin1', callback);
   };
-  // As Node does after an answer that is the connection's last.
-  socket.end = (...last: unknown[]): Socket => {
+  interceptWrites(socket, gather, (...last) => {
+    // Node ends the socket after an answer that is the connection's last.
     flush();
     return Reflect.apply(end, undefined, last);
-  };
+  });
 }
 
 /** Whether the response behind the one that has the socket is complete. */
 function isNextReady(responses: readonly ServerResponse[]): boolean {
   let current = 0;
   // In front are those that have given the socket up and will be closed.
-  while (current < responses.length && responses[current].socket === null) current++;
+  while (current < responses.length && isWaitingForTurn(responses[current])) current++;
   return current + 1 < responses.length && responses[current + 1].writableEnded;
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Socket } from 'node:net';
 import { type BodyWatcher, DirectRequest, hasBody } from '../fast/direct-request.ts';
 import { gatherWrites } from '../fast/gather-writes.ts';
+import { isWaitingForTurn, stopParsing, unsentBytes } from '../fast/node-internals.ts';
 import { isProbe } from './probe.ts';
 import { type Holding, type Purse, noHoldings } from './purse.ts';
 
@@ -156,7 +157,7 @@ export class Account implements BodyWatcher {
     const isWaiting = this.responses.length > 0 && this.socket.writableLength > 0;
     // A timeout of Node's would take up to twice as long: it lets a connection go on once for the part that the system took
     // at once.
-    const taken = takenBytes(this.socket);
+    const taken = this.socket.bytesWritten - unsentBytes(this.socket);
     if (isWaiting && taken === this.takenBytes) return nowMs - this.takenAtMs >= timeoutMs;
     this.takenBytes = taken;
     this.takenAtMs = nowMs;
@@ -185,7 +186,7 @@ export class Account implements BodyWatcher {
     const unanswered = this.responses.splice(0);
     this.purse.releaseAll(this.holds);
     // Behind a CONNECT, Node does not tell those that wait for their turn.
-    for (const response of unanswered) if (response.socket === null) response.destroy();
+    for (const response of unanswered) if (isWaitingForTurn(response)) response.destroy();
   }
 }
 
@@ -213,21 +214,4 @@ export function whenAnswered(socket: Socket, callback: () => void): void {
   const account = accountOf(socket);
   if (account === undefined) callback();
   else account.whenAnswered(callback);
-}
-
-/** With this answer Node's parser stops, as it does before an upgrade. */
-const STOP_PARSING = 2;
-
-/**
- * Else Node makes requests of the rest of the piece that it has read. Not documented: should it be gone, a test of the bound
- * on memory tells.
- */
-function stopParsing(socket: Socket & { parser?: { onIncoming: () => number } | null }): void {
-  if (socket.parser) socket.parser.onIncoming = () => STOP_PARSING;
-}
-
-/** Not documented: should it be gone, a client that takes a long answer slowly is cut off, and a test tells. */
-function takenBytes(socket: Socket & { _handle?: { writeQueueSize?: number } | null }): number {
-  // oxlint-disable-next-line no-underscore-dangle -- Node's name
-  return socket.bytesWritten - (socket._handle?.writeQueueSize ?? 0);
 }

@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { parse as parseContentType } from 'content-type';
-import type { GarbageMeter } from '../../base/garbage-meter.ts';
+import type { GarbageMeter } from '../garbage-meter.ts';
 import { BodyBuffer } from '../fast/body-buffer.ts';
 import { accountOf } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
 import { DirectRequest, hasBody, takeBody } from '../fast/direct-request.ts';
-import { type Failure, FailureError } from '../error-replies.ts';
+import { type Failure, FailureError } from '../failures.ts';
 import { whenClosed } from './when-closed.ts';
 import { isFlatJson } from '../fast/flat-json.ts';
 import { HeaderMemo } from '../fast/header-memo.ts';

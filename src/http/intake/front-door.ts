@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
 import { takeBody } from '../fast/direct-request.ts';
-import { constantFailure, writeAnswer } from '../constant-answers.ts';
+import { writeAnswer } from '../answers.ts';
+import { renderFailure } from '../failures.ts';
 import { Account, accountOf, setAccount } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
 import { isProbe } from './probe.ts';
@@ -27,7 +28,7 @@ const WAIT_TICKS = 10;
 /** Every so many sweeps, all connections are checked for clients that take nothing of their answers. */
 const STALL_TICKS = 20;
 
-const REFUSAL = constantFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
+const REFUSAL = renderFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
 
 /**
  * Bounds how many connections there are, and sees to it that probes are answered however many others want one.

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import type { GarbageMeter } from '../../base/garbage-meter.ts';
+import type { GarbageMeter } from '../garbage-meter.ts';
 import { Bodies } from './bodies.ts';
 import { FrontDoor } from './front-door.ts';
 import { LargeReplies } from './large-replies.ts';

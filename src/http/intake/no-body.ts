@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Failure, FailureError } from '../error-replies.ts';
+import { type Failure, FailureError } from '../failures.ts';
 import { hasLength, takeBody } from '../fast/direct-request.ts';
 
 const NO_BODY: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'DELETE takes no body.' };

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { type ServerResponse, createServer } from 'node:http';
 import { expect, test } from 'vitest';
-import { GarbageMeter } from '../../../src/base/garbage-meter.ts';
+import { GarbageMeter } from '../../../src/http/garbage-meter.ts';
 import { GetExchange } from '../../../src/http/exchanges.ts';
 import { LargeReplies } from '../../../src/http/intake/large-replies.ts';
 import { HIT } from '../../../src/shared/protocol.ts';

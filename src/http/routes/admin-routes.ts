@@ -1,24 +1,25 @@
 import type { FastifyInstance } from 'fastify';
-import type { ShardRouter } from '../shards/router.ts';
-import { isProbe } from './access.ts';
+import type { ShardRouter } from '../../shards/router.ts';
+import { isProbeRoute } from '../access.ts';
 import { registerDocs } from './docs-page.ts';
-import { sendFailure } from './error-replies.ts';
+import { sendFailure } from '../failures.ts';
+import { PROBE_PATHS } from '../intake/probe.ts';
 import { registerOpenApiRoute } from './openapi.ts';
-import { accountOf } from './intake/account.ts';
-import { whenClosed } from './intake/when-closed.ts';
-import { errorResponses, responseSchemas } from './response-schemas.ts';
+import { accountOf } from '../intake/account.ts';
+import { whenClosed } from '../intake/when-closed.ts';
+import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import { registerRoot } from './root-page.ts';
 
 export interface AdminRouteOptions {
   readonly router: ShardRouter;
   readonly version: string;
-  /** Everything that `/stats` says, made anew for each request. */
+  /** What `/stats` reports, computed for each request. */
   readonly stats: () => Promise<object>;
   readonly isShuttingDown: () => boolean;
   readonly gzipThresholdBytes: number;
 }
 
-/** Where one begins, health, readiness, statistics, and the API's own description. */
+/** The start page, health, readiness, statistics, and the description of the API. */
 export async function registerAdminRoutes(app: FastifyInstance, options: AdminRouteOptions): Promise<void> {
   const { router, version, stats, isShuttingDown } = options;
 
@@ -29,7 +30,7 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     registerOpenApiRoute(admin);
 
     admin.get(
-      '/health',
+      PROBE_PATHS.health,
       {
         config: { access: 'probe' },
         schema: {
@@ -48,7 +49,7 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     );
 
     admin.get(
-      '/ready',
+      PROBE_PATHS.ready,
       {
         config: { access: 'probe' },
         schema: {
@@ -83,12 +84,12 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
   });
 }
 
-/** Such answers are made anew for each request, from files and through compression, and held until they are taken. */
+/** Each of these answers is made for one request, and held until its client has taken it. */
 function boundAnswers(admin: FastifyInstance): void {
   admin.addHook('onRequest', (request, reply, done) => {
     const account = accountOf(request.raw.socket);
-    // A probe is short, and must be answered when there is much to do.
-    if (account === undefined || isProbe(request)) {
+    // Probes are short, and matter most when the server is busy.
+    if (account === undefined || isProbeRoute(request)) {
       done();
     } else if (account.charge('adminAnswers', 1)) {
       whenClosed(reply.raw, () => account.release('adminAnswers', 1));

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ERRORS, errorBody } from '../../src/base/errors.ts';
+import { ERRORS, errorBody } from '../../src/api/errors.ts';
 
 test('codes and statuses stay what clients have been told', () => {
   expect(ERRORS).toStrictEqual({

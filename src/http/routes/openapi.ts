@@ -1,8 +1,8 @@
 import swagger, { type SwaggerTransform } from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { createJsonSchemaTransformObject, jsonSchemaTransform } from 'fastify-type-provider-zod';
-import { forwardedPrefix } from './forwarded-prefix.ts';
-import { errorResponses } from './response-schemas.ts';
+import { forwardedPrefix } from '../forwarded-prefix.ts';
+import { errorResponses } from '../../api/response-schemas.ts';
 
 export interface OpenApiOptions {
   readonly version: string;
@@ -21,7 +21,7 @@ const TAGS = [
 
 type Responses = Readonly<Record<string, { readonly description?: string }>>;
 
-/** What stands in the document of one route. */
+/** Adds to each route's schema the token, and what HEAD answers. */
 function describe(hasToken: boolean): SwaggerTransform {
   return (document) => {
     const { method, config } = document.route;
@@ -36,12 +36,12 @@ function describe(hasToken: boolean): SwaggerTransform {
   };
 }
 
-/** The answers of a GET, without what is in them. */
+/** The answers of a GET, without their bodies. */
 function asHead({ operationId, response }: FastifySchema): FastifySchema {
   const responses = Object.entries(response as Responses).map(
     ([status, { description }]) => [status, { type: 'null', description }] as const,
   );
-  // As the plugin makes it of the other's: `getEntry-head`.
+  // The plugin names it after the GET: `getEntry-head`.
   const id = operationId?.replace(/^get(.*)-head$/, 'head$1');
   return { ...(id !== undefined && { operationId: id }), response: Object.fromEntries(responses) };
 }
@@ -51,8 +51,8 @@ interface Document {
 }
 
 /**
- * Every schema of an answer is there a second time, as if for requests: what nothing refers to goes. And clients must
- * bear what may be added to answers.
+ * Removes the schemas that nothing refers to: the plugin adds each schema of an answer a second time, as if for requests.
+ * And lets answers have further properties, which a later version may add.
  */
 function tidySchemas(document: Document): Document {
   const { components } = document;

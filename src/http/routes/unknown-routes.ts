@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { sendFailure } from './error-replies.ts';
-import { METHODS } from './fast/node-http.ts';
+import { sendFailure } from '../failures.ts';
+import { METHODS } from '../fast/node-http.ts';
 
 type MethodsOf = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** The methods of each path that is registered from now on. */
+/** Collects the methods of each path that is registered from now on. */
 export function collectRoutes(app: FastifyInstance): MethodsOf {
   const methodsOf = new Map<string, Set<string>>();
   app.addHook('onRoute', ({ url, method }) => {
@@ -15,7 +15,7 @@ export function collectRoutes(app: FastifyInstance): MethodsOf {
   return methodsOf;
 }
 
-/** @returns what answers 405 with `Allow` where the path is known with other methods, else 404. */
+/** @returns a handler that answers 405 with `Allow` if the path has other methods, else 404. */
 export function answerToUnknown(
   app: FastifyInstance,
   methodsOf: MethodsOf,

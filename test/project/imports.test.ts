@@ -6,15 +6,16 @@ import { describe, expect, test } from 'vitest';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The folders of the main thread, from the bottom up: each may import those before it. */
-const LAYERS = ['src/shared', 'src/base', 'src/config', 'src/shards', 'src/memory', 'src/http'];
+const LAYERS = ['src/shared', 'src/config', 'src/shards', 'src/memory', 'src/api', 'src/http'];
 
 /** Every folder, and what it may import beside itself. Whatever is not listed is not allowed. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(LAYERS.map((layer, i) => [layer, LAYERS.slice(0, i)])),
-  'src/http': [...LAYERS.slice(0, -1), 'src/http/fast', 'src/http/intake'],
+  'src/http': [...LAYERS.slice(0, -1), 'src/http/fast', 'src/http/intake', 'src/http/routes'],
+  'src/http/routes': ['src/api', 'src/shards', 'src/http', 'src/http/fast', 'src/http/intake'],
   // Measured shortcuts: each could be taken out again, and none knows of the rest.
   'src/http/fast': ['src/shared'],
-  'src/http/intake': ['src/shared', 'src/base', 'src/http', 'src/http/fast'],
+  'src/http/intake': ['src/shared', 'src/api', 'src/http', 'src/http/fast'],
   // Server and process entry: they put the parts together.
   src: [...LAYERS, 'src/process', 'package.json'],
   'src/process': [...LAYERS, 'src/listening.ts', 'src/log-events.ts', 'src/server.ts', 'package.json'],
@@ -115,6 +116,20 @@ describe('imports', () => {
   });
 });
 
+function foldersImportedBy(root: string): Set<string> {
+  const files = FILES.filter(({ part }) => part.startsWith(root));
+  return new Set(files.flatMap(({ imports }) => imports.filter(isOwn).map((name) => dirname(name))));
+}
+
+function outside(folder: string): string[] {
+  const files = FILES.filter(({ part }) => part === folder);
+  return [...new Set(files.flatMap(({ imports }) => imports.filter((name) => !isOwn(name))))];
+}
+
+const packagesOf = (folder: string): string[] => outside(folder).filter((name) => !name.startsWith('node:'));
+const nodeModulesOf = (folder: string): string[] =>
+  outside(folder).filter((name) => name.startsWith('node:'));
+
 describe('threads', () => {
   test('src names a worker only by URL, in one place', () => {
     const naming = FILES.filter(({ part, text }) => part.startsWith('src') && text.includes('workers/'));
@@ -132,14 +147,18 @@ describe('threads', () => {
     }
   });
 
-  test('what both threads share, and base, know nothing outside themselves but Node', () => {
-    for (const { path, part, imports } of FILES) {
-      if (part === 'src/shared' || part === 'src/base')
-        expect(
-          imports.filter((name) => dirname(name) !== part && !name.startsWith('node:')),
-          path,
-        ).toStrictEqual([]);
-    }
+  test('what both threads share knows nothing outside itself but Node', () => {
+    expect(packagesOf('src/shared')).toStrictEqual([]);
+  });
+
+  test('no other folder is imported by both threads', () => {
+    const both = foldersImportedBy('src').intersection(foldersImportedBy('workers'));
+    expect([...both]).toStrictEqual(['src/shared']);
+  });
+
+  test('the contract of the API imports nothing but zod: no Fastify, and no module of Node', () => {
+    expect(packagesOf('src/api')).toStrictEqual(['zod']);
+    expect(nodeModulesOf('src/api')).toStrictEqual([]);
   });
 
   test('only the configuration and what starts the process read the environment', () => {

@@ -2,13 +2,13 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import Negotiator from 'negotiator';
 import { createHash } from 'node:crypto';
-import { HeaderMemo } from './fast/header-memo.ts';
-import { errorResponses, responseSchemas } from './response-schemas.ts';
+import { HeaderMemo } from '../fast/header-memo.ts';
+import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 
 const NAME = 'key-value-cache';
 const DESCRIPTION = 'An in-memory key-value cache behind an HTTP API.';
 
-/** Relative, so that they hold behind a path prefix, too. */
+/** Relative, so that they work behind a path prefix, too. */
 const LINKS = { docs: 'docs', openapi: 'openapi.json', stats: 'stats', health: 'health', ready: 'ready' };
 const MEANINGS: Readonly<Record<keyof typeof LINKS, string>> = {
   docs: 'Read the API and try it',
@@ -65,7 +65,7 @@ const preferences = new HeaderMemo(
     new Negotiator({ headers: { accept } }).mediaType(['application/json', 'text/html']) === 'text/html',
 );
 
-/** Where one begins: a page for people, JSON for programs. */
+/** The start page: HTML for people, JSON for programs. */
 export function registerRoot(instance: FastifyInstance, version: string): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const page = pageOf(version);

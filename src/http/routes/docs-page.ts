@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { acceptsGzip } from './fast/accept-gzip.ts';
+import { acceptsGzip } from '../fast/accept-gzip.ts';
 
 const compress = promisify(gzip);
 const { resolve } = createRequire(import.meta.url);
@@ -15,7 +15,7 @@ const FILES = [
   ['swagger-ui-bundle.js', 'text/javascript; charset=utf-8'],
 ] as const;
 
-/** The page knows by itself under which prefix it is read, behind whatever proxies. */
+/** The page finds out by itself under which prefix proxies serve it. */
 const SCRIPT = `
 fetch('openapi.json')
   .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error('HTTP ' + answer.status))))
@@ -46,7 +46,7 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-/** All from this server, and no script but these. Swagger UI writes styles into its elements. */
+/** Everything comes from this server, and no other script runs. Swagger UI sets styles on its elements. */
 const POLICY = [
   "default-src 'none'",
   `script-src 'self' 'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`,
@@ -58,7 +58,7 @@ const POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** A page to read the API and to try it: Swagger UI. */
+/** Swagger UI, to read the API and to try it. */
 export function registerDocs(app: FastifyInstance, gzipThresholdBytes: number): void {
   const options = { schema: { hide: true }, config: { access: 'open' } } as const;
   app.get('/docs', options, (_request, reply) =>
@@ -70,7 +70,7 @@ export function registerDocs(app: FastifyInstance, gzipThresholdBytes: number): 
       })
       .send(PAGE),
   );
-  // From there the links would lead elsewhere.
+  // The relative links would lead elsewhere from here.
   app.get('/docs/', options, (_request, reply) => reply.code(302).header('location', '../docs').send());
   for (const [name, type] of FILES) {
     const file = new StaticFile(resolve(`swagger-ui-dist/${name}`), type);
@@ -86,7 +86,7 @@ interface Loaded {
   readonly compressed: Buffer;
 }
 
-/** A file that stays the same as long as the process runs. It is compressed when it is first asked for. */
+/** A file that does not change while the process runs. It is compressed at its first request. */
 class StaticFile {
   private readonly path: string;
   private readonly type: string;
@@ -102,7 +102,7 @@ class StaticFile {
     const { hash, bytes, compressed } = await this.loaded;
     const isCompressed = mayCompress && acceptsGzip(request.headers['accept-encoding']);
     const tag = isCompressed ? `"${hash}-gzip"` : `"${hash}"`;
-    // Asked for again, but sent again only by another version.
+    // Clients ask each time, and get the file again only from another version.
     void reply.headers({ 'cache-control': 'no-cache', etag: tag });
     if (mayCompress) void reply.header('vary', 'accept-encoding');
     if (names(request.headers['if-none-match'], tag)) return reply.code(304).send();
@@ -112,7 +112,7 @@ class StaticFile {
         .headers({ 'content-encoding': 'gzip', 'content-length': compressed.length })
         .send(compressed);
     }
-    // Piece by piece: those who do not take it would each have it held.
+    // As a stream: a whole copy would be held for each client that does not take it.
     return reply.header('content-length', bytes).send(createReadStream(this.path));
   }
 

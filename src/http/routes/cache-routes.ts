@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { ShardRouter } from '../shards/router.ts';
-import { acceptsGzip } from './fast/accept-gzip.ts';
-import { sendFailure } from './error-replies.ts';
-import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from './exchanges.ts';
-import { refuseBody } from './intake/no-body.ts';
-import { errorResponses, responseSchemas } from './response-schemas.ts';
-import type { RequestSchemas } from './schemas.ts';
+import type { ShardRouter } from '../../shards/router.ts';
+import { acceptsGzip } from '../fast/accept-gzip.ts';
+import { sendFailure } from '../failures.ts';
+import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from '../exchanges.ts';
+import { refuseBody } from '../intake/no-body.ts';
+import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
+import type { RequestSchemas } from '../../api/request-schemas.ts';
 
 export interface CacheRouteOptions extends GetOptions {
   readonly router: ShardRouter;

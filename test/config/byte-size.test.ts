@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { formatBytes, parseByteSize } from '../../src/base/byte-size.ts';
+import { formatBytes, parseByteSize } from '../../src/config/byte-size.ts';
 
 describe('parseByteSize', () => {
   test.each([

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ERRORS, type ErrorCode } from '../base/errors.ts';
+import { ERRORS, type ErrorCode } from './errors.ts';
 import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/counters.ts';
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
@@ -46,7 +46,7 @@ const stats = z.object({
   configuration: z.looseObject({}).describe('The settings in force.'),
 });
 
-/** What an answer has in it: its schema, under which name it is in the OpenAPI document, and what it means. */
+/** @param id its name in the OpenAPI document. */
 function json<Schema extends z.ZodType>(description: string, id: string, schema: Schema) {
   return { description, content: { 'application/json': { schema: schema.meta({ id }) } } };
 }
@@ -100,7 +100,7 @@ type ErrorResponse = ReturnType<typeof json>;
 
 const ERROR_RESPONSES = new Map<number, ErrorResponse>();
 
-/** What a route answers that fails with a status; the same for all of them. */
+/** The body of every failure with that status: all routes share it. */
 function errorResponse(status: number): ErrorResponse {
   const known = ERROR_RESPONSES.get(status);
   if (known) return known;
@@ -111,7 +111,7 @@ function errorResponse(status: number): ErrorResponse {
   return response;
 }
 
-/** Response schemas for the statuses that a route may fail with. */
+/** @param statuses those that a route may fail with. */
 export function errorResponses(...statuses: readonly number[]): Readonly<Record<number, ErrorResponse>> {
   return Object.fromEntries(statuses.map((status) => [status, errorResponse(status)]));
 }
