@@ -9,7 +9,7 @@ interface Waiter {
 
 export interface BodyQueueOptions {
   readonly hasRoomFor: (bytes: number) => boolean;
-  /** Whoever has waited for longer is refused. */
+  /** A body that has waited for longer is refused. */
   readonly deadlineMs: number;
   /** When this many wait, the next is refused at once. */
   readonly maxWaiters: number;

@@ -15,7 +15,7 @@ export interface DoorLimits {
   readonly maxConnections: number;
   /** Connections beyond these, which may ask one probe each. */
   readonly reserve: number;
-  /** Newcomers that may wait for a place in it. Each may hold 64 KiB that its client has sent. */
+  /** Newcomers that may wait for a place in the reserve. Each may hold 64 KiB that its client has sent. */
   readonly waiting: number;
 }
 
@@ -31,16 +31,16 @@ const STALL_TICKS = 20;
 const REFUSAL = renderFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
 
 /**
- * Bounds how many connections there are, and sees to it that probes are answered however many others want one.
+ * Bounds how many connections there are, and lets requests in. Probes are answered even when all connections are in use.
  *
  * Beyond `maxConnections` a connection gets a place in a small reserve. It may ask one probe; any other request is
  * refused there, unless an ordinary place has become free meanwhile. Either way the connection is then closed, so the
- * reserve is soon free again. While it is full newcomers wait, before anything is done for them: a TLS handshake would
- * cost far more. One that waits too long is dropped, and the oldest when too many wait.
+ * reserve is soon free again. While the reserve is full, newcomers wait. Nothing is done for them yet, since a TLS handshake
+ * would cost far more. A newcomer that waits too long is dropped; when too many wait, the oldest is.
  *
  * While newcomers are refused, a sweep closes connections that hold an ordinary place and do not use it: those without a
- * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. So a refusal
- * itself costs next to nothing.
+ * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. A refusal
+ * itself closes nothing, so it is cheap.
  */
 export class FrontDoor {
   readonly limits: DoorLimits;
@@ -79,9 +79,9 @@ export class FrontDoor {
   }
 
   /**
-   * Stands before whatever the server does with a new connection, and before its requests. To be called before anybody
-   * else listens.
-   * @param onExpectation takes requests that expect what is not 100-continue: to Node they are no `request`.
+   * Puts the door before what the server does with new connections and with requests. To be called before anything else
+   * listens.
+   * @param onExpectation takes requests with another expectation than 100-continue, for which Node has an event of their own.
    */
   guard(server: Server, onRequest: RequestListener, onExpectation: RequestListener): void {
     server.on('request', this.admitted(onRequest)).on('checkExpectation', this.admitted(onExpectation));
@@ -135,7 +135,7 @@ export class FrontDoor {
     return false;
   }
 
-  /** To be called now and then. */
+  /** To be called every 100 ms: a tick. */
   sweep(nowMs: number): void {
     this.tick++;
     this.endWaits();
@@ -155,7 +155,7 @@ export class FrontDoor {
     }
     this.waiting.set(socket, this.tick);
     socket.once('close', () => this.waiting.delete(socket));
-    // Whoever serves the socket listens itself; until then an error must not end the process.
+    // Node listens when it serves the socket; until then an error must not end the process.
     socket.once('error', () => undefined);
     if (this.waiting.size > this.limits.waiting) this.dropOldest();
   }
@@ -205,7 +205,7 @@ export class FrontDoor {
     let wanted = this.waiting.size;
     for (const { tick, hasAsked, responses, socket } of this.reserve) {
       if (wanted === 0 || this.tick - tick < RESERVE_TICKS) break;
-      // One whose body does not end is never answered, and would hold its place as long.
+      // A request whose body does not end is never answered, and would hold its place as long.
       if (hasAsked && responses.at(-1)?.req.complete !== false) continue;
       socket.destroy();
       wanted--;
@@ -248,7 +248,7 @@ export class FrontDoor {
         resting.push(account);
       }
     }
-    // Those that rest have done nothing wrong: they go when nobody else does, nor is about to.
+    // Idle connections have done nothing wrong: they go only when no other connection goes, or soon will.
     if (closed > 0 || unfinished > this.ordinary / 2) return;
     for (const { socket } of resting) socket.destroy();
   }
@@ -258,7 +258,7 @@ function clientEnd({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** The end of a small body has not come; the larger ones are the byte budget's. */
+/** Whether the end of a small body has not come. Larger bodies are swept with the bodies. */
 function isUnfinished(request: IncomingMessage | undefined): boolean {
   return request?.complete === false && Number(request.headers['content-length']) < MIN_LARGE_BODY_BYTES;
 }

@@ -11,13 +11,13 @@ export class LargeReplies {
   /** When each was begun, oldest first. */
   private readonly begun = new Map<ServerResponse, number>();
 
-  /** @param patienceMs how long a client may take for one reply while others wait. */
+  /** @param patienceMs how long a client may take for one reply while another waits for room. */
   constructor(patienceMs: number, nowMs: () => number) {
     this.patienceMs = patienceMs;
     this.nowMs = nowMs;
   }
 
-  /** @param onEnd called when nobody holds the reply any more. */
+  /** @param onEnd called when the reply has left, or its client has. */
   begin(response: ServerResponse, onEnd: () => void): void {
     this.begun.set(response, this.nowMs());
     whenClosed(response, () => {
