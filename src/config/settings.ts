@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
-import { parseByteSize } from '../base/byte-size.ts';
+import { parseByteSize } from './byte-size.ts';
 import { parseProxyList } from './proxy-list.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */

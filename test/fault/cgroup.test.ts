@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { formatBytes } from '../../src/base/byte-size.ts';
+import { formatBytes } from '../../src/config/byte-size.ts';
 import { type Flood, type NewestReport, floodServer, keysOfOneShard } from './flood.ts';
 import { IS_LONG } from '../support/long.ts';
 import { MemoryGroup } from './memory-group.ts';
