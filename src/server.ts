@@ -12,6 +12,7 @@ import {
   type LogSink,
   listening,
   logEvent,
+  nodeChanged,
   pressureChanged,
   shardDied,
   shardIsBackUp,
@@ -103,7 +104,7 @@ export async function startServer(
     tls: access.tls,
     access: current,
     isShuttingDown: () => current.isShuttingDown,
-    onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
+    ...reportsTo(logger),
     // Called once the server listens, when all of these are there.
     stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
   });
@@ -139,6 +140,14 @@ export async function startServer(
   };
 }
 
+/** What the HTTP layer reports. */
+function reportsTo(logger: LogSink) {
+  return {
+    onNodeChange: (internal: string, fallback: string) => logEvent(logger, nodeChanged(internal, fallback)),
+    onUnexpectedError: (error: Error) => logger.error({ err: error }, 'unexpected error'),
+  };
+}
+
 /** The options of the HTTP layer that follow from the settings and the memory limit. */
 function settingsOf(settings: Settings, traffic: TrafficLimits) {
   return {
@@ -152,7 +161,7 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,
     heldBytes: traffic.heldBytes,
-    mostTlsConnections: traffic.mostTlsConnections,
+    maxTlsConnections: traffic.mostTlsConnections,
     collectEveryBytes: traffic.collectEveryBytes,
   };
 }
