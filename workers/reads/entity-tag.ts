@@ -8,7 +8,7 @@ type Representation = Pick<EntryTexts, 'contentType' | 'contentEncoding'>;
 
 /**
  * Values of this size or more are kept with their tag. That of a shorter one is derived again for each read, which takes
- * half a microsecond for 100 bytes: see ADR 52.
+ * half a microsecond for 100 bytes: see ADR 60.
  */
 export const KEPT_TAG_BYTES = HANDED_OVER_BYTES;
 

@@ -1,25 +1,17 @@
-import { assert } from '../../src/shared/assert.ts';
-import { SLOT_BYTES, guaranteeFor } from '../../src/shared/segment-sizes.ts';
-import { type BlockPool, NO_ADDRESS } from './block-pool.ts';
+import { SLOT_BYTES } from '../../src/shared/segment-sizes.ts';
+import type { BlockPool } from './block-pool.ts';
 import { Cleaner } from './cleaner.ts';
 import { EntryTable, type SegmentCounters, type SegmentOptions } from './entry-table.ts';
 import type { Chain, Piece } from './chain-table.ts';
-import { type EntryCodec, chainIdText, entryFlags } from './entry-codec.ts';
-import {
-  CHAIN,
-  CHAIN_ID_BYTES,
-  INCOMPRESSIBLE,
-  NOT_TEXT,
-  PLAIN,
-  VALUE_GZIP,
-  entryBytes,
-} from './entry-layout.ts';
+import type { EntryCodec } from './entry-codec.ts';
+import { EntryWriter } from './entry-writer.ts';
+import { INCOMPRESSIBLE, NOT_TEXT, PLAIN, VALUE_GZIP } from './entry-layout.ts';
 import { Eviction, type EvictionReason } from './eviction.ts';
 import { ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
 import { LargeValues } from './large-values.ts';
 import type { LruList } from './lru-list.ts';
 import { Maintenance } from './maintenance.ts';
-import { type Metadata, textOf } from './metadata.ts';
+import type { Metadata } from './metadata.ts';
 import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
 import { checkBlocks, checkChains, checkList } from './segment-integrity.ts';
 import { NO_SLOT } from './slot-table.ts';
@@ -46,6 +38,7 @@ export class SegmentStore {
   private readonly sweep: ExpirySweep;
   private readonly ahead: ReadAhead;
   private readonly eviction: Eviction;
+  private readonly writer: EntryWriter;
   private readonly maintenance: Maintenance;
 
   constructor(options: SegmentOptions) {
@@ -61,6 +54,7 @@ export class SegmentStore {
     );
     this.ahead = new ReadAhead(table.blocks, table.slots, table.index);
     this.eviction = new Eviction(table, this.cleaner, this.sweep, options.now);
+    this.writer = new EntryWriter(options, table, this.eviction, this.cleaner);
     this.largeValues = new LargeValues(options, table, this.eviction, this.cleaner);
     this.maintenance = new Maintenance(table, this.cleaner, this.sweep, options.now);
   }
@@ -200,12 +194,7 @@ export class SegmentStore {
    * @returns false, and nothing changed, when an entry of this size is never stored.
    */
   put(key: string, value: string | Uint8Array, ttlMs: number, metadata?: Metadata): boolean {
-    const textBytes = metadata === undefined ? 0 : textOf(metadata).length;
-    const bytes = entryBytes(entryFlags(ttlMs > 0, metadata), key.length + value.length + textBytes);
-    if (guaranteeFor(bytes) > this.options.ledger.guarantee) return false;
-    const slot = this.write(key, value, bytes, ttlMs, metadata);
-    assert(slot !== NO_SLOT, 'an empty segment has room for any entry it accepts');
-    return true;
+    return this.writer.put(key, value, ttlMs, metadata);
   }
 
   /**
@@ -214,15 +203,7 @@ export class SegmentStore {
    * @returns false, and the value is dropped, when it has taken all the memory that there is for this shard.
    */
   putLarge(key: string, chain: Chain, ttlMs: number, metadata: Metadata): boolean {
-    const { chains } = this.table;
-    const textBytes = textOf(metadata).length;
-    const bytes = entryBytes(entryFlags(ttlMs > 0, metadata), key.length + CHAIN_ID_BYTES + textBytes);
-    // Before room is made for the entry, so that its value cannot go for that.
-    const id = chains.store(chain);
-    const slot = this.write(key, chainIdText(id), bytes, ttlMs, metadata);
-    if (slot === NO_SLOT) chains.release(id);
-    else this.codec.addFlag(slot, CHAIN | NOT_TEXT);
-    return slot !== NO_SLOT;
+    return this.writer.putLarge(key, chain, ttlMs, metadata);
   }
 
   /** @returns whether there was such an entry. */
@@ -249,18 +230,7 @@ export class SegmentStore {
    * @param isOfValue see `gzipView`.
    */
   attachGzip(slot: number, gzip: Uint8Array, isOfValue = false): void {
-    const { codec } = this;
-    if (gzip.length === 0) {
-      codec.addFlag(slot, INCOMPRESSIBLE);
-      return;
-    }
-    const bytes = codec.bytesWithGzip(slot, gzip.length);
-    const bothBytes = bytes + codec.plainBytes(slot);
-    const mayEvict = guaranteeFor(bothBytes) <= this.options.ledger.guarantee;
-    const to = mayEvict ? this.eviction.allocate(bytes, slot) : this.blocks.allocate(bytes);
-    if (to === NO_ADDRESS) return;
-    codec.rewriteWithGzip(slot, to, gzip, isOfValue ? VALUE_GZIP : 0);
-    this.cleaner.keepUp(bytes);
+    this.writer.attachGzip(slot, gzip, isOfValue);
   }
 
   /**
@@ -309,35 +279,6 @@ export class SegmentStore {
     checkBlocks(table.blocks, table.slots);
     checkChains(table);
     table.checkLedgers();
-  }
-
-  /** Puts an entry of `bytes` in the place of the one that its key has. @returns its slot, NO_SLOT without room. */
-  private write(
-    key: string,
-    value: string | Uint8Array,
-    bytes: number,
-    ttlMs: number,
-    metadata: Metadata | undefined,
-  ): number {
-    const { table, eviction } = this;
-    table.counters.puts++;
-    const hash = table.hash(key);
-    const old = table.lookup(key, hash);
-    if (old !== NO_SLOT) table.remove(old, hash, table.isExpired(old) ? 'expired' : 'replaced');
-    eviction.begin();
-    eviction.reservePlace();
-    eviction.makeHoles(bytes);
-    const address = eviction.allocate(bytes);
-    if (address === NO_ADDRESS) {
-      table.releasePlace();
-      return NO_SLOT;
-    }
-    const slot = eviction.takeSlot();
-    const expiryMs = ttlMs > 0 ? Math.ceil(this.options.now() + ttlMs) : Infinity;
-    this.codec.write(address, slot, key, hash >>> 24, value, expiryMs, metadata);
-    table.insert(hash, slot);
-    this.cleaner.keepUp(bytes);
-    return slot;
   }
 
   private removeIfExpired(slot: number, hash: number): boolean {
