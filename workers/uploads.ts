@@ -77,11 +77,12 @@ export class Uploads {
     { upload: id, buffer, bytes }: LargeValueMessage & { readonly kind: 'piece' },
   ): void {
     const upload = this.find(session, id);
-    if (!upload || upload.piece) {
+    if (!upload) {
       // It has been refused, and that has crossed with this piece.
       free(buffer);
       return;
     }
+    assert(!upload.piece, 'a piece is sent when the one before has been taken');
     const { largeValues } = this.options.store;
     if (largeValues.roomFor(upload.chain.bytes + bytes, 0) === 'never') {
       free(buffer);
