@@ -1,5 +1,3 @@
-import type { Payload } from './protocol.ts';
-
 /**
  * What crosses a port for values that are larger than a block. They come and go in pieces, as messages of their own: each
  * piece is a buffer that is handed over. The numbers of uploads are given by the HTTP thread, those of reads by the shard.
@@ -45,5 +43,5 @@ export type LargeValueReply =
       readonly kind: 'piece';
       readonly read: number;
       /** Absent where the read is cut off: its memory was needed. */
-      readonly bytes: Exclude<Payload, string> | undefined;
+      readonly bytes: Uint8Array<ArrayBuffer> | undefined;
     };
