@@ -154,6 +154,7 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     version: packageJson.version,
     maxKeyLength: settings.MAX_KEY_LENGTH,
     maxValueBytes: settings.MAX_VALUE_BYTES,
+    maxRawBytes: settings.MAX_RAW_BYTES,
     gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
     rateLimit: settings.RATE_LIMIT,
     trustedProxies: parseProxyList(settings.TRUST_PROXY) ?? undefined,

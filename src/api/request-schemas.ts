@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { formatBytes } from '../config/byte-size.ts';
 
-const TEN_YEARS_S = 10 * 365.25 * 24 * 3600;
+/** Ten years. */
+export const MAX_TTL_S = 10 * 365.25 * 24 * 3600;
 
 export interface SchemaLimits {
   readonly maxKeyLength: number;
@@ -45,7 +46,7 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
   const ttl = z
     .number(ttlRule)
     .positive(ttlRule)
-    .max(TEN_YEARS_S, ttlRule)
+    .max(MAX_TTL_S, ttlRule)
     .meta({ description: 'Seconds until the entry expires; fractions are allowed.', example: 60 });
   const schemas = {
     putBody: z.strictObject(

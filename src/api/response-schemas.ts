@@ -71,6 +71,13 @@ export const responseSchemas = {
   stored: json('Stored.', 'Stored', okWithMessage),
   found: json('Found.', 'Entry', z.object({ status: z.literal('OK'), key: z.string(), value: z.string() })),
   deleted: z.null().describe('Deleted.'),
+  rawCreated: z.null().describe('Stored, where there was no such entry. `ETag` names what is stored.'),
+  rawReplaced: z.null().describe('Stored in the place of another entry. `ETag` names what is stored.'),
+  rawFound: {
+    description: 'The bytes, with the type and encoding that they were stored with.',
+    content: { '*/*': { schema: z.any() } },
+  },
+  notModified: z.null().describe('The client has these bytes already.'),
   cleared: json(
     'Every shard was emptied of this many entries in all, expired ones that were still held too.',
     'Cleared',

@@ -116,9 +116,15 @@ const SETTINGS = {
   MAX_VALUE_BYTES: {
     fallback: '1mb',
     allowed: '1 to 8mb',
-    meaning: 'longest value',
+    meaning: 'longest value of a JSON entry',
     // Written as JSON it may be six times as long, and several of that are on their way at once.
     schema: byteText(1, 8 * 2 ** 20),
+  },
+  MAX_RAW_BYTES: {
+    fallback: '64mb',
+    allowed: '1 to 256mb',
+    meaning: 'longest value at /kv/; less where a shard could not hold it',
+    schema: byteText(1, 256 * 2 ** 20),
   },
   GZIP_THRESHOLD_BYTES: {
     fallback: '1024',

@@ -35,3 +35,8 @@ export function writeAnswer(response: ServerResponse, { status, headers, body }:
   response.writeHead(status, STATUS_CODES[status], headers);
   response.end(body, 'latin1');
 }
+
+/** `Vary` of what may be compressed. With CORS it depends on the origin as well, which a hook has said by then. */
+export function varyByEncoding(response: ServerResponse): string {
+  return response.hasHeader('vary') ? 'origin, accept-encoding' : 'accept-encoding';
+}

@@ -11,6 +11,7 @@ import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes } from './routes/admin-routes.ts';
 import { registerCacheRoutes } from './routes/cache-routes.ts';
+import { registerKvRoutes } from './routes/kv-routes.ts';
 import { type Certificate, createServer } from './create-server.ts';
 import { drainBeforeClose } from './drain.ts';
 import { failureOf } from './failure-of-error.ts';
@@ -42,6 +43,7 @@ export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   readonly collectEveryBytes: number;
   /** A body for which there is no room by then is refused. */
   readonly deadlineMs: number;
+  readonly maxRawBytes: number;
   readonly stats: () => Promise<object>;
   /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
   readonly isShuttingDown: () => boolean;
@@ -86,6 +88,19 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       garbage,
       largeReplies,
       admitBody: bodies.admit,
+    });
+    done();
+  });
+  await app.register((raw, _options, done) => {
+    const { maxRawBytes } = options;
+    registerKvRoutes(raw, {
+      router,
+      schemas,
+      gzipThresholdBytes,
+      garbage,
+      largeReplies,
+      bodies,
+      maxRawBytes,
     });
     done();
   });

@@ -6,39 +6,61 @@ import {
   HIT,
   HIT_GZIP,
   MISS,
+  NOT_TEXT,
   OVERDUE,
+  PRECONDITION_FAILED,
   type Payload,
   STORED,
   TOO_LARGE,
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
-import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './answers.ts';
-import { renderFailure } from './failures.ts';
+import { type Answer, jsonHeaders, renderAnswer, varyByEncoding, writeAnswer } from './answers.ts';
+import { type Failure, renderFailure } from './failures.ts';
 import { isWaitingForTurn } from './fast/node-internals.ts';
 import type { GarbageMeter } from './garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import { accountOf } from './intake/account.ts';
 import type { LargeReplies } from './intake/large-replies.ts';
 
-const FAILURES: Readonly<Record<number, Answer>> = {
-  [MISS]: renderFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
-  [TOO_LARGE]: renderFailure(
-    'CACHE_ERR_VALUE_TOO_LARGE',
-    'value does not fit in the memory limit of one shard.',
-  ),
-  [UNAVAILABLE]: renderFailure('CACHE_ERR_SHARD_UNAVAILABLE', 'The shard of this key is restarting.'),
-  [OVERDUE]: renderFailure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
-  [BUSY]: renderFailure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
+const FAILURES: Readonly<Record<number, Failure>> = {
+  [MISS]: { code: 'CACHE_ERR_KEY_NOT_FOUND', message: 'Key not found.' },
+  [TOO_LARGE]: {
+    code: 'CACHE_ERR_VALUE_TOO_LARGE',
+    message: 'value does not fit in the memory limit of one shard.',
+  },
+  [NOT_TEXT]: {
+    code: 'CACHE_ERR_VALUE_NOT_TEXT',
+    message: 'The value is not ASCII, or too long for JSON: it can be read at /kv/{key}.',
+  },
+  [PRECONDITION_FAILED]: {
+    code: 'CACHE_ERR_PRECONDITION_FAILED',
+    message: 'If-Match or If-None-Match is not met.',
+  },
+  [UNAVAILABLE]: { code: 'CACHE_ERR_SHARD_UNAVAILABLE', message: 'The shard of this key is restarting.' },
+  [OVERDUE]: { code: 'CACHE_ERR_SHARD_DEADLINE', message: 'The shard of this key did not answer in time.' },
+  [BUSY]: {
+    code: 'CACHE_ERR_SHARD_BUSY',
+    message: 'The shard of this key has too many requests in flight, or no room that it could free now.',
+  },
 };
-const UNEXPECTED = renderFailure('CACHE_ERR_INTERNAL', 'Unexpected error.');
+const UNEXPECTED: Failure = { code: 'CACHE_ERR_INTERNAL', message: 'Unexpected error.' };
+
+/** What the client learns of a reply that is no success. */
+export function failureOfReply(code: number): Failure {
+  return FAILURES[code] ?? UNEXPECTED;
+}
+
+const rendered = ({ code, message }: Failure): Answer => renderFailure(code, message);
+const ANSWERS = new Map(Object.entries(FAILURES).map(([code, failure]) => [Number(code), rendered(failure)]));
+const UNEXPECTED_ANSWER = rendered(UNEXPECTED);
 
 const STORED_MESSAGE = { status: 'OK', message: 'Key inserted/updated successfully.' };
 const CREATED = renderAnswer(201, STORED_MESSAGE);
 const UPDATED = renderAnswer(200, STORED_MESSAGE);
 
 export function writeFailure(response: ServerResponse, code: number): void {
-  writeAnswer(response, FAILURES[code] ?? UNEXPECTED);
+  writeAnswer(response, ANSWERS.get(code) ?? UNEXPECTED_ANSWER);
 }
 
 export interface GetOptions {
@@ -52,7 +74,7 @@ export interface GetOptions {
  * Waits for the reply of a shard, and writes it straight to Node's response, past Fastify. So the body that the shard has
  * made is not parsed, built or copied again.
  */
-abstract class Exchange implements PendingRequest {
+export abstract class Exchange implements PendingRequest {
   readonly connection: object;
   protected readonly response: ServerResponse;
 
@@ -62,7 +84,7 @@ abstract class Exchange implements PendingRequest {
     this.connection = this.response.req.socket;
   }
 
-  abstract settle(code: number, payload: Payload, delivered?: () => void): void;
+  abstract settle(...reply: Parameters<PendingRequest['settle']>): void;
 }
 
 /** Waits for the answer to a GET. */
@@ -75,14 +97,7 @@ export class GetExchange extends Exchange {
   }
 
   settle(code: number, payload: Payload, delivered?: () => void): void {
-    if (delivered) {
-      this.options.largeReplies.begin(this.response, () => {
-        // No write uses the payload any more: a response closes when all is written, or after its socket.
-        freePayload(payload);
-        if (typeof payload === 'string') this.options.garbage.add(payload.length);
-        delivered();
-      });
-    }
+    if (delivered) followLarge(this.response, payload, delivered, this.options);
     if (code !== HIT && code !== HIT_GZIP) {
       writeFailure(this.response, code);
       return;
@@ -90,29 +105,49 @@ export class GetExchange extends Exchange {
     const { gzipThresholdBytes } = this.options;
     const headers = jsonHeaders(payload.length);
     if (code === HIT_GZIP) {
-      headers.push('content-encoding', 'gzip', 'vary', 'accept-encoding');
+      headers.push('content-encoding', 'gzip', 'vary', varyByEncoding(this.response));
     } else if (gzipThresholdBytes > 0 && payload.length > gzipThresholdBytes) {
-      headers.push('vary', 'accept-encoding');
+      headers.push('vary', varyByEncoding(this.response));
     }
     const { response } = this;
     response.writeHead(200, 'OK', headers);
-    if (typeof payload !== 'string') response.end(payload);
-    else if (isHeld(response)) {
-      response.end(ownCopy(payload), 'latin1');
-      accountOf(response.req.socket)?.hold(response, payload.length);
-    } else {
-      response.end(payload, 'latin1');
-    }
+    endWith(response, payload);
+  }
+}
+
+/** Follows a large reply until its client has it, or is gone. */
+export function followLarge(
+  response: ServerResponse,
+  payload: Payload,
+  delivered: () => void,
+  { largeReplies, garbage }: GetOptions,
+): void {
+  largeReplies.begin(response, () => {
+    // No write uses the payload any more: a response closes when all is written, or after its socket.
+    freePayload(payload);
+    if (typeof payload === 'string') garbage.add(payload.length);
+    delivered();
+  });
+}
+
+/** Writes the body of an answer. */
+export function endWith(response: ServerResponse, payload: Payload): void {
+  if (typeof payload !== 'string') response.end(payload);
+  else if (isHeld(response)) {
+    response.end(ownCopy(payload), 'latin1');
+    accountOf(response.req.socket)?.hold(response, payload.length);
+  } else {
+    response.end(payload, 'latin1');
   }
 }
 
 /** Whether what it writes stays here for now: until its turn comes, or until the client has taken what was written before. */
-function isHeld(response: ServerResponse): boolean {
+export function isHeld(response: ServerResponse): boolean {
   return isWaitingForTurn(response) || response.socket!.writableLength > 0;
 }
 
 /** A slice keeps the whole string alive: here all replies of the batch. */
-function ownCopy(piece: string): string {
+export function ownCopy(piece: string): string {
   return Buffer.from(piece, 'latin1').toString('latin1');
 }
 

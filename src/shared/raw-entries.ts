@@ -44,6 +44,15 @@ export interface EntryHead extends EntryTexts {
   readonly tag: string;
 }
 
+/** An entry that was put as JSON has no content type. It is text. */
+const COMPRESSIBLE =
+  /^(?:$|text\/|application\/(?:json|xml|javascript|manifest|x-ndjson)\b|[^;]*\+(?:json|xml)\b)/i;
+
+/** Whether a value may be sent as gzip: it is text, and no client has encoded it. */
+export function isCompressible({ contentType, contentEncoding }: Omit<EntryTexts, 'headers'>): boolean {
+  return contentEncoding === '' && COMPRESSIBLE.test(contentType);
+}
+
 export const NO_CONDITIONS: Conditions = {};
 
 const ABSENT = 0xffff;

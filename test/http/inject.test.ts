@@ -23,13 +23,26 @@ const REQUESTS: readonly (readonly [InjectOptions, number, RegExp])[] = [
   [{ method: 'HEAD', url: '/cache?key=a' }, 200, /^$/],
   [{ method: 'GET', url: '/get?key=b' }, 200, /x{100000}/],
   [{ method: 'HEAD', url: '/get?key=b' }, 200, /^$/],
+  [{ method: 'PUT', url: '/kv/c/d', payload: 'raw' }, 201, /^$/],
+  [{ method: 'PUT', url: '/kv/c/e', payload: Buffer.alloc(2 ** 21, 'r') }, 201, /^$/],
+  [{ method: 'GET', url: '/kv/c/d' }, 200, /^raw$/],
+  [{ method: 'GET', url: '/kv/c/e' }, 200, /^r{2097152}$/],
+  [{ method: 'HEAD', url: '/kv/c/e' }, 200, /^$/],
+  [{ method: 'GET', url: '/cache/c%2Fe' }, 406, /CACHE_ERR_VALUE_NOT_TEXT/],
+  [{ method: 'DELETE', url: '/kv/c/d' }, 204, /^$/],
   [{ method: 'DELETE', url: '/cache/a', headers: CHUNKED, payload: 'body' }, 400, /CACHE_ERR_BODY_INVALID/],
   [{ method: 'DELETE', url: '/cache/a', headers: CHUNKED }, 204, /^$/],
-  [{ method: 'DELETE', url: '/cache' }, 200, /"removed":1/],
+  [{ method: 'DELETE', url: '/cache' }, 200, /"removed":2/],
 ];
 
 function pathOf(url: string): string {
-  return url.split('?', 1)[0].replace(/(?<=^\/cache\/).+/, ':key');
+  return (
+    url
+      .split('?', 1)[0]
+      .replace(/(?<=^\/cache\/).+/, ':key')
+      // Fastify prints a wildcard without what stands before it.
+      .replace(/^\/kv\/.+/, '/*')
+  );
 }
 
 /** @param tree of paths, as Fastify prints it: `├── cache (PUT, GET)`, indented by four characters a level. */

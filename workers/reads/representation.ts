@@ -9,7 +9,7 @@ import {
   RAW_HIT_GZIP,
   bytesOf,
 } from '../../src/shared/protocol.ts';
-import { encodeHead } from '../../src/shared/raw-entries.ts';
+import { encodeHead, isCompressible } from '../../src/shared/raw-entries.ts';
 import type { Metadata, SegmentStore } from '../store/segment-store.ts';
 import { tagOfEntry } from './entity-tag.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
@@ -71,14 +71,6 @@ export function headOf(store: SegmentStore, slot: number): string {
     ttlMs: store.ttlMs(slot),
     tag: tagOfEntry(store, slot, metadata),
   });
-}
-
-/** An entry that was put as JSON has no content type. It is text. */
-const COMPRESSIBLE =
-  /^(?:$|text\/|application\/(?:json|xml|javascript|manifest|x-ndjson)\b|[^;]*\+(?:json|xml)\b)/i;
-
-function isCompressible({ contentType, contentEncoding }: Metadata): boolean {
-  return contentEncoding === '' && COMPRESSIBLE.test(contentType);
 }
 
 /** Long values are made into JSON in pieces of this size. */

@@ -42,7 +42,12 @@ export class BodyBuffer {
     return this.buffer?.toString('latin1', 0, this.length) ?? '';
   }
 
-  /** Gives the memory back. The text is no more. */
+  /** All that has come, until the memory is given back. */
+  bytes(): Buffer {
+    return this.buffer?.subarray(0, this.length) ?? Buffer.alloc(0);
+  }
+
+  /** Gives the memory back. */
   free(): void {
     if (this.isOwn) free(this.buffer!.buffer as ArrayBuffer);
     this.isOwn = false;

@@ -45,6 +45,12 @@ export class DirectRequest extends IncomingMessage {
     }
   }
 
+  /** Has the body come through the stream, whose reader holds it back while it cannot take more. */
+  streamBody(): void {
+    this.isTaken = true;
+    this.countUnread(-this.unreadBytes);
+  }
+
   /** Has the body thrown away as it comes. */
   discardBody(): void {
     if (!this.isTaken) this.takeBody(NOWHERE);

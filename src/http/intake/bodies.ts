@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import { parse as parseContentType } from 'content-type';
 import type { GarbageMeter } from '../garbage-meter.ts';
 import { BodyBuffer } from '../fast/body-buffer.ts';
@@ -36,7 +36,7 @@ const NOT_FLAT: Failure = {
   message:
     'The body must be one JSON object with key, value and, if wanted, ttl, and no object or array in it.',
 };
-const TOO_SLOW: Failure = {
+export const TOO_SLOW: Failure = {
   code: 'CACHE_ERR_REQUEST_TIMEOUT',
   message: 'The body came too slowly while others waited to send theirs.',
 };
@@ -101,13 +101,13 @@ export class Bodies {
   register(app: FastifyInstance): void {
     app.decorateRequest('upload', undefined);
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser('application/json', (request, payload: IncomingMessage, done: Done) => {
-      this.read(request, payload, done);
+    app.addContentTypeParser('application/json', (request, _payload, done: Done) => {
+      this.read(request, done);
     });
   }
 
   /**
-   * Lets a body be read only when there is room for it. A `preParsing` hook: until it is done nothing is read
+   * Lets a JSON body be read only when there is room for it. A `preParsing` hook: until it is done nothing is read
    * beyond Node's own small buffer, and the client's system holds the rest back.
    */
   readonly admit = (
@@ -116,31 +116,77 @@ export class Bodies {
     _payload: unknown,
     done: (error?: Error) => void,
   ): void => {
-    const { limitBytes, purse } = this.options;
+    const { limitBytes } = this.options;
     const declared = request.headers['content-length'];
     // A chunked body does not say how long it is; it is taken for as long as it may be.
     const bytes = hasBody(request.headers) ? Number(declared ?? limitBytes) : 0;
-    if (bytes < MIN_LARGE_BODY_BYTES) {
-      done();
-      return;
-    }
     if (bytes > limitBytes) {
       done(new FailureError(TOO_LARGE));
       return;
     }
+    this.enter(request, reply, bytes, (failure) => {
+      if (failure) {
+        done(new FailureError(failure));
+        return;
+      }
+      if (request.headers.expect !== undefined) continueBody(request, reply);
+      done();
+    });
+  };
+
+  /**
+   * Waits until there is room for a body.
+   * @param bytes of memory that it takes here at once.
+   * @param decide called once it may be read, or with why not; never if nobody waits for an answer any more.
+   */
+  enter(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    bytes: number,
+    decide: (failure?: Failure) => void,
+  ): void {
+    if (bytes < MIN_LARGE_BODY_BYTES) {
+      decide();
+      return;
+    }
+    const { purse } = this.options;
     // One body always fits, however large.
     const charge = Math.min(bytes, purse.limits.bodyBytes);
     purse.bodyQueue.enter(charge, purse.bearsWaitingBody && !this.isLate(request), (isGranted) => {
-      // Nobody waits for an answer any more.
       if (request.raw.socket.destroyed) return;
-      if (isGranted) {
-        this.begin(request, reply, charge);
-        done();
-      } else {
-        done(new FailureError(BUSY));
-      }
+      if (isGranted) this.begin(request, reply, charge);
+      decide(isGranted ? undefined : BUSY);
     });
-  };
+  }
+
+  /** Reads a body that may be read into one buffer. @param done called with it, or why there is none. */
+  gather(request: FastifyRequest, limitBytes: number, done: (result: BodyBuffer | Failure) => void): void {
+    const { upload, raw } = request;
+    const declared = request.headers['content-length'];
+    const body = new BodyBuffer(declared === undefined ? undefined : Number(declared), limitBytes);
+    let isFinished = false;
+    takeBody(raw, {
+      add: (chunk) => {
+        if (isFinished) return;
+        body.add(chunk);
+        if (upload) upload.bytes = body.length;
+      },
+      end: () => {
+        // It has come; now it is not the client that takes its time.
+        if (upload) upload.isWhole = true;
+        finish();
+      },
+    });
+    raw.on('error', () => finish(INCOMPLETE));
+    if (upload) upload.cutOff = () => finish(TOO_SLOW);
+
+    function finish(failure?: Failure): void {
+      if (isFinished) return;
+      isFinished = true;
+      if (failure) body.free();
+      done(failure ?? body);
+    }
+  }
 
   /**
    * While bodies wait for room, takes back that of bodies whose answers cannot leave, and ends bodies that come too slowly.
@@ -189,43 +235,33 @@ export class Bodies {
     this.options.garbage.add(upload.charge);
   }
 
-  private read(request: FastifyRequest, payload: IncomingMessage, done: Done): void {
+  private read(request: FastifyRequest, done: Done): void {
     const { limitBytes } = this.options;
-    const { upload, headers } = request;
-    const declared = headers['content-length'];
+    const { headers } = request;
     // Node has ended the stream of a request without a body before anybody could listen to it.
     if (!hasBody(headers)) {
       done(new FailureError(NOT_JSON));
       return;
     }
-    const body = new BodyBuffer(declared === undefined ? undefined : Number(declared), limitBytes);
-    let isFinished = false;
-    takeBody(payload, {
-      add: (chunk) => {
-        if (isFinished) return;
-        body.add(chunk);
-        if (upload) upload.bytes = body.length;
-      },
-      end: () => {
-        // It has come; now it is not the client that takes its time.
-        if (upload) upload.isWhole = true;
-        finish(unreadable(headers) ?? parse(body, limitBytes));
-      },
-    });
-    payload.on('error', () => finish(INCOMPLETE));
-    if (upload) upload.cutOff = () => finish(TOO_SLOW);
-
-    function finish(result: Failure | { readonly parsed: unknown }): void {
-      if (isFinished) return;
-      isFinished = true;
+    this.gather(request, limitBytes, (body) => {
+      const result = body instanceof BodyBuffer ? (unreadable(headers) ?? parse(body, limitBytes)) : body;
       if ('parsed' in result) {
         done(null, result.parsed);
-      } else {
-        body.free();
-        done(new FailureError(result));
+        return;
       }
-    }
+      if (body instanceof BodyBuffer) body.free();
+      done(new FailureError(result));
+    });
   }
+}
+
+/**
+ * A client that has announced a body, and waits with it (`Expect: 100-continue`), is to send it. One that has its final
+ * answer before does not send it.
+ */
+export function continueBody({ raw }: FastifyRequest, reply: FastifyReply): void {
+  // To HTTP/1.0 the header means nothing. What is injected has its body already.
+  if (raw.httpVersionMinor > 0 && raw instanceof DirectRequest) reply.raw.writeContinue();
 }
 
 function unreadable(headers: IncomingHttpHeaders): Failure | undefined {

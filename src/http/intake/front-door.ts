@@ -84,7 +84,10 @@ export class FrontDoor {
    * @param onExpectation takes requests with another expectation than 100-continue, for which Node has an event of their own.
    */
   guard(server: Server, onRequest: RequestListener, onExpectation: RequestListener): void {
-    server.on('request', this.admitted(onRequest)).on('checkExpectation', this.admitted(onExpectation));
+    const admitted = this.admitted(onRequest);
+    // Whoever reads a body tells its client to send it.
+    server.on('request', admitted).on('checkContinue', admitted);
+    server.on('checkExpectation', this.admitted(onExpectation));
     this.isSecure = server instanceof SecureServer;
     const [serve, ...others] = server.listeners('connection');
     assert(others.length === 0, 'only Node listens for connections');
@@ -264,6 +267,7 @@ function isUnfinished(request: IncomingMessage | undefined): boolean {
 }
 
 function afterBody(request: IncomingMessage, callback: () => void): void {
-  if (request.complete) callback();
+  // One who waits to be told to send it has not begun.
+  if (request.complete || request.headers.expect !== undefined) callback();
   else takeBody(request, { add: () => undefined, end: callback });
 }

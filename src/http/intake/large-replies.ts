@@ -26,6 +26,15 @@ export class LargeReplies {
     });
   }
 
+  /**
+   * The client is to take a piece of its reply, and has its time for that alone.
+   * @returns to be called when it has taken the piece, or has gone.
+   */
+  beginPiece(response: ServerResponse): () => void {
+    this.begun.set(response, this.nowMs());
+    return () => void this.begun.delete(response);
+  }
+
   /** Cuts off clients that have taken too long. To be called while a reply waits for room. */
   sweep(nowMs: number): void {
     const overdueBefore = nowMs - this.patienceMs;

@@ -24,6 +24,7 @@ interface PutBody {
 const NONE: readonly string[] = [];
 const IN_PATH = 'In the path the key is percent-encoded, a slash as `%2F`.';
 const GET_ERRORS = errorResponses(400, 404, 503, 500);
+const READ_ERRORS = errorResponses(400, 404, 406, 503, 500);
 const PUT_ERRORS = errorResponses(400, 413, 415, 503, 500);
 
 /**
@@ -89,7 +90,7 @@ function registerGets(instance: FastifyInstance, options: CacheRouteOptions): vo
         description: IN_PATH,
         tags: ['cache'],
         params: schemas.keyInPath,
-        response: { 200: responseSchemas.found, ...GET_ERRORS },
+        response: { 200: responseSchemas.found, ...READ_ERRORS },
       },
     },
     (request, reply) => get(request.params.key, request, reply),
@@ -108,7 +109,7 @@ function registerGets(instance: FastifyInstance, options: CacheRouteOptions): vo
           description: 'For keys that a path, a proxy or a client does not carry, such as `..`.',
           tags: [tag],
           querystring: schemas.keyInQuery,
-          response: { 200: responseSchemas.found, ...GET_ERRORS },
+          response: { 200: responseSchemas.found, ...READ_ERRORS },
         },
       },
       (request, reply) => get(request.query.key, request, reply),

@@ -4,6 +4,18 @@ import { createJsonSchemaTransformObject, jsonSchemaTransform } from 'fastify-ty
 import { forwardedPrefix } from '../forwarded-prefix.ts';
 import { errorResponses } from '../../api/response-schemas.ts';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What the document has of a route beside its schemas, in JSON Schema: what the route itself reads and judges. */
+    documented?: {
+      readonly consumes?: readonly string[];
+      readonly body?: object;
+      readonly querystring?: object;
+      readonly headers?: object;
+    };
+  }
+}
+
 export interface OpenApiOptions {
   readonly version: string;
   readonly hasToken: boolean;
@@ -15,6 +27,7 @@ const DESCRIPTION =
 
 const TAGS = [
   { name: 'cache', description: 'Entries of the cache.' },
+  { name: 'raw', description: 'The same entries as bytes, with types and conditions.' },
   { name: 'short paths', description: 'The same entries.' },
   { name: 'operation', description: 'What those who run the server look at.' },
 ];
@@ -32,7 +45,10 @@ function describe(hasToken: boolean): SwaggerTransform {
       schema: { ...document.schema, response: responses },
     });
     const security = wantsToken ? [{ token: [] }] : [];
-    return { url, schema: { ...schema, security, ...(method === 'HEAD' && asHead(schema)) } };
+    return {
+      url: url.replace(/\*$/, ':key'),
+      schema: { ...schema, ...config?.documented, security, ...(method === 'HEAD' && asHead(schema)) },
+    };
   };
 }
 
