@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import packageJson from '../package.json' with { type: 'json' };
 import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, type TrafficLimits, deriveTrafficLimits } from './config/limits.ts';
+import { parseOriginList } from './config/origin-list.ts';
 import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
 import { listenError, resolveHost } from './listening.ts';
@@ -28,7 +29,7 @@ import type { ShardRouter } from './shards/router.ts';
 import { statsReport } from './stats-report.ts';
 
 const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
-const OPEN_ACCESS: AccessFiles = { authToken: undefined, tls: undefined };
+const OPEN_ACCESS: AccessFiles = { authToken: undefined, readToken: undefined, tls: undefined };
 
 export interface RunningServer {
   readonly app: FastifyInstance;
@@ -97,7 +98,7 @@ export async function startServer(
   // The threads start while the main thread is busy loading the HTTP layer.
   const [{ createApp }] = await Promise.all([import('./http/app.ts'), router.start()]);
 
-  const current = { token: access.authToken, isShuttingDown: false };
+  const current = { token: access.authToken, readToken: access.readToken, isShuttingDown: false };
   const app = await createApp({
     ...settingsOf(settings, traffic),
     router,
@@ -130,6 +131,7 @@ export async function startServer(
     address,
     useAccess: (files) => {
       current.token = files.authToken;
+      current.readToken = files.readToken;
       if (app.server instanceof TlsServer && files.tls) app.server.setSecureContext(files.tls);
     },
     beginShutdown,
@@ -158,6 +160,8 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
     rateLimit: settings.RATE_LIMIT,
     trustedProxies: parseProxyList(settings.TRUST_PROXY) ?? undefined,
+    // The settings have been checked.
+    corsOrigins: parseOriginList(settings.CORS_ORIGIN)!,
     deadlineMs: settings.REQUEST_DEADLINE_MS,
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,

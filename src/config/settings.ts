@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { parseByteSize } from './byte-size.ts';
+import { parseOriginList } from './origin-list.ts';
 import { parseProxyList } from './proxy-list.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
@@ -157,6 +158,19 @@ const SETTINGS = {
     meaning: 'file that holds the token instead',
     schema: z.string(),
   },
+  AUTH_READ_TOKEN: {
+    fallback: '',
+    allowed: `${TOKEN_RULE.allowed}, beside another token`,
+    meaning: 'a second token, which may only read: writes are answered 403',
+    schema: z.string().regex(TOKEN_RULE.pattern),
+    isSecret: true,
+  },
+  AUTH_READ_TOKEN_FILE: {
+    fallback: '',
+    allowed: 'a readable regular file',
+    meaning: 'file that holds the second token instead',
+    schema: z.string(),
+  },
   TLS_CERT_FILE: {
     fallback: '',
     allowed: 'a readable PEM file, together with TLS_KEY_FILE',
@@ -186,6 +200,12 @@ const SETTINGS = {
     allowed: 'addresses and CIDR ranges, separated by commas; loopback, linklocal, uniquelocal',
     meaning: 'proxies whose X-Forwarded-For tells RATE_LIMIT which client asks',
     schema: z.string().refine((text) => parseProxyList(text) !== null),
+  },
+  CORS_ORIGIN: {
+    fallback: '',
+    allowed: '*, or origins such as https://app.example, separated by commas',
+    meaning: 'origins whose scripts may use the cache from a browser',
+    schema: z.string().refine((text) => parseOriginList(text) !== null),
   },
   LOG_LEVEL: {
     fallback: 'info',

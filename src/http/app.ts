@@ -8,7 +8,9 @@ import {
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { ZodType } from 'zod';
 import type { ShardRouter } from '../shards/router.ts';
-import { type AccessOptions, registerAccess } from './access.ts';
+import { type AccessOptions, registerRateLimit, registerTokens } from './access.ts';
+import type { OriginList } from '../config/origin-list.ts';
+import { answerPreflights, registerCors } from './cors.ts';
 import { registerAdminRoutes } from './routes/admin-routes.ts';
 import { registerCacheRoutes } from './routes/cache-routes.ts';
 import { registerKvRoutes } from './routes/kv-routes.ts';
@@ -44,6 +46,7 @@ export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   /** A body for which there is no room by then is refused. */
   readonly deadlineMs: number;
   readonly maxRawBytes: number;
+  readonly corsOrigins: OriginList;
   readonly stats: () => Promise<object>;
   /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
   readonly isShuttingDown: () => boolean;
@@ -76,7 +79,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const methodsOf = collectRoutes(app);
 
   // A request passes the hooks of these in this order: who may ask and how often, then what its head says.
-  await registerAccess(app, options);
+  registerCors(app, options.corsOrigins);
+  await registerRateLimit(app, options);
+  answerPreflights(app, options.corsOrigins);
+  registerTokens(app, options);
   finishAnswers(app, gzipThresholdBytes);
   await registerOpenApi(app, { version: options.version, hasToken: options.access.token !== undefined });
   const { bodies, largeReplies } = intake;
