@@ -77,6 +77,14 @@ export const responseSchemas = {
     description: 'The bytes, with the type and encoding that they were stored with.',
     content: { '*/*': { schema: z.any() } },
   },
+  turboStored: json('Stored.', 'TurboStored', z.object({ urls: z.array(z.string()) })),
+  turboStatus: json('It may.', 'TurboStatus', z.object({ status: z.string() })),
+  turboNoted: json('Taken.', 'TurboNoted', z.object({})),
+  turboError: json(
+    'Failed.',
+    'TurboError',
+    z.object({ error: z.object({ code: z.string(), message: z.string() }) }),
+  ),
   notModified: z.null().describe('The client has these bytes already.'),
   cleared: json(
     'Every shard was emptied of this many entries in all, expired ones that were still held too.',

@@ -30,6 +30,13 @@ export function renderAnswer(status: number, value: object, ...headers: readonly
   return { status, headers: [...jsonHeaders(Buffer.byteLength(body)), ...headers], body };
 }
 
+/** An answer in text, for clients that read no JSON. */
+export function plainAnswer(status: number, text: string): Answer {
+  const bytes = String(Buffer.byteLength(text));
+  const headers = ['content-type', 'text/plain', 'content-length', bytes, 'cache-control', NO_STORE];
+  return { status, headers, body: text };
+}
+
 /** Writes straight to Node's response. The body must be ASCII: Latin-1 is the fastest way for a string to leave. */
 export function writeAnswer(response: ServerResponse, { status, headers, body }: Answer): void {
   response.writeHead(status, STATUS_CODES[status], headers);

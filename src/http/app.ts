@@ -13,7 +13,8 @@ import type { OriginList } from '../config/origin-list.ts';
 import { answerPreflights, registerCors } from './cors.ts';
 import { registerAdminRoutes } from './routes/admin-routes.ts';
 import { registerCacheRoutes } from './routes/cache-routes.ts';
-import { registerKvRoutes } from './routes/kv-routes.ts';
+import { registerBuildToolRoutes } from './routes/build-tool-routes.ts';
+import { readBodiesAsBytes, registerKvRoutes } from './routes/kv-routes.ts';
 import { type Certificate, createServer } from './create-server.ts';
 import { drainBeforeClose } from './drain.ts';
 import { failureOf } from './failure-of-error.ts';
@@ -99,15 +100,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await app.register((raw, _options, done) => {
     const { maxRawBytes } = options;
-    registerKvRoutes(raw, {
-      router,
-      schemas,
-      gzipThresholdBytes,
-      garbage,
-      largeReplies,
-      bodies,
-      maxRawBytes,
-    });
+    const served = { router, schemas, gzipThresholdBytes, garbage, largeReplies, bodies, maxRawBytes };
+    readBodiesAsBytes(raw);
+    registerKvRoutes(raw, served);
+    registerBuildToolRoutes(raw, served);
     done();
   });
   await registerAdminRoutes(app, options);

@@ -34,9 +34,19 @@ export function renderFailure(code: ErrorCode, message: string, ...headers: read
   return renderAnswer(status, errorBody(code, message), ...retry, ...headers);
 }
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a failure looks like to the clients of a route, where that is otherwise. */
+    renderFailure?: (failure: Failure, method: string) => Answer;
+  }
+}
+
 /** Sends a failure through Fastify, with the headers that the reply has already. */
-export function sendFailure(reply: FastifyReply, { code, message }: Failure): FastifyReply {
-  const { status, headers, body } = renderFailure(code, message);
+export function sendFailure(reply: FastifyReply, failure: Failure): FastifyReply {
+  const { request } = reply;
+  const render = request.is404 ? undefined : request.routeOptions.config.renderFailure;
+  const { status, headers, body } =
+    render?.(failure, request.method) ?? renderFailure(failure.code, failure.message);
   for (let i = 0; i < headers.length; i += 2) {
     // Fastify counts the bytes that leave: a long body may still be compressed.
     if (headers[i] !== 'content-length') void reply.header(headers[i], headers[i + 1]);

@@ -31,7 +31,7 @@ import { GZIP_SUFFIX, namesGzipForm } from './raw-request.ts';
 
 /** How raw entries are spoken of to a kind of client. */
 export interface Dialect {
-  readonly stored: (isNew: boolean, tag: string) => Answer;
+  readonly stored: (isNew: boolean, tag: string, key: string) => Answer;
   /** @param method of the request. */
   readonly failed: (failure: Failure, method: string) => Answer;
   /** Headers that an entry is answered with beside those that all have, names and values in turn. */
@@ -138,16 +138,22 @@ function written(response: ServerResponse, bytes: Uint8Array): Promise<boolean> 
 /** Waits for the answer to a PUT of a raw entry. */
 export class RawPutExchange extends Exchange {
   private readonly dialect: Dialect;
+  private readonly key: string;
 
-  constructor(reply: FastifyReply, dialect: Dialect) {
+  constructor(reply: FastifyReply, dialect: Dialect, key: string) {
     super(reply);
     this.dialect = dialect;
+    this.key = key;
   }
 
   settle(code: number, _payload: Payload, _delivered?: () => void, head?: string): void {
     const isStored = head !== undefined && (code === CREATED || code === REPLACED);
-    if (isStored) writeAnswer(this.response, this.dialect.stored(code === CREATED, decodeHead(head).tag));
-    else this.fail(failureOfReply(code));
+    if (!isStored) {
+      this.fail(failureOfReply(code));
+      return;
+    }
+    const { dialect, key } = this;
+    writeAnswer(this.response, dialect.stored(code === CREATED, decodeHead(head).tag, key));
   }
 
   fail(failure: Failure): void {

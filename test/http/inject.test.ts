@@ -30,9 +30,15 @@ const REQUESTS: readonly (readonly [InjectOptions, number, RegExp])[] = [
   [{ method: 'HEAD', url: '/kv/c/e' }, 200, /^$/],
   [{ method: 'GET', url: '/cache/c%2Fe' }, 406, /CACHE_ERR_VALUE_NOT_TEXT/],
   [{ method: 'DELETE', url: '/kv/c/d' }, 204, /^$/],
+  [{ method: 'PUT', url: '/v1/cache/f', payload: 'nx' }, 200, /^$/],
+  [{ method: 'GET', url: '/v1/cache/f' }, 200, /^nx$/],
+  [{ method: 'HEAD', url: '/v1/cache/f' }, 200, /^$/],
+  [{ method: 'PUT', url: '/v8/artifacts/f', payload: 'turbo' }, 200, /urls/],
+  [{ method: 'GET', url: '/v8/artifacts/f' }, 200, /^turbo$/],
+  [{ method: 'HEAD', url: '/v8/artifacts/f' }, 200, /^$/],
   [{ method: 'DELETE', url: '/cache/a', headers: CHUNKED, payload: 'body' }, 400, /CACHE_ERR_BODY_INVALID/],
   [{ method: 'DELETE', url: '/cache/a', headers: CHUNKED }, 204, /^$/],
-  [{ method: 'DELETE', url: '/cache' }, 200, /"removed":2/],
+  [{ method: 'DELETE', url: '/cache' }, 200, /"removed":4/],
 ];
 
 function pathOf(url: string): string {
@@ -40,6 +46,7 @@ function pathOf(url: string): string {
     url
       .split('?', 1)[0]
       .replace(/(?<=^\/cache\/).+/, ':key')
+      .replace(/(?<=^\/v\d\/\w+\/)f$/, ':hash')
       // Fastify prints a wildcard without what stands before it.
       .replace(/^\/kv\/.+/, '/*')
   );

@@ -29,7 +29,6 @@ const IF_NONE_MATCH = {
 
 /** Raw entries: any bytes under any key, for any client. They are the same entries as those of `/cache`. */
 export function registerKvRoutes(app: FastifyInstance, options: KvRouteOptions): void {
-  readBodiesAsBytes(app);
   registerPut(app, options);
   registerReads(app, options);
   registerDelete(app, options);
@@ -88,8 +87,9 @@ function registerPut(instance: FastifyInstance, options: KvRouteOptions): void {
         sendFailure(reply, put);
         return;
       }
-      const exchange = new RawPutExchange(reply, PLAIN_DIALECT);
-      receiveRawPut(options, { request, reply, key: request.params.key, put, exchange });
+      const { key } = request.params;
+      const exchange = new RawPutExchange(reply, PLAIN_DIALECT, key);
+      receiveRawPut(options, { request, reply, key, put, exchange });
     },
   );
 }

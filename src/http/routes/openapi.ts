@@ -28,6 +28,7 @@ const DESCRIPTION =
 const TAGS = [
   { name: 'cache', description: 'Entries of the cache.' },
   { name: 'raw', description: 'The same entries as bytes, with types and conditions.' },
+  { name: 'build tools', description: 'Nx and Turborepo.' },
   { name: 'short paths', description: 'The same entries.' },
   { name: 'operation', description: 'What those who run the server look at.' },
 ];
