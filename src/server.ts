@@ -98,7 +98,7 @@ export async function startServer(
   // The threads start while the main thread is busy loading the HTTP layer.
   const [{ createApp }] = await Promise.all([import('./http/app.ts'), router.start()]);
 
-  const current = { token: access.authToken, readToken: access.readToken, isShuttingDown: false };
+  const current = { ...tokensOf(access), isShuttingDown: false };
   const app = await createApp({
     ...settingsOf(settings, traffic),
     router,
@@ -130,8 +130,7 @@ export async function startServer(
     memoryLimit,
     address,
     useAccess: (files) => {
-      current.token = files.authToken;
-      current.readToken = files.readToken;
+      Object.assign(current, tokensOf(files));
       if (app.server instanceof TlsServer && files.tls) app.server.setSecureContext(files.tls);
     },
     beginShutdown,
@@ -140,6 +139,10 @@ export async function startServer(
       return running.disposeAsync();
     },
   };
+}
+
+function tokensOf({ authToken: token, readToken }: AccessFiles) {
+  return { token, readToken };
 }
 
 /** What the HTTP layer reports. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
+import clientsJson from '../clients/package.json' with { type: 'json' };
 import generatorsJson from '../generators/package.json' with { type: 'json' };
 
 type Versions = Readonly<Record<string, string>>;
@@ -40,7 +41,14 @@ function expectPinned(name: string, version: string, locked: Locked | undefined)
 describe('dependencies', () => {
   test.each([
     ['production', packageJson.dependencies],
-    ['development', { ...packageJson.devDependencies, ...generatorsJson.devDependencies }],
+    [
+      'development',
+      {
+        ...packageJson.devDependencies,
+        ...generatorsJson.devDependencies,
+        ...clientsJson.devDependencies,
+      },
+    ],
   ])('for %s are all named in CONTRIBUTING with why they are there, and no others', (title, versions) => {
     expect(documented(title).toSorted()).toStrictEqual(Object.keys(versions).toSorted());
   });
@@ -54,10 +62,15 @@ describe('dependencies', () => {
     for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
       expectPinned(name, version, packages[`node_modules/${name}`]);
     }
-    expect(packages['test/generators'].devDependencies).toStrictEqual(generatorsJson.devDependencies);
-    for (const [name, version] of Object.entries(generatorsJson.devDependencies)) {
-      const path = `node_modules/${name}`;
-      expectPinned(name, version, packages[`test/generators/${path}`] ?? packages[path]);
+    for (const [workspace, { devDependencies: versions }] of [
+      ['test/generators', generatorsJson],
+      ['test/clients', clientsJson],
+    ] as const) {
+      expect(packages[workspace].devDependencies).toStrictEqual(versions);
+      for (const [name, version] of Object.entries(versions)) {
+        const path = `node_modules/${name}`;
+        expectPinned(name, version, packages[`${workspace}/${path}`] ?? packages[path]);
+      }
     }
   });
 

@@ -94,7 +94,7 @@ function registerTurbo(app: FastifyInstance, options: KvRouteOptions): void {
     },
   };
   const config = { renderFailure: TURBO_DIALECT.failed, documented: { querystring: TEAM } };
-  const { turboError, turboStatus, turboStored } = responseSchemas;
+  const { turboError, turboStored } = responseSchemas;
   const failures = { 401: turboError, 403: turboError };
   const tags = ['build tools'];
   app.put(
@@ -131,6 +131,14 @@ function registerTurbo(app: FastifyInstance, options: KvRouteOptions): void {
     },
     (request, reply) => read(tool, options, request, reply),
   );
+  registerTurboNotices(app);
+}
+
+/** What Turborepo asks and says beside its artifacts. */
+function registerTurboNotices(app: FastifyInstance): void {
+  const { turboError, turboStatus, turboNoted } = responseSchemas;
+  const failures = { 401: turboError, 403: turboError };
+  const tags = ['build tools'];
   app.get(
     '/v8/artifacts/status',
     {
@@ -154,7 +162,7 @@ function registerTurbo(app: FastifyInstance, options: KvRouteOptions): void {
         summary: 'What Turborepo has found in the cache',
         description: 'Nothing is done with it.',
         tags,
-        response: { 200: responseSchemas.turboNoted, ...failures },
+        response: { 200: turboNoted, ...failures },
       },
     },
     ({ raw }) => {
