@@ -117,11 +117,11 @@ export class Eviction {
         evicted += removed;
       }
       if (evicted === 0) {
-        // What is only coming, and what is only being read, goes last.
-        if (this.table.chains.dropOldest()) continue;
         // Slots and index may hold what the block needs. With no entry left they can go.
         this.table.reset();
-        return blocks.allocate(bytes);
+        const last = blocks.allocate(bytes);
+        // What is only coming, and what is only being read, goes last of all.
+        if (last !== NO_ADDRESS || !this.table.chains.dropOldest()) return last;
       }
     }
   }
