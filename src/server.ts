@@ -7,6 +7,8 @@ import type { AccessFiles } from './config/access-files.ts';
 import { type Limits, type TrafficLimits, deriveTrafficLimits } from './config/limits.ts';
 import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
+import { EventRing } from './dashboard/events.ts';
+import { Feed } from './dashboard/feed.ts';
 import { listenError, resolveHost } from './listening.ts';
 import {
   type LogSink,
@@ -27,6 +29,8 @@ import type { ShardRouter } from './shards/router.ts';
 import { statsReport } from './stats-report.ts';
 
 const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
+/** Milliseconds since the epoch; never goes back. */
+const nowMs = (): number => Math.round(performance.timeOrigin + performance.now());
 const OPEN_ACCESS: AccessFiles = { authToken: undefined, tls: undefined };
 
 export interface RunningServer {
@@ -34,6 +38,8 @@ export interface RunningServer {
   readonly router: ShardRouter;
   readonly supervisor: Supervisor;
   readonly limits: Limits;
+  /** Writes to the log, and to the dashboard's list of events. */
+  readonly logger: LogSink;
   readonly memoryLimit: MemoryLimit;
   /** The URL on which it listens. */
   readonly address: string;
@@ -70,10 +76,12 @@ export async function checkMemoryLimit(settings: Settings): Promise<MemoryLimit>
  */
 export async function startServer(
   settings: Settings,
-  logger: LogSink,
+  log: LogSink,
   access: AccessFiles = OPEN_ACCESS,
   workerUrl: URL = WORKER_URL,
 ): Promise<RunningServer> {
+  const events = new EventRing(nowMs);
+  const logger = events.recording(log);
   const host = await resolveHost(settings.HOST);
   if (host.others.length > 0) {
     logger.info({ host: settings.HOST, ...host }, 'HOST has several addresses; listens on one');
@@ -96,6 +104,9 @@ export async function startServer(
   // The threads start while the main thread is busy loading the HTTP layer.
   const [{ createApp }] = await Promise.all([import('./http/app.ts'), router.start()]);
 
+  // Called once the server listens, when all of these are there.
+  const stats = (): ReturnType<typeof statsReport> =>
+    statsReport({ settings, memoryLimit, limits, supervisor, router, ledger });
   const current = { token: access.authToken, isShuttingDown: false };
   const app = await createApp({
     ...settingsOf(settings, traffic),
@@ -104,8 +115,15 @@ export async function startServer(
     access: current,
     isShuttingDown: () => current.isShuttingDown,
     onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
-    // Called once the server listens, when all of these are there.
-    stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
+    stats,
+    feed: new Feed({
+      version: packageJson.version,
+      stats,
+      times: { snapshot: () => [] },
+      events,
+      nowMs,
+      onError: (error) => logger.error({ err: error }, 'the dashboard could not be told'),
+    }),
   });
   parts.defer(() => app.close());
 
@@ -125,6 +143,7 @@ export async function startServer(
     router,
     supervisor,
     limits,
+    logger,
     memoryLimit,
     address,
     useAccess: (files) => {
@@ -179,7 +198,7 @@ function createSupervisor(parts: SupervisorParts): Supervisor {
       router.shards.map(({ number }) => Math.max(0, ledger.held(number) - EMPTY_SEGMENT_BYTES)),
     shed: (orders) => router.shed(orders),
     isAtCeiling: () => router.shards.some(({ number }) => ledger.isTight(number)),
-    now: () => Math.round(performance.timeOrigin + performance.now()),
+    now: nowMs,
     onOrder: (report) => logEvent(logger, shedOrderDone(report, settings.SHED_FRACTION)),
     onPressure: (change, used) => logEvent(logger, pressureChanged(change, used, limits)),
     onError: (error) => logger.error({ err: error }, 'memory was not looked at'),

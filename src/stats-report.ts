@@ -16,7 +16,7 @@ export interface StatsSources {
 }
 
 /** What `/stats` says: totals, one row per shard, memory, and the configuration in force. */
-export async function statsReport(sources: StatsSources): Promise<object> {
+export async function statsReport(sources: StatsSources) {
   const { settings, memoryLimit, limits, supervisor, router, ledger } = sources;
   const rows = await router.stats();
   const shards = rows.map(({ stats, ...row }) => ({ ...row, ...stats }));

@@ -7,6 +7,7 @@ import {
   type ControlRequest,
   DELETE,
   DELETED,
+  type EntryFacts,
   type LargePut,
   MISS,
   PUT,
@@ -24,7 +25,7 @@ import { type ReadOptions, Reads } from './reads/reads.ts';
 import { readKindOf } from './reads/representation.ts';
 import type { Session } from './session.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
-import { AHEAD_KEYS, type SegmentStore } from './store/segment-store.ts';
+import { AHEAD_KEYS, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
@@ -104,6 +105,9 @@ export class ShardActor {
         break;
       case 'ping':
         session.post({ kind: 'ping', id: request.id });
+        break;
+      case 'inspect':
+        session.post({ kind: 'inspect', id: request.id, entry: this.inspect(request.key) });
         break;
       case 'delivered':
         this.reads.acknowledge(session, request.bytes);
@@ -185,6 +189,15 @@ export class ShardActor {
   private clear(session: Session): void {
     this.reads.settle();
     session.reply(String.fromCharCode(CLEARED) + encodeU32(this.store.clear()));
+  }
+
+  private inspect(key: string): EntryFacts | undefined {
+    const { store } = this;
+    const slot = store.peek(key);
+    if (slot === NO_SLOT) return undefined;
+    const ttlMs = store.ttlMs(slot);
+    const facts = { valueBytes: store.valueBytes(slot), entryBytes: store.entryBytes(slot) };
+    return ttlMs === undefined ? facts : { ...facts, ttlMs };
   }
 
   private stats(): ShardStats {

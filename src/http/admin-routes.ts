@@ -1,12 +1,16 @@
 import type { FastifyInstance } from 'fastify';
 import type { ShardRouter } from '../shards/router.ts';
+import type { Feed } from '../dashboard/feed.ts';
 import { isProbe } from './access.ts';
+import { DashboardPage, registerDashboardFiles, registerDashboardPage } from './dashboard-page.ts';
+import { registerEntryRoute, registerFeed } from './dashboard-routes.ts';
 import { registerDocs } from './docs-page.ts';
 import { sendFailure } from './error-replies.ts';
 import { registerOpenApiRoute } from './openapi.ts';
 import { whenClosed } from './when-closed.ts';
 import { errorResponses, responseSchemas } from './response-schemas.ts';
 import { registerRoot } from './root-page.ts';
+import type { RequestSchemas } from './schemas.ts';
 
 export interface AdminRouteOptions {
   readonly router: ShardRouter;
@@ -14,17 +18,27 @@ export interface AdminRouteOptions {
   /** Everything that `/stats` says, made anew for each request. */
   readonly stats: () => Promise<object>;
   readonly isShuttingDown: () => boolean;
+  readonly schemas: RequestSchemas;
+  readonly hasToken: boolean;
+  readonly feed: Feed;
   readonly gzipThresholdBytes: number;
 }
 
 /** Where one begins, health, readiness, statistics, and the API's own description. */
 export async function registerAdminRoutes(app: FastifyInstance, options: AdminRouteOptions): Promise<void> {
-  const { router, version, stats, isShuttingDown } = options;
+  const { router, version, stats, isShuttingDown, gzipThresholdBytes, schemas, feed } = options;
+  // Not among those that are bounded together: the feed goes on for as long as somebody watches, and a browser asks for
+  // all files at once.
+  registerFeed(app, feed);
+  registerDashboardFiles(app, gzipThresholdBytes);
 
   await app.register((admin, _options, done) => {
     boundAnswers(admin);
-    registerRoot(admin, version);
-    registerDocs(admin, options.gzipThresholdBytes);
+    const page = new DashboardPage(version, options.hasToken);
+    registerRoot(admin, version, page);
+    registerDashboardPage(admin, page);
+    registerEntryRoute(admin, { router, schemas });
+    registerDocs(admin, gzipThresholdBytes);
     registerOpenApiRoute(admin);
 
     admin.get(

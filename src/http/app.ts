@@ -12,6 +12,7 @@ import type { Socket } from 'node:net';
 import type { ZodType } from 'zod';
 import { getHeapStatistics } from 'node:v8';
 import { GarbageMeter, collectMinor } from '../base/garbage-meter.ts';
+import type { Feed } from '../dashboard/feed.ts';
 import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerAccess } from './access.ts';
 import { registerAdminRoutes } from './admin-routes.ts';
@@ -59,6 +60,8 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
   /** A body that has not been let in by then: 503. */
   readonly deadlineMs: number;
   readonly stats: () => Promise<object>;
+  /** Of the dashboard. */
+  readonly feed: Feed;
   /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
   readonly isShuttingDown: () => boolean;
 }
@@ -231,6 +234,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     version,
     stats,
     isShuttingDown: options.isShuttingDown,
+    schemas,
+    hasToken: options.access.token !== undefined,
+    feed: options.feed,
     gzipThresholdBytes,
   });
   checkHeads(app, answerToUnknown(app, methodsOf));

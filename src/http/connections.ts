@@ -128,6 +128,15 @@ export class Connections {
     return false;
   }
 
+  /**
+   * Counts a request no more, whose answer goes on for as long as its client listens. Whoever writes it sees to it that a
+   * client takes what it is sent, and that it ends with the server.
+   */
+  release(response: ServerResponse): void {
+    const account = accountOf(response.req.socket);
+    if (account) this.countAnswer(account, response);
+  }
+
   private begin(account: Account, socket: KnownSocket): void {
     account.owner = this;
     socket[UNREAD_COUNTER] = (bytes) => {

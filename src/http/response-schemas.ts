@@ -46,6 +46,20 @@ const stats = z.object({
   configuration: z.looseObject({}).describe('The settings in force.'),
 });
 
+const inspection = z.object({
+  status: z.literal('OK'),
+  key: z.string(),
+  shard: count,
+  entry: z
+    .object({
+      keyBytes: count,
+      valueBytes: count,
+      entryBytes: count.describe('All that the entry takes, its share of the index left out.'),
+      ttlSeconds: z.number().nonnegative().nullable().describe('Until it expires; null for never.'),
+    })
+    .nullable(),
+});
+
 /** What an answer has in it: its schema, under which name it is in the OpenAPI document, and what it means. */
 function json<Schema extends z.ZodType>(description: string, id: string, schema: Schema) {
   return { description, content: { 'application/json': { schema: schema.meta({ id }) } } };
@@ -58,6 +72,7 @@ const service = z.object({
   description: z.string(),
   links: z
     .object({
+      dashboard: z.string(),
       docs: z.string(),
       openapi: z.string(),
       stats: z.string(),
@@ -83,6 +98,9 @@ export const responseSchemas = {
       'text/html': { schema: z.string() },
     },
   },
+  dashboard: { description: 'The page.', content: { 'text/html': { schema: z.string() } } },
+  feed: { description: 'Server-sent events.', content: { 'text/event-stream': { schema: z.string() } } },
+  inspection: json('What is known; `entry` is null where there is none.', 'Inspection', inspection),
   health: json(
     'The process serves.',
     'Health',

@@ -3,6 +3,7 @@ import type { ShardStats } from '../shared/counters.ts';
 import {
   BUSY,
   CLEARED,
+  type EntryFacts,
   HANDED_OVER_BYTES,
   type Payload,
   type ShedResult,
@@ -31,6 +32,12 @@ export interface ShardRow {
   readonly busyRejections: number;
   /** Absent while the shard does not answer. */
   readonly stats: ShardStats | undefined;
+}
+
+/** Which shard a key belongs to, and what is known of its entry: absent where there is none. */
+export interface Inspection {
+  readonly shard: number;
+  readonly entry: EntryFacts | undefined;
 }
 
 /** How many entries were removed, or the reply code of a shard that failed. */
@@ -105,6 +112,13 @@ export class ShardRouter {
         };
       }),
     );
+  }
+
+  /** Neither counts as a read nor changes the order of use. @returns undefined where the shard does not answer. */
+  async inspect(key: string): Promise<Inspection | undefined> {
+    const { number, mailbox } = this.shardOf(key);
+    const reply = await mailbox?.control.request({ kind: 'inspect', key });
+    return reply?.kind === 'inspect' ? { shard: number, entry: reply.entry } : undefined;
   }
 
   /** @param orders bytes to shed, one number per shard. @returns undefined for a shard that had no order, or died. */

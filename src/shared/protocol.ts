@@ -193,6 +193,15 @@ export interface ShedResult {
   readonly longestSliceMs: number;
 }
 
+/** What is known of an entry without reading it. */
+export interface EntryFacts {
+  readonly valueBytes: number;
+  /** All that the entry takes: header, key, value, metadata, gzip form, padding and slot. */
+  readonly entryBytes: number;
+  /** Until it expires; absent for an entry that does not. */
+  readonly ttlMs?: number;
+}
+
 /** Payloads of this length or more count against the shard's flow-control window until the client has them. */
 export const LARGE_PAYLOAD = 4096;
 
@@ -200,6 +209,7 @@ export const LARGE_PAYLOAD = 4096;
 export type ControlRequest =
   | { readonly kind: 'stats'; readonly id: number }
   | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'inspect'; readonly id: number; readonly key: string }
   | { readonly kind: 'delivered'; readonly bytes: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
 
@@ -208,6 +218,7 @@ export type ControlReply =
   | { readonly kind: 'ready' }
   | { readonly kind: 'stats'; readonly id: number; readonly stats: ShardStats }
   | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | {
       readonly kind: 'late';

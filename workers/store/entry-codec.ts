@@ -123,6 +123,12 @@ export class EntryCodec {
     return expiresAtMs(this.blocks.words[blockOf(address)], wordOf(address));
   }
 
+  /** Bytes the entry takes in its block. */
+  bytes(slot: number): number {
+    const address = this.slots.address(slot);
+    return entryBytesAt(this.blocks.words[blockOf(address)], wordOf(address));
+  }
+
   /** Bytes the entry takes in its block without a gzip form. */
   plainBytes(slot: number): number {
     const address = this.slots.address(slot);

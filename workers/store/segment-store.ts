@@ -123,6 +123,17 @@ export class SegmentStore {
     return this.codec.valueBytes(slot);
   }
 
+  /** Bytes that the entry takes: header, key, value, metadata, gzip form, padding and slot. */
+  entryBytes(slot: number): number {
+    return this.codec.bytes(slot) + SLOT_BYTES;
+  }
+
+  /** How long until the entry expires; undefined for one that does not. */
+  ttlMs(slot: number): number | undefined {
+    const expiryMs = this.codec.expiryMs(slot);
+    return expiryMs === Infinity ? undefined : Math.max(0, expiryMs - this.options.now());
+  }
+
   value(slot: number): string {
     return this.codec.value(slot);
   }
