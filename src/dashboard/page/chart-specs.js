@@ -20,6 +20,7 @@ import { formatBytes, formatCount, formatMs, formatShare } from './format.js';
  * @property {string} title
  * @property {number} height
  * @property {(value: number | null | undefined) => string} format
+ * @property {(value: number) => string} [formatTick] As `format` when absent.
  * @property {Series[]} series
  * @property {Level[]} [levels]
  * @property {boolean} [hasMarks]
@@ -62,13 +63,14 @@ export const SPECS = [
       { name: 'refused', color: 'limit', value: ({ rates }) => rates?.refused ?? null },
     ],
     range: (_last, most) => [0, Math.max(10, most * 1.15)],
-    splits: (_min, max) => steps(max, niceStep(max / 4)),
+    splits: (_min, max) => steps(max, niceStep(max / 5)),
   },
   {
     id: 'latency',
     title: 'Latency',
     height: 190,
     format: formatMs,
+    formatTick: (ms) => (ms < 1000 ? `${ms} ms` : `${ms / 1000} s`),
     series: [
       { name: 'median', color: 'used', value: ({ latencyMs }) => atLeast(latencyMs?.p50) },
       { name: '95 %', color: 'held', value: ({ latencyMs }) => atLeast(latencyMs?.p95) },

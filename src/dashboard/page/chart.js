@@ -44,7 +44,7 @@ export class Chart {
       const swatch = document.createElement('i');
       swatch.className = `swatch ${color}`;
       item.append(swatch, `${name} `, value);
-      legend.append(item);
+      legend.insertBefore(item, legend.querySelector('.mark'));
       return value;
     });
     this.#when = document.createElement('li');
@@ -120,7 +120,7 @@ export class Chart {
 
   /** @returns {uPlot.Options} */
   #options() {
-    const { series, height, splits, format, isLogarithmic } = this.#spec;
+    const { series, height, splits, format, formatTick = format, isLogarithmic } = this.#spec;
     const grid = { stroke: colorOf('grid'), width: 1 };
     const font = '12px system-ui, sans-serif';
     const axis = { stroke: colorOf('muted'), font, grid, ticks: { show: false } };
@@ -154,7 +154,7 @@ export class Chart {
           gap: 8,
           splits: (_plot, _axis, min, max) => splits(min, max),
           filter: (_plot, at) => at,
-          values: (_plot, at) => at.map((value) => (value === 0 ? '0' : format(value))),
+          values: (_plot, at) => at.map((value) => (value === 0 ? '0' : formatTick(value))),
         },
       ],
       series: [{}, ...series.map(lineOf)],
@@ -172,12 +172,11 @@ export class Chart {
     const { ctx } = plot;
     ctx.save();
     ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.lineWidth = 1.5 * devicePixelRatio;
-    for (const level of this.#spec.levels ?? []) drawLevel(plot, level, last);
     if (this.#spec.hasMarks) {
       drawEvictions(plot, this.#history.samples, WINDOW_S);
       for (const event of this.#history.marks) drawMark(plot, event);
     }
+    for (const level of this.#spec.levels ?? []) drawLevel(plot, level, last);
     ctx.restore();
   }
 }

@@ -15,6 +15,7 @@ export function drawLevel(plot, { name, color, value, side }, sample) {
   const bytes = value(sample);
   const y = plot.valToPos(bytes, 'y', true);
   ctx.strokeStyle = colorOf(color);
+  ctx.lineWidth = 1.5 * devicePixelRatio;
   ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
   line(ctx, bbox.left, y, bbox.left + bbox.width, y);
   ctx.setLineDash([]);
@@ -23,7 +24,13 @@ export function drawLevel(plot, { name, color, value, side }, sample) {
   ctx.textBaseline = 'bottom';
   const inset = 6 * devicePixelRatio;
   const x = side === 'left' ? bbox.left + inset : bbox.left + bbox.width - inset;
-  ctx.fillText(`${name} ${formatBytes(bytes)}`, x, y - 3 * devicePixelRatio);
+  const text = `${name} ${formatBytes(bytes)}`;
+  // Readable whatever lies beneath it.
+  ctx.strokeStyle = colorOf('panel');
+  ctx.lineWidth = 4 * devicePixelRatio;
+  ctx.lineJoin = 'round';
+  ctx.strokeText(text, x, y - 3 * devicePixelRatio);
+  ctx.fillText(text, x, y - 3 * devicePixelRatio);
 }
 
 /**

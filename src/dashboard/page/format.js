@@ -19,8 +19,7 @@ export function formatBytes(bytes) {
     scaled /= 1024;
     unit++;
   }
-  const digits = unit === 0 || scaled >= 100 || Number.isInteger(scaled) ? 0 : 1;
-  return `${scaled.toFixed(digits)} ${UNITS[unit]}`;
+  return `${Number(scaled.toFixed(scaled < 100 ? 1 : 0))} ${UNITS[unit]}`;
 }
 
 /** @param {number | null | undefined} count */
