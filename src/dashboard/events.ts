@@ -41,15 +41,23 @@ export class EventRing {
     return this.kept.filter((event) => event.number > number);
   }
 
-  /** A logger that writes to another one, and keeps what it writes here. */
-  recording(sink: Sink): Sink {
-    const levelled =
+  /**
+   * A logger that writes to another one, and keeps what it writes here.
+   * @param keepsDebug whether the other one writes lines of that level, too.
+   */
+  recording(sink: Sink, keepsDebug: boolean): Sink {
+    const recorded =
       (level: Level) =>
       (fields: object, message: string): void => {
         this.add(level, fields, message);
         sink[level](fields, message);
       };
-    return { info: levelled('info'), warn: levelled('warn'), error: levelled('error') };
+    return {
+      debug: keepsDebug ? recorded('debug') : (fields, message) => sink.debug(fields, message),
+      info: recorded('info'),
+      warn: recorded('warn'),
+      error: recorded('error'),
+    };
   }
 }
 

@@ -1,11 +1,11 @@
 import type { EventRing } from './events.ts';
-import type { RequestTimes } from './quantiles.ts';
+import type { RequestTimes } from '../metrics/request-times.ts';
 import { type Reading, type Stats, sampleOf } from './samples.ts';
 
 export interface FeedOptions {
   readonly version: string;
   readonly stats: () => Promise<Stats>;
-  readonly times: RequestTimes;
+  readonly times: Pick<RequestTimes, 'snapshot'>;
   readonly events: EventRing;
   /** Milliseconds since the epoch. */
   readonly nowMs: () => number;

@@ -1,8 +1,9 @@
 import type { ShardCounterName, ShardStats } from '../shared/counters.ts';
-import { type Quantiles, type TimesOfKind, quantilesBetween } from './quantiles.ts';
+import type { RequestSeries } from '../metrics/request-times.ts';
+import { type Quantiles, quantilesBetween } from './quantiles.ts';
 
 /** The levels of log lines. */
-export type Level = 'info' | 'warn' | 'error';
+export type Level = 'debug' | 'info' | 'warn' | 'error';
 /** What charts mark at the time of an event. */
 export type Mark = 'shed' | 'death';
 
@@ -42,7 +43,7 @@ export interface Reading {
   /** Since the epoch. */
   readonly atMs: number;
   readonly stats: Stats;
-  readonly times: readonly TimesOfKind[];
+  readonly times: readonly RequestSeries[];
 }
 
 /** Requests per second since the sample before. */

@@ -6,6 +6,7 @@ import { DashboardPage, registerDashboardFiles, registerDashboardPage } from './
 import { registerEntryRoute, registerFeed } from './dashboard-routes.ts';
 import { registerDocs } from './docs-page.ts';
 import { sendFailure } from './error-replies.ts';
+import { METRICS_TYPE } from '../metrics/text-writer.ts';
 import { registerOpenApiRoute } from './openapi.ts';
 import { whenClosed } from './when-closed.ts';
 import { errorResponses, responseSchemas } from './response-schemas.ts';
@@ -17,6 +18,8 @@ export interface AdminRouteOptions {
   readonly version: string;
   /** Everything that `/stats` says, made anew for each request. */
   readonly stats: () => Promise<object>;
+  /** The text that `/metrics` answers, likewise. */
+  readonly metrics: () => Promise<string>;
   readonly isShuttingDown: () => boolean;
   readonly schemas: RequestSchemas;
   readonly hasToken: boolean;
@@ -26,7 +29,7 @@ export interface AdminRouteOptions {
 
 /** Where one begins, health, readiness, statistics, and the API's own description. */
 export async function registerAdminRoutes(app: FastifyInstance, options: AdminRouteOptions): Promise<void> {
-  const { router, version, stats, isShuttingDown, gzipThresholdBytes, schemas, feed } = options;
+  const { router, version, isShuttingDown, gzipThresholdBytes, schemas, feed } = options;
   // Not among those that are bounded together: the feed goes on for as long as somebody watches, and a browser asks for
   // all files at once.
   registerFeed(app, feed);
@@ -79,21 +82,43 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
       },
     );
 
-    admin.get(
-      '/stats',
-      {
-        schema: {
-          operationId: 'getStats',
-          summary: 'Statistics',
-          description: 'Totals, one row per shard, memory, and the configuration in force.',
-          tags: ['operation'],
-          response: { 200: responseSchemas.stats, ...errorResponses(400, 500, 503) },
-        },
-      },
-      async () => ({ status: 'OK', version, ...(await stats()) }),
-    );
+    registerReports(admin, options);
     done();
   });
+}
+
+/** What the server counts: for people and programs, and for Prometheus. */
+function registerReports(admin: FastifyInstance, { version, stats, metrics }: AdminRouteOptions): void {
+  admin.get(
+    '/stats',
+    {
+      schema: {
+        operationId: 'getStats',
+        summary: 'Statistics',
+        description: 'Totals, one row per shard, memory, and the configuration in force.',
+        tags: ['operation'],
+        response: { 200: responseSchemas.stats, ...errorResponses(400, 500, 503) },
+      },
+    },
+    async () => ({ status: 'OK', version, ...(await stats()) }),
+  );
+
+  admin.get(
+    '/metrics',
+    {
+      schema: {
+        operationId: 'getMetrics',
+        summary: 'Metrics for Prometheus',
+        description: 'Text format 0.0.4. Counts everything that `/stats` does, and how long requests took.',
+        tags: ['operation'],
+        response: { 200: responseSchemas.metrics, ...errorResponses(400, 500, 503) },
+      },
+    },
+    async (_request, reply) => {
+      void reply.header('content-type', METRICS_TYPE);
+      return metrics();
+    },
+  );
 }
 
 /** Such answers are made anew for each request, from files and through compression, and held until they are taken. */
@@ -109,6 +134,7 @@ function boundAnswers(admin: FastifyInstance): void {
       sendFailure(reply, {
         code: 'CACHE_ERR_BUSY',
         message: 'Too many of these are being answered already.',
+        refusal: 'admin',
       });
     } else {
       answers++;

@@ -40,6 +40,7 @@ import { giveUpPlace, orderRequests } from './request-order.ts';
 import { trustProxyOption } from './trust-proxy.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schemas.ts';
 import { answerToUnknown, collectRoutes } from './unknown-routes.ts';
+import type { Traffic } from '../metrics/traffic.ts';
 
 export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly router: ShardRouter;
@@ -62,6 +63,9 @@ export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly stats: () => Promise<object>;
   /** Of the dashboard. */
   readonly feed: Feed;
+  readonly metrics: () => Promise<string>;
+  /** Told of every request that is answered, and of connections that are cut off. */
+  readonly traffic: Traffic;
   /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
   readonly isShuttingDown: () => boolean;
 }
@@ -116,11 +120,12 @@ const nowMs = (): number => performance.now();
 
 /** The Fastify application, without a port. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, version, stats } = options;
+  const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, version, stats, metrics, traffic } =
+    options;
   const bodyLimit = (maxKeyLength + maxValueBytes) * LONGEST_ESCAPE + BODY_SLACK_BYTES;
   const garbage = new GarbageMeter(options.collectEveryBytes, collectMinor);
   const mostRequests = mostUnanswered();
-  const largeReplies = new LargeReplies(options.deadlineMs, nowMs);
+  const largeReplies = new LargeReplies(options.deadlineMs, nowMs, () => traffic.cutOff('slow_answer'));
   const bodies = new JsonBodies({
     limitBytes: bodyLimit,
     budget: new ByteBudget({
@@ -149,8 +154,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       isHeapFull,
     },
     nowMs,
+    traffic,
   );
-  const door = new FrontDoor(doorLimits(mostRequests, options), connections, nowMs);
+  const door = new FrontDoor(doorLimits(mostRequests, options), connections, nowMs, traffic);
   const createServer = (handler: RequestListener): Server => {
     const server = options.tls
       ? createSecureServer({ ...SERVER_OPTIONS, ...TLS_OPTIONS, ...options.tls })
@@ -202,7 +208,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   // Else Node's parser is fed past the stream, and loses what TLS has decrypted when the stream is paused.
   app.server.on('secureConnection', (socket: Socket) => socket.on('data', () => undefined));
   answerConnect(app.server);
-  const methodsOf = collectRoutes(app);
+  const methodsOf = collectRoutes(app, traffic.kinds);
 
   await registerAccess(app, options);
   finishAnswers(app, gzipThresholdBytes);
@@ -233,6 +239,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     router,
     version,
     stats,
+    metrics,
     isShuttingDown: options.isShuttingDown,
     schemas,
     hasToken: options.access.token !== undefined,

@@ -4,6 +4,8 @@ import { type CountedSocket, DirectRequest, UNREAD_COUNTER } from './direct-requ
 import { gatherWrites } from './gather-writes.ts';
 import { type Account, accountOf } from './intake/account.ts';
 import { isProbe } from './intake/probe.ts';
+import type { CutOff } from '../metrics/refusals.ts';
+import type { Traffic } from '../metrics/traffic.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -12,9 +14,11 @@ declare module 'fastify' {
 }
 
 const HELD: unique symbol = Symbol('held bytes');
+const BEGAN: unique symbol = Symbol('when its request came');
 
 interface HeldResponse extends ServerResponse {
   [HELD]?: number;
+  [BEGAN]?: number;
 }
 
 interface KnownSocket extends CountedSocket {
@@ -53,13 +57,15 @@ export interface ConnectionLimits {
 export class Connections {
   limits: ConnectionLimits;
   private readonly nowMs: () => number;
+  private readonly traffic: Traffic;
   private total = 0;
   private unread = 0;
   private held = 0;
 
-  constructor(limits: ConnectionLimits, nowMs: () => number) {
+  constructor(limits: ConnectionLimits, nowMs: () => number, traffic: Traffic) {
     this.limits = limits;
     this.nowMs = nowMs;
+    this.traffic = traffic;
   }
 
   /** Bytes of bodies that nobody has taken yet, of all connections. */
@@ -83,7 +89,7 @@ export class Connections {
     if (response.req.socket.destroyed) return;
     response[HELD] = bytes;
     this.held += bytes;
-    if (this.held > this.limits.mostHeldBytes) cutOff(response.req.socket);
+    if (this.held > this.limits.mostHeldBytes) this.cutOff(response.req.socket, 'held_answers');
   }
 
   /**
@@ -100,13 +106,14 @@ export class Connections {
         account.takenBytes = takenBytes;
         account.takenAtMs = nowMs;
       } else if (nowMs - account.takenAtMs >= this.limits.stalledTimeoutMs) {
+        this.traffic.cutOff('stalled');
         socket.destroy();
       }
     }
   }
 
   /** Counts a request until it has been answered. @returns whether it may go on; if not, its connection is closed. */
-  count(account: Account, response: ServerResponse): boolean {
+  count(account: Account, response: HeldResponse): boolean {
     const socket: KnownSocket = response.req.socket;
     if (socket.destroyed) return false;
     const { most, isHeapFull } = this.limits;
@@ -115,6 +122,7 @@ export class Connections {
     response.on('close', countAnswer);
     responses.push(response);
     account.sinceMs = this.nowMs();
+    response[BEGAN] = account.sinceMs;
     this.total++;
     if (responses.length > 1 && !account.isPipelined) {
       account.isPipelined = true;
@@ -124,7 +132,7 @@ export class Connections {
     if (!isUnfair && !(this.total > most / 4 && isHeapFull())) return true;
     // A probe needs next to nothing, and says that the process is well.
     if (responses.length === 1 && isProbe(response.req)) return true;
-    cutOff(socket);
+    this.cutOff(socket, 'unanswered');
     return false;
   }
 
@@ -142,7 +150,7 @@ export class Connections {
     socket[UNREAD_COUNTER] = (bytes) => {
       account.unreadBytes += bytes;
       this.unread += bytes;
-      if (bytes > 0 && this.unread > this.limits.mostUnreadBytes) cutOff(socket);
+      if (bytes > 0 && this.unread > this.limits.mostUnreadBytes) this.cutOff(socket, 'unread_bodies');
     };
     socket.once('close', () => {
       this.total -= account.responses.length;
@@ -168,9 +176,19 @@ export class Connections {
     after?.();
   }
 
+  /** The request counts no more: its answer has left, or nobody is there to take it. */
   private letGo(response: HeldResponse): void {
     this.held -= response[HELD] ?? 0;
     response[HELD] = 0;
+    this.traffic.answered(response, response[BEGAN]!, this.nowMs());
+  }
+
+  private cutOff(socket: KnownSocket, why: CutOff): void {
+    if (!socket.destroyed) this.traffic.cutOff(why);
+    // Node would still make requests of the rest of the piece it has read. With this answer to the next one its parser
+    // stops, as it does before an upgrade. Not documented: should it be gone, a test of the bound on memory tells.
+    if (socket.parser) socket.parser.onIncoming = () => STOP_PARSING;
+    socket.destroy();
   }
 }
 
@@ -181,13 +199,6 @@ function countAnswer(this: ServerResponse): void {
   // What has come of the body, or still comes, means nothing any more.
   if (request instanceof DirectRequest && (!request.complete || request.unreadBytes > 0))
     request.discardBody();
-}
-
-function cutOff(socket: KnownSocket): void {
-  // Node would still make requests of the rest of the piece it has read. With this answer to the next one its parser
-  // stops, as it does before an upgrade. Not documented: should it be gone, a test of the bound on memory tells.
-  if (socket.parser) socket.parser.onIncoming = () => STOP_PARSING;
-  socket.destroy();
 }
 
 /** Calls back when all whole requests that a connection has brought have been answered; at once if they have. */

@@ -6,10 +6,14 @@ import { whenAnswered } from './connections.ts';
 import { JSON_TYPE, NO_STORE, constantFailure, writeAnswer } from './constant-answers.ts';
 import { STATUS_CODES } from './node-http.ts';
 import { ERRORS, type ErrorCode, errorBody } from '../base/errors.ts';
+import type { Refusal } from '../metrics/refusals.ts';
+import { noteRefusal } from '../metrics/traffic.ts';
 
 export interface Failure {
   readonly code: ErrorCode;
   readonly message: string;
+  /** Where the request may be right, and is refused all the same. */
+  readonly refusal?: Refusal;
 }
 
 /** Carries a failure through code that passes errors on. */
@@ -49,6 +53,7 @@ const LONGEST_NAME = 64;
 
 export function sendFailure(reply: FastifyReply, failure: Failure): FastifyReply {
   const status = ERRORS[failure.code];
+  if (failure.refusal !== undefined) noteRefusal(reply.raw, failure.refusal);
   if (status === 503) void reply.header('retry-after', '1');
   void reply.header('cache-control', NO_STORE);
   return reply.code(status).send(errorBody(failure.code, failure.message));

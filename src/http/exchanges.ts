@@ -24,6 +24,8 @@ import type { GarbageMeter } from '../base/garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import type { Connections } from './connections.ts';
 import type { LargeReplies } from './large-replies.ts';
+import type { Refusal } from '../metrics/refusals.ts';
+import { noteRefusal } from '../metrics/traffic.ts';
 
 const FAILURES: Readonly<Record<number, ConstantAnswer>> = {
   [MISS]: constantFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
@@ -35,6 +37,11 @@ const FAILURES: Readonly<Record<number, ConstantAnswer>> = {
   [OVERDUE]: constantFailure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
   [BUSY]: constantFailure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
 };
+const REFUSALS: Readonly<Record<number, Refusal | undefined>> = {
+  [UNAVAILABLE]: 'shard_unavailable',
+  [OVERDUE]: 'shard_deadline',
+  [BUSY]: 'shard_busy',
+};
 const UNEXPECTED = constantFailure('CACHE_ERR_INTERNAL', 'Unexpected error.');
 
 const STORED_MESSAGE = { status: 'OK', message: 'Key inserted/updated successfully.' };
@@ -42,6 +49,8 @@ const CREATED = constantAnswer(201, STORED_MESSAGE);
 const UPDATED = constantAnswer(200, STORED_MESSAGE);
 
 export function writeFailure(response: ServerResponse, code: number): void {
+  const refusal = REFUSALS[code];
+  if (refusal !== undefined) noteRefusal(response, refusal);
   writeAnswer(response, FAILURES[code] ?? UNEXPECTED);
 }
 

@@ -14,6 +14,7 @@ const LINKS = {
   docs: 'docs',
   openapi: 'openapi.json',
   stats: 'stats',
+  metrics: 'metrics',
   health: 'health',
   ready: 'ready',
 };

@@ -2,7 +2,15 @@ import { isatty } from 'node:tty';
 import packageJson from '../../package.json' with { type: 'json' };
 import { type AccessFiles, hasAccessFiles, readAccessFiles } from '../config/access-files.ts';
 import type { Settings } from '../config/settings.ts';
-import { type LogSink, filesNotTaken, filesReadAgain, linesLost, logEvent, stopped, stopping } from '../log-events.ts';
+import {
+  type LogSink,
+  filesNotTaken,
+  filesReadAgain,
+  linesLost,
+  logEvent,
+  stopped,
+  stopping,
+} from '../log-events.ts';
 import { type RunningServer, startServer } from '../server.ts';
 import { banner } from './banner.ts';
 import type { LineOutput } from './line-output.ts';

@@ -18,7 +18,12 @@ test('a client that takes too long is cut off, also where its reply waits behind
   await expect.poll(() => responses.length).toBe(2);
 
   let nowMs = 0;
-  const large = new LargeReplies(100, () => nowMs);
+  let cutOffs = 0;
+  const large = new LargeReplies(
+    100,
+    () => nowMs,
+    () => cutOffs++,
+  );
   let ends = 0;
   large.begin(responses[1], () => ends++);
   nowMs = 99;
@@ -29,6 +34,7 @@ test('a client that takes too long is cut off, also where its reply waits behind
   large.cutOffSlow();
   await raw.ended();
   await expect.poll(() => ends).toBe(1);
+  expect(cutOffs).toBe(1);
 });
 
 test.each(['has taken it', 'has gone'])(
@@ -41,7 +47,11 @@ test.each(['has taken it', 'has gone'])(
       const reply = { hijack: () => undefined, raw: response } as unknown as FastifyReply;
       const options = {
         gzipThresholdBytes: 0,
-        largeReplies: new LargeReplies(1000, () => 0),
+        largeReplies: new LargeReplies(
+          1000,
+          () => 0,
+          () => undefined,
+        ),
         connections: {} as Connections,
         garbage: new GarbageMeter(Infinity, () => undefined),
       };

@@ -2,6 +2,7 @@ import { type RequestListener, type Server, createServer } from 'node:http';
 import { type ConnectionLimits, Connections } from '../../src/http/connections.ts';
 import { DirectRequest } from '../../src/http/direct-request.ts';
 import { type DoorLimits, FrontDoor } from '../../src/http/intake/front-door.ts';
+import { Traffic } from '../../src/metrics/traffic.ts';
 
 const LIMITS: ConnectionLimits = {
   stalledTimeoutMs: 1000,
@@ -31,8 +32,9 @@ export function guardedServer(
   } = {},
 ): GuardedServer {
   const server = createServer({ IncomingMessage: DirectRequest });
-  const connections = new Connections({ ...LIMITS, ...limits }, nowMs);
-  const door = new FrontDoor(doorLimits, connections, nowMs);
+  const traffic = new Traffic(() => undefined);
+  const connections = new Connections({ ...LIMITS, ...limits }, nowMs, traffic);
+  const door = new FrontDoor(doorLimits, connections, nowMs, traffic);
   door.guard(server, onRequest, onRequest);
   return { server, connections, door };
 }

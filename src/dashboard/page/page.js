@@ -145,7 +145,7 @@ function newEvent({ atMs, level, message, mark }) {
   const text = document.createElement('span');
   time.dateTime = new Date(atMs).toISOString();
   time.textContent = formatTime(atMs);
-  text.textContent = level === 'info' ? message : `${level}: ${message}`;
+  text.textContent = ['info', 'debug'].includes(level) ? message : `${level}: ${message}`;
   item.className = `${level} ${mark ?? ''}`;
   item.append(time, text);
   return item;

@@ -8,6 +8,7 @@ import { constantFailure, writeAnswer } from '../constant-answers.ts';
 import type { Connections } from '../connections.ts';
 import { Account, accountOf, setAccount } from './account.ts';
 import { isProbe } from './probe.ts';
+import { type Traffic, noteRefusal } from '../../metrics/traffic.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -56,6 +57,7 @@ export class FrontDoor {
   private readonly handshakes = new Map<string, Account>();
   private readonly connections: Connections;
   private readonly nowMs: () => number;
+  private readonly traffic: Traffic;
   private isSecure = false;
   private serve: (socket: Socket) => void = () => undefined;
   private ordinary = 0;
@@ -63,10 +65,11 @@ export class FrontDoor {
   /** Newcomers that found no ordinary place since the last sweep. */
   private refused = 0;
 
-  constructor(limits: DoorLimits, connections: Connections, nowMs: () => number) {
+  constructor(limits: DoorLimits, connections: Connections, nowMs: () => number, traffic: Traffic) {
     this.limits = limits;
     this.connections = connections;
     this.nowMs = nowMs;
+    this.traffic = traffic;
   }
 
   /** How many connections there are. */
@@ -131,6 +134,7 @@ export class FrontDoor {
       return true;
     }
     this.refused++;
+    noteRefusal(response, 'connections');
     // A client that is still sending would be reset, and not see why.
     afterBody(request, () => writeAnswer(response, REFUSAL));
     return false;
@@ -194,6 +198,7 @@ export class FrontDoor {
     const [oldest] = this.waiting.keys();
     this.waiting.delete(oldest);
     this.refused++;
+    this.traffic.cutOff('waited');
     oldest.destroy();
   }
 
@@ -207,7 +212,7 @@ export class FrontDoor {
       if (wanted === 0 || this.tick - tick < RESERVE_TICKS) break;
       // One whose body does not end is never answered, and would hold its place as long.
       if (hasAsked && responses.at(-1)?.req.complete !== false) continue;
-      socket.destroy();
+      this.closeForOthers(socket);
       wanted--;
     }
   }
@@ -237,7 +242,7 @@ export class FrontDoor {
       if (!hasAsked || request?.complete === false) unfinished++;
       if (account.sinceMs > sinceMs) continue;
       if (!hasAsked || isUnfinished(request)) {
-        socket.destroy();
+        this.closeForOthers(socket);
         closed++;
       } else if (responses.length === 0 && resting.length < wanted) {
         resting.push(account);
@@ -245,7 +250,12 @@ export class FrontDoor {
     }
     // Those that rest have done nothing wrong: they go when nobody else does, nor is about to.
     if (closed > 0 || unfinished > this.ordinary / 2) return;
-    for (const { socket } of resting) socket.destroy();
+    for (const { socket } of resting) this.closeForOthers(socket);
+  }
+
+  private closeForOthers(socket: Socket): void {
+    this.traffic.cutOff('made_room');
+    socket.destroy();
   }
 }
 
