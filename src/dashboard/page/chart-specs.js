@@ -43,9 +43,9 @@ export const SPECS = [
       { name: 'held by shards', color: 'held', value: ({ memory }) => memory.heldBytes },
     ],
     levels: [
-      { name: 'limit', color: 'limit', value: ({ memory }) => memory.limitBytes, side: 'right' },
-      { name: 'threshold', color: 'threshold', value: ({ memory }) => memory.thresholdBytes, side: 'right' },
-      { name: 'ceiling of shards', color: 'held', value: ({ memory }) => memory.ceilingBytes, side: 'left' },
+      { name: 'limit', color: 'limit', value: ({ memory }) => memory.limitBytes, side: 'left' },
+      { name: 'threshold', color: 'threshold', value: ({ memory }) => memory.thresholdBytes, side: 'left' },
+      { name: 'ceiling of shards', color: 'held', value: ({ memory }) => memory.ceilingBytes, side: 'right' },
     ],
     hasMarks: true,
     range: (last) => [0, (last?.memory.limitBytes ?? 2 ** 20) * 1.08],
