@@ -1,7 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tests that run servers have the machine to themselves: some of them measure times. */
-const SYSTEM = ['fault', 'http', 'process', 'shards/faults'].map((folder) => `test/${folder}/**/*.test.ts`);
+const SYSTEM = ['browser', 'fault', 'http', 'process', 'shards/faults'].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
+);
 
 /** What is waited for comes within milliseconds; only a machine with other work takes seconds. */
 const EXPECT = { poll: { interval: 5, timeout: 20_000 } };

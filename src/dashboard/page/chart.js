@@ -192,7 +192,23 @@ function numberOrNull(value) {
  */
 function lineOf({ name, color, isFilled }) {
   /** @type {uPlot.Series} */
-  const line = { label: name, stroke: colorOf(color), width: 2, points: { show: false } };
+  const line = {
+    label: name,
+    stroke: colorOf(color),
+    width: 2,
+    points: { show: true, size: 5, filter: lonePoints },
+  };
   if (isFilled) line.fill = colorOf(`${color}-fill`);
   return line;
+}
+
+/**
+ * A second between two of which nothing is known has no line: it is shown as a point.
+ * @param {uPlot} plot
+ * @param {number} series
+ */
+function lonePoints(plot, series) {
+  const values = plot.data[series];
+  const isKnown = (/** @type {number} */ i) => values[i] !== null && values[i] !== undefined;
+  return Array.from(values, (_, i) => i).filter((i) => isKnown(i) && !isKnown(i - 1) && !isKnown(i + 1));
 }

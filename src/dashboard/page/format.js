@@ -56,6 +56,7 @@ export function formatDuration(seconds) {
   if (first < 0) return '0 s';
   return parts
     .slice(first, first + 2)
+    .filter(([number]) => number !== 0)
     .map(([number, unit]) => `${number} ${unit}`)
     .join(' ');
 }

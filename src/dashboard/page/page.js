@@ -58,7 +58,7 @@ function showFigures({ memory, rates, hitRatio, totalHitRatio, latencyMs, shards
     totalHitRatio === null ? 'no read so far' : `${formatShare(totalHitRatio)} since the start`,
   );
   show('figure-latency', formatMs(latencyMs?.p99));
-  show('note-latency', latencyMs ? `99 %; median ${formatMs(latencyMs.p50)}` : 'no request in this second');
+  show('note-latency', latencyMs ? `median ${formatMs(latencyMs.p50)}` : 'no request');
   show('figure-entries', formatCount(shards.reduce((sum, { entries }) => sum + entries, 0)));
   show('note-entries', `${formatBytes(shards.reduce((sum, { liveBytes }) => sum + liveBytes, 0))} live`);
   showGone();
@@ -161,6 +161,7 @@ function showState(state, why) {
   show('status', state === 'refused' ? `${why} Tries again in 2 s` : STATES[state]);
   element('token-panel').hidden = state !== 'token';
   element('main').classList.toggle('stale', state !== 'live');
+  element('main').classList.toggle('locked', state === 'token');
   if (state !== 'token') return;
   show('token-fault', why);
   element('token').focus();
