@@ -35,6 +35,7 @@ export interface RunningServer {
   readonly app: FastifyInstance;
   readonly router: ShardRouter;
   readonly supervisor: Supervisor;
+  readonly metrics: Metrics;
   readonly limits: Limits;
   readonly memoryLimit: MemoryLimit;
   /** The URL on which it listens. */
@@ -126,6 +127,7 @@ export async function startServer(
     app,
     router,
     supervisor,
+    metrics,
     limits,
     memoryLimit,
     address: url,
