@@ -35,7 +35,6 @@ export interface RunningServer {
   readonly app: FastifyInstance;
   readonly router: ShardRouter;
   readonly supervisor: Supervisor;
-  readonly metrics: Metrics;
   readonly limits: Limits;
   readonly memoryLimit: MemoryLimit;
   /** The URL on which it listens. */
@@ -127,7 +126,6 @@ export async function startServer(
     app,
     router,
     supervisor,
-    metrics,
     limits,
     memoryLimit,
     address: url,

@@ -211,7 +211,7 @@ describe('refusals', () => {
     const statuses: number[] = [];
     for (let i = 0; i < 5; i++) statuses.push((await client.get('/cache/a')).status);
     expect(statuses).toStrictEqual([401, 401, 401, 429, 429]);
-    const { refusals } = guarded.metrics.traffic.counts;
+    const { refusals } = guarded.app.traffic.counts;
     await expect.poll(() => [refusals.unauthorized, refusals.rate_limit]).toStrictEqual([3, 2]);
   });
 

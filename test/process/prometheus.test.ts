@@ -80,6 +80,8 @@ test.skipIf(PROMETHEUS === '')(
     const body = JSON.stringify({ key: 'a', value: 'v' });
     const json = { ...headers, 'content-type': 'application/json' };
     await cache.call({ method: 'PUT', path: '/cache', headers: json, body });
+    // It looks for its targets only some seconds after it has started.
+    await expect.poll(() => query(prometheus, 'up'), { interval: 100 }).toBe(1);
     const endMs = performance.now() + SCRAPING_MS;
     for (let i = 0; performance.now() < endMs; i++) {
       await cache.get(`/cache/${i % 7 === 0 ? 'none' : 'a'}`, headers);
