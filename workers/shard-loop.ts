@@ -48,7 +48,7 @@ export class ShardLoop {
     this.store = store;
     this.doorbell = new Doorbell(start.doorbell);
     this.poller = new RingPoller(this.doorbell, start.pollsForRequests);
-    const meter = new ThreadMeter();
+    const meter = new ThreadMeter(nowMs);
     this.actor = new ShardActor({
       store,
       gzipThresholdBytes: start.gzipThresholdBytes,

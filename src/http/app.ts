@@ -42,6 +42,12 @@ import { type RequestSchemas, type SchemaLimits, requestSchemas } from './schema
 import { answerToUnknown, collectRoutes } from './unknown-routes.ts';
 import type { Traffic } from '../metrics/traffic.ts';
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    traffic: Traffic;
+  }
+}
+
 export interface AppOptions extends SchemaLimits, AccessOptions {
   readonly router: ShardRouter;
   /** Told of errors that nobody foresaw. */
@@ -200,6 +206,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   bodies.register(app);
   app.decorate('connections', connections);
   app.decorate('frontDoor', door);
+  app.decorate('traffic', traffic);
   app.decorate('trustedProxies', options.trustedProxies);
   drainBeforeClose(app);
   // A client may close its side when it has asked, and still wants the answer. Of one header too many the rest is not

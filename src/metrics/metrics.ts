@@ -40,7 +40,7 @@ export interface HttpFigures {
 export class Metrics {
   readonly traffic: Traffic;
   private readonly version: string;
-  private readonly mainThread = new ThreadMeter();
+  private readonly mainThread = new ThreadMeter(() => performance.now());
 
   constructor(version: string, onSlow: (request: SlowRequest) => void) {
     this.version = version;

@@ -51,7 +51,7 @@ export const SHARD_COUNTERS = [
     total: 'max',
     help:
       'For how long the least recently used entry has been neither read nor put, at least. ' +
-      'The true time may be a third and a second longer.',
+      'The true time may be up to twice as long.',
   },
   {
     name: 'expired',

@@ -58,16 +58,22 @@ export class ThreadMeter {
   private readonly observer = new PerformanceObserver((list) => {
     for (const { duration } of list.getEntries()) this.pauses.add(duration);
   });
+  private readonly nowMs: () => number;
   private timer: NodeJS.Timeout | undefined;
   private dueMs = 0;
   private askedMs = 0;
+
+  /** @param nowMs a clock that never goes back. */
+  constructor(nowMs: () => number) {
+    this.nowMs = nowMs;
+  }
 
   get isSampling(): boolean {
     return this.timer !== undefined;
   }
 
   read(): ThreadFigures {
-    this.askedMs = performance.now();
+    this.askedMs = this.nowMs();
     if (!this.isSampling) this.begin();
     const { active, idle } = performance.eventLoopUtilization();
     const { user, system } = process.threadCpuUsage();
@@ -92,12 +98,12 @@ export class ThreadMeter {
   }
 
   private wait(): void {
-    this.dueMs = performance.now() + DELAY_INTERVAL_MS;
+    this.dueMs = this.nowMs() + DELAY_INTERVAL_MS;
     this.timer = setTimeout(() => this.look(), DELAY_INTERVAL_MS).unref();
   }
 
   private look(): void {
-    const nowMs = performance.now();
+    const nowMs = this.nowMs();
     this.delays.add(Math.max(0, nowMs - this.dueMs));
     if (nowMs - this.askedMs > ASKED_FOR_MS) this.stop();
     else this.wait();

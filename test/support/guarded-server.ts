@@ -16,6 +16,7 @@ export interface GuardedServer {
   readonly server: Server;
   readonly connections: Connections;
   readonly door: FrontDoor;
+  readonly traffic: Traffic;
 }
 
 /** Node's server behind the door, without Fastify. */
@@ -36,5 +37,5 @@ export function guardedServer(
   const connections = new Connections({ ...LIMITS, ...limits }, nowMs, traffic);
   const door = new FrontDoor(doorLimits, connections, nowMs, traffic);
   door.guard(server, onRequest, onRequest);
-  return { server, connections, door };
+  return { server, connections, door, traffic };
 }

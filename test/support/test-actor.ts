@@ -50,7 +50,7 @@ export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32A
     nowMs: () => ms++,
     defer,
     deferSlice: defer,
-    readThread: () => new ThreadMeter().read(),
+    readThread: () => new ThreadMeter(() => performance.now()).read(),
   });
   const { port1, port2 } = new MessageChannel();
   const session = new Session(port2, new Doorbell());

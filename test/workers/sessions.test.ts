@@ -301,7 +301,7 @@ function createActor(replyWindowBytes: number, defer: (task: () => void) => void
     nowMs: () => performance.now(),
     defer,
     deferSlice: setImmediate,
-    readThread: () => new ThreadMeter().read(),
+    readThread: () => new ThreadMeter(() => performance.now()).read(),
   });
   /** Keys of the requests in the order in which the actor was given them, of all sessions. */
   const handled: string[] = [];

@@ -14,7 +14,7 @@ const FILTER_SIZE = 1024;
  * used since that time; in front of it everybody has. When an entry with a mark is used or removed, the mark moves to the
  * next older entry, for which the same is true. Past the end of the list it is dropped. There are few marks: when a new one
  * needs a place, one goes whose neighbours are close together beside their age. So the age of the least recently used entry
- * is known to within about a third of it and a second.
+ * is known to within about half of it.
  */
 export class AgeMarks {
   private readonly slots: SlotTable;

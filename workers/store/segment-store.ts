@@ -89,8 +89,8 @@ export class SegmentStore {
   }
 
   /**
-   * For how long the least recently used entry has been neither read nor put, at least. The true time may be longer by
-   * about a third and a second: see `AgeMarks`. 0 where there is no entry.
+   * For how long the least recently used entry has been neither read nor put, at least. The true time may be up to
+   * twice as long: see `AgeMarks`. 0 where there is no entry.
    */
   get oldestAgeMs(): number {
     return this.list.ages.ageMs(this.options.now());
