@@ -8,7 +8,7 @@ import { type Limits, type TrafficLimits, deriveTrafficLimits } from './config/l
 import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
 import { EventRing } from './dashboard/events.ts';
-import { Feed } from './dashboard/feed.ts';
+import { Feed, type FeedOptions } from './dashboard/feed.ts';
 import { listenError, resolveHost } from './listening.ts';
 import {
   type LogSink,
@@ -82,8 +82,7 @@ export async function startServer(
   access: AccessFiles = OPEN_ACCESS,
   workerUrl: URL = WORKER_URL,
 ): Promise<RunningServer> {
-  const events = new EventRing(nowMs);
-  const logger = events.recording(log, ['debug', 'trace'].includes(settings.LOG_LEVEL));
+  const { events, logger } = recordEvents(settings, log);
   const address = await addressOf(settings.HOST, logger);
   const plan = new MemoryPlan(settings);
   plan.checkRoomForShards();
@@ -114,14 +113,7 @@ export async function startServer(
     isShuttingDown: () => current.isShuttingDown,
     onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
     stats: () => statsReport(sources()),
-    feed: new Feed({
-      version: packageJson.version,
-      stats: () => statsReport(sources()),
-      times: metrics.traffic.times,
-      events,
-      nowMs,
-      onError: (error) => logger.error({ err: error }, 'the dashboard could not be told'),
-    }),
+    feed: createFeed(() => statsReport(sources()), metrics.traffic.times, events, logger),
     metrics: () => metrics.text(sources(), app),
     traffic: metrics.traffic,
   });
@@ -146,16 +138,44 @@ export async function startServer(
     logger,
     memoryLimit,
     address: url,
-    useAccess: (files) => {
-      current.token = files.authToken;
-      if (app.server instanceof TlsServer && files.tls) app.server.setSecureContext(files.tls);
-    },
+    useAccess: (files) => useAccess(app, current, files),
     beginShutdown,
     close: () => {
       beginShutdown();
       return running.disposeAsync();
     },
   };
+}
+
+function useAccess(
+  { server }: FastifyInstance,
+  current: { token: string | undefined },
+  { authToken, tls }: AccessFiles,
+): void {
+  current.token = authToken;
+  if (server instanceof TlsServer && tls) server.setSecureContext(tls);
+}
+
+/** What is logged from now on, the dashboard tells, too. */
+function recordEvents({ LOG_LEVEL }: Settings, log: LogSink): { events: EventRing; logger: LogSink } {
+  const events = new EventRing(nowMs);
+  return { events, logger: events.recording(log, LOG_LEVEL === 'debug' || LOG_LEVEL === 'trace') };
+}
+
+function createFeed(
+  stats: FeedOptions['stats'],
+  times: FeedOptions['times'],
+  events: EventRing,
+  logger: LogSink,
+): Feed {
+  return new Feed({
+    version: packageJson.version,
+    stats,
+    times,
+    events,
+    nowMs,
+    onError: (error) => logger.error({ err: error }, 'the dashboard could not be told'),
+  });
 }
 
 async function addressOf(host: string, logger: LogSink): Promise<string> {

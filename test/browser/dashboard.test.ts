@@ -128,7 +128,7 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     await page.keyboard.type('wrong');
     await page.keyboard.press('Enter');
     await expectText(page, '#token-fault', /^That is not the token\.$/);
-    await page.getByLabel('Token').fill('open-sesame');
+    await page.getByRole('textbox', { name: 'Token' }).fill('open-sesame');
     await page.getByRole('button', { name: 'Open' }).click();
     await isLive(page);
     await page.getByLabel('Key').fill('a');

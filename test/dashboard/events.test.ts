@@ -32,11 +32,11 @@ beforeEach(() => {
   ring = new EventRing(() => nowMs);
 });
 
+function write(level: string) {
+  return (fields: object, message: string): void => void written.push([level, fields, message]);
+}
+
 function sink(keepsDebug = false) {
-  const write =
-    (level: string) =>
-    (fields: object, message: string): void =>
-      void written.push([level, fields, message]);
   const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
   return ring.recording(log, keepsDebug);
 }

@@ -19,7 +19,7 @@ const COUNTED = {
 };
 
 function reading(atMs: number, ...shards: readonly Partial<Stats['shards'][number]>[]): Reading {
-  const rows = shards.map((row, shard) => ({ ...IDLE, shard, ...row }));
+  const rows = shards.map((row, shard) => Object.assign({}, IDLE, { shard }, row));
   return { atMs, times: [], stats: { uptimeSeconds: 7, shards: rows, memory: MEMORY } };
 }
 

@@ -146,9 +146,11 @@ describe('GET /dashboard/feed', () => {
   });
 });
 
-describe('GET /dashboard/entry', () => {
-  const inspect = (key: string): string => `/dashboard/entry?key=${encodeURIComponent(key)}`;
+function inspect(key: string): string {
+  return `/dashboard/entry?key=${encodeURIComponent(key)}`;
+}
 
+describe('GET /dashboard/entry', () => {
   test('says which shard owns a key, and what is known of its entry', async () => {
     await using server = await startTestServer({ SHARDS: '2' });
     await server.client.put('a key/?', 'value');
