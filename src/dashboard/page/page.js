@@ -46,12 +46,7 @@ function showFigures({ memory, rates, hitRatio, totalHitRatio, latencyMs, shards
   show('figure-memory', formatBytes(usedBytes));
   show('note-memory', `${formatShare(usedBytes / limitBytes)} of ${formatBytes(limitBytes)}`);
   show('figure-requests', rates ? `${formatCount(rates.get + rates.put + rates.delete)}/s` : '–');
-  show(
-    'note-requests',
-    rates
-      ? `${formatCount(rates.get)} get, ${formatCount(rates.put)} put, ${formatCount(rates.delete)} delete`
-      : 'measuring',
-  );
+  show('note-requests', rates ? `${formatCount(rates.get)} get, ${formatCount(rates.put)} put` : 'measuring');
   show('figure-hits', formatShare(hitRatio));
   show(
     'note-hits',
@@ -73,7 +68,7 @@ function showGone() {
     shed += gone?.shed ?? 0;
   }
   show('figure-gone', formatCount(evicted + shed));
-  show('note-gone', `${formatCount(shed)} shed, ${formatCount(evicted)} at the ceiling`);
+  show('note-gone', `${formatCount(shed)} shed, ${formatCount(evicted)} at ceiling`);
 }
 
 /** @param {Sample} sample */
