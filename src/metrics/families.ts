@@ -114,7 +114,7 @@ export const FAMILIES = {
   delay: {
     name: 'kvc_event_loop_delay_seconds',
     type: 'histogram',
-    help: 'How late a timer was, 20 times a second; sampled from the first scrape on.',
+    help: 'How late a timer was, 10 times a second; sampled from the first scrape on.',
   },
   pause: {
     name: 'kvc_gc_pause_seconds',

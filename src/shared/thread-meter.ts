@@ -4,7 +4,7 @@ import { PerformanceObserver, performance } from 'node:perf_hooks';
 export const DELAY_BOUNDS_MS = [1, 5, 10, 25, 100, 500] as const;
 export const PAUSE_BOUNDS_MS = [1, 5, 25, 100, 500] as const;
 
-const DELAY_INTERVAL_MS = 50;
+const DELAY_INTERVAL_MS = 100;
 /** Nothing is sampled any more when nobody has asked for so long: longer than anybody waits between two scrapes. */
 const ASKED_FOR_MS = 150_000;
 

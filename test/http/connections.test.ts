@@ -12,11 +12,11 @@ const PUT_HEAD = (bytes: number): string =>
 /** One client's requests, which the test answers. */
 async function askThreeThings() {
   const responses: ServerResponse[] = [];
-  const { server, connections } = guardedServer((_request, response) => responses.push(response));
+  const { server, connections, traffic } = guardedServer((_request, response) => responses.push(response));
   const raw = await RawSocket.openTo(server);
   raw.write(GET.repeat(3));
   await expect.poll(() => responses.length).toBe(3);
-  return { connections, responses, raw };
+  return { connections, responses, raw, traffic };
 }
 
 test.each([
@@ -38,7 +38,7 @@ test.each([
 test('bodies that nobody takes are counted until they are, and who adds too much to them is cut off', async () => {
   const requests: DirectRequest[] = [];
   const responses: ServerResponse[] = [];
-  const { server, connections } = guardedServer((request, response) => {
+  const { server, connections, traffic } = guardedServer((request, response) => {
     requests.push(request as DirectRequest);
     responses.push(response);
   });
@@ -56,10 +56,11 @@ test('bodies that nobody takes are counted until they are, and who adds too much
   raw.write(put);
   await raw.ended();
   await expect.poll(() => connections.unreadBytes).toBe(0);
+  expect(traffic.counts.cutOffs.unread_bodies).toBe(1);
 });
 
 test('answers that cannot leave yet are counted until they have, and who adds too much to them is cut off', async () => {
-  const { connections, responses, raw } = await askThreeThings();
+  const { connections, responses, raw, traffic } = await askThreeThings();
   for (const response of responses.slice(1)) {
     response.end('x'.repeat(50));
     connections.hold(response, 50);
@@ -72,6 +73,7 @@ test('answers that cannot leave yet are counted until they have, and who adds to
   for (const response of responses.slice(4)) connections.hold(response, 51);
   await raw.ended();
   await expect.poll(() => connections.heldBytes).toBe(0);
+  expect(traffic.counts.cutOffs.held_answers).toBe(1);
 });
 
 test('an answer whose client has gone is not counted: nobody would take it out again', async () => {
@@ -96,7 +98,7 @@ test('an answer that is given up before its turn is counted, and so are those af
 
 test('who takes nothing of an answer for too long is cut off, then and not later; who takes some is not', async () => {
   let socket: Socket | undefined;
-  const { server, connections, door } = guardedServer((request, response) => {
+  const { server, connections, door, traffic } = guardedServer((request, response) => {
     ({ socket } = request);
     response.end('x'.repeat(2 ** 25));
   });
@@ -113,6 +115,7 @@ test('who takes nothing of an answer for too long is cut off, then and not later
   expect(socket!.destroyed).toBe(false);
   connections.cutOffStalled(door, 2000);
   expect(socket!.destroyed).toBe(true);
+  expect(traffic.counts.cutOffs).toMatchObject({ stalled: 1, unanswered: 0 });
 });
 
 test('with a full heap who adds to it is cut off, but for a probe alone on its connection', async () => {

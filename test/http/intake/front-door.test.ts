@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { FrontDoor } from '../../../src/http/intake/front-door.ts';
+import type { Traffic } from '../../../src/metrics/traffic.ts';
 import { guardedServer } from '../../support/guarded-server.ts';
 import { RawSocket } from '../../support/raw-socket.ts';
 
@@ -14,6 +15,7 @@ const PUT_HEAD = (bytes: number): string =>
 const clock = { ms: 5000 };
 const responses: ServerResponse[] = [];
 let door: FrontDoor;
+let traffic: Traffic;
 let port: number;
 
 beforeEach(async () => {
@@ -22,7 +24,7 @@ beforeEach(async () => {
     doorLimits: { maxConnections: 2, reserve: 0, waiting: 0 },
     nowMs: () => clock.ms,
   });
-  ({ door } = guarded);
+  ({ door, traffic } = guarded);
   const { server } = guarded;
   onTestFinished(async () => {
     server.close();
@@ -71,6 +73,7 @@ describe('when one connection too many comes', () => {
     clock.ms += 1;
     await comeInVain();
     await silent.ended();
+    expect(traffic.counts.cutOffs).toMatchObject({ made_room: 1, waited: 3 });
     await ask(await open());
     clock.ms += 10_000;
     await comeInVain();
