@@ -68,7 +68,7 @@ function showGone() {
     shed += gone?.shed ?? 0;
   }
   show('figure-gone', formatCount(evicted + shed));
-  show('note-gone', `${formatCount(shed)} shed, ${formatCount(evicted)} at ceiling`);
+  show('note-gone', `${formatCount(shed)} shed, ${formatCount(evicted)} evicted`);
 }
 
 /** @param {Sample} sample */
