@@ -95,6 +95,37 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     client.close();
   });
 
+  test('marks evictions where they happen, and tells of a shard that dies', async () => {
+    await using server = await startTestServer({ SHARDS: '1', CAPACITY: '5' });
+    const { page, faults } = await browser.open(`${server.address}/`);
+    await isLive(page);
+    expect(await countPixels(page, 'memory-chart', 'evicted')).toBe(0);
+    for (let i = 0; i < 50; i++) await server.client.put(`key-${i}`, 'v');
+    await expectText(page, '#note-gone', /^0 shed, 45 evicted$/);
+    expect(await countPixels(page, 'memory-chart', 'evicted')).toBeGreaterThan(10);
+    await server.router.shards[0].kill();
+    await expectText(page, '#events', /error: shard 0 died, and .* of entries with it/);
+    await expectText(page, '#events', /shard 0 is back up after \d+ ms, empty/);
+    await expectText(page, '#figure-entries', /^0$/);
+    expect(faults).toStrictEqual([]);
+  });
+
+  test('stops listening when nobody has looked at it for minutes, and goes on when somebody does', async () => {
+    await using server = await startTestServer({ SHARDS: '1' });
+    const { page } = await browser.open(`${server.address}/`, { hasFakeClock: true });
+    await isLive(page);
+    const hide = (isHidden: boolean): Promise<unknown> =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${isHidden}, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'))`);
+    await hide(true);
+    await page.clock.fastForward('04:30');
+    await isLive(page);
+    await page.clock.fastForward('00:31');
+    await expectText(page, '#status', /^Paused while nobody looks$/);
+    await hide(false);
+    await isLive(page);
+  });
+
   test.each([
     ['light', 1280],
     ['light', 360],

@@ -23,6 +23,8 @@ if (!HAS_BROWSER) {
 export interface Look {
   readonly colorScheme?: 'light' | 'dark';
   readonly width?: number;
+  /** Whether the test moves the time of the page. */
+  readonly hasFakeClock?: boolean;
 }
 
 /** A page, and whatever is wrong with it. */
@@ -45,9 +47,13 @@ export class TestBrowser {
   }
 
   /** Opens a page in a profile of its own, which ends with the test. */
-  async open(url: string, { colorScheme = 'light', width = 1280 }: Look = {}): Promise<Watched> {
+  async open(
+    url: string,
+    { colorScheme = 'light', width = 1280, hasFakeClock = false }: Look = {},
+  ): Promise<Watched> {
     const context = await this.browser!.newContext({ colorScheme, viewport: { width, height: 800 } });
     onTestFinished(() => context.close());
+    if (hasFakeClock) await context.clock.install();
     const page = await context.newPage();
     const faults: string[] = [];
     const { origin } = new URL(url);

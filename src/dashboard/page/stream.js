@@ -29,6 +29,8 @@ export class Stream {
   #listener;
   /** @type {AbortController | undefined} */
   #current;
+  /** Whether it listens, or will as soon as it can. */
+  #isOpen = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -50,6 +52,7 @@ export class Stream {
     this.close();
     const controller = new AbortController();
     this.#current = controller;
+    this.#isOpen = true;
     this.#listener.onState('connecting', '');
     this.#listen(controller).then(
       () => this.#ended(controller, ''),
@@ -60,6 +63,7 @@ export class Stream {
 
   close() {
     clearTimeout(this.#retryTimer);
+    this.#isOpen = false;
     this.#current?.abort();
     this.#current = undefined;
   }
@@ -72,6 +76,7 @@ export class Stream {
       const answer = await fetch('dashboard/feed', { headers: this.headers, cache: 'no-store', signal });
       if (answer.status === 401) {
         this.#current = undefined;
+        this.#isOpen = false;
         this.#listener.onState('token', this.token === undefined ? '' : 'That is not the token.');
         return;
       }
@@ -105,7 +110,7 @@ export class Stream {
     clearTimeout(this.#hiddenTimer);
     if (document.hidden) {
       this.#hiddenTimer = setTimeout(() => {
-        if (!this.#current) return;
+        if (!this.#isOpen) return;
         this.close();
         this.#listener.onState('paused', '');
         document.addEventListener('visibilitychange', () => this.open(), { once: true });
