@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { ChildServer } from '../support/child-server.ts';
 import { freePort } from '../support/free-port.ts';
@@ -11,6 +12,7 @@ import { programPath } from '../support/program.ts';
 
 const PROMETHEUS = programPath('prometheus', 'no real Prometheus scrapes the server');
 const SCRAPING_MS = IS_LONG ? 60_000 : 4000;
+const OPERATIONS = new URL('../../docs/operations/', import.meta.url);
 const TOKEN = 'a-token-of-the-test';
 
 interface Result {
@@ -25,7 +27,8 @@ async function startPrometheus(port: number): Promise<HttpClient> {
   writeFileSync(
     config,
     JSON.stringify({
-      global: { scrape_interval: '1s' },
+      global: { scrape_interval: '1s', evaluation_interval: '1s' },
+      rule_files: [fileURLToPath(new URL('alerts.yml', OPERATIONS))],
       scrape_configs: [
         {
           job_name: 'key-value-cache',
@@ -96,10 +99,47 @@ test.skipIf(PROMETHEUS === '')(
     expect(await query(prometheus, 'sum(kvc_hits_total)')).toBe(hits);
     expect(await query(prometheus, 'min_over_time(up[2m])')).toBe(1);
     expect(await query(prometheus, 'count_over_time(up[2m])')).toBeGreaterThanOrEqual(SCRAPING_MS / 1000 - 1);
+    await expectRulesToWork(prometheus);
+    await expectPanelsToShow(prometheus);
     const median = 'histogram_quantile(0.5, sum by (le) (kvc_http_request_duration_seconds_bucket))';
     expect(await query(prometheus, median)).toBeLessThan(0.1);
   },
 );
+
+interface Rules {
+  readonly data: { readonly groups: readonly { readonly rules: readonly { readonly health: string }[] }[] };
+}
+
+/** It has evaluated every alert rule without an error. */
+async function expectRulesToWork(prometheus: HttpClient): Promise<void> {
+  const healths = async (): Promise<string[]> => {
+    const { data } = JSON.parse((await prometheus.get('/api/v1/rules')).text) as Rules;
+    return data.groups.flatMap(({ rules }) => rules.map(({ health }) => health));
+  };
+  await expect.poll(async () => [...new Set(await healths())], { interval: 100 }).toStrictEqual(['ok']);
+}
+
+interface Dashboard {
+  readonly panels: readonly {
+    readonly title: string;
+    readonly targets: readonly { readonly expr: string }[];
+  }[];
+}
+
+/** Every panel of the dashboard has something to show, but for those of what has not happened here. */
+async function expectPanelsToShow(prometheus: HttpClient): Promise<void> {
+  const text = readFileSync(new URL('grafana-dashboard.json', OPERATIONS), 'utf8');
+  const empty = new Set<string>();
+  for (const { title, targets } of (JSON.parse(text) as Dashboard).panels) {
+    let shown = 0;
+    for (const { expr } of targets) {
+      const expression = expr.replaceAll('$instance', '.*').replaceAll('$__rate_interval', '1m');
+      if ((await query(prometheus, expression)) !== undefined) shown++;
+    }
+    if (shown === 0) empty.add(title);
+  }
+  expect([...empty]).toStrictEqual(['Refusals and cut-offs by reason']);
+}
 
 interface StatsBody {
   readonly totals: { readonly hits: number; readonly misses: number };
