@@ -103,7 +103,9 @@ function showShard(item, { state, entries, liveBytes, reservedBytes, hitRatio, i
   const holesBytes = Math.max(0, reservedBytes - liveBytes);
   const freeBytes = Math.max(0, share - reservedBytes);
   item.classList.toggle('down', !isUp);
-  part(item, 'hits').textContent = isUp ? `${formatShare(hitRatio)} hits` : state;
+  part(item, 'hits').textContent = isUp
+    ? `${formatShare(hitRatio === null ? null : Math.floor(hitRatio * 100) / 100)} hits`
+    : state;
   part(item, 'live').style.width = `${(liveBytes / most) * 100}%`;
   part(item, 'holes').style.width = `${(holesBytes / most) * 100}%`;
   const sizes = `${formatBytes(liveBytes)} live, ${formatBytes(holesBytes)} holes, ${formatBytes(freeBytes)} free`;
