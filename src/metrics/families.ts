@@ -94,10 +94,22 @@ export const FAMILIES = {
     help: 'Time that shed orders took, until all shards had answered.',
   },
 
+  active: {
+    name: 'kvc_event_loop_active_seconds_total',
+    type: 'counter',
+    help:
+      'Time that the event loop of a thread was not idle. ' +
+      'A shard that waits for its next request counts as active for up to 4 ms: see kvc_thread_cpu_seconds_total.',
+  },
+  idle: {
+    name: 'kvc_event_loop_idle_seconds_total',
+    type: 'counter',
+    help: 'Time that the event loop of a thread waited for events.',
+  },
   processor: {
     name: 'kvc_thread_cpu_seconds_total',
     type: 'counter',
-    help: 'Processor time of a thread, user and system: its rate is how much the event loop is used.',
+    help: 'Processor time of a thread, user and system.',
   },
   delay: {
     name: 'kvc_event_loop_delay_seconds',

@@ -130,9 +130,13 @@ function writeThreads(writer: TextWriter, main: ThreadFigures, rows: readonly Sh
   for (const { shard, thread } of rows) {
     if (thread) threads.push({ labels: `thread="shard-${shard}"`, figures: thread });
   }
-  writer.family(FAMILIES.processor);
-  for (const { labels, figures } of threads) {
-    writer.sample(FAMILIES.processor, labels, toSeconds(figures.processorMs));
+  for (const [family, name] of [
+    [FAMILIES.active, 'activeMs'],
+    [FAMILIES.idle, 'idleMs'],
+    [FAMILIES.processor, 'processorMs'],
+  ] as const) {
+    writer.family(family);
+    for (const { labels, figures } of threads) writer.sample(family, labels, toSeconds(figures[name]));
   }
   writer.family(FAMILIES.delay);
   for (const { labels, figures } of threads) {

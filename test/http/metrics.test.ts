@@ -97,7 +97,10 @@ describe('GET /metrics', () => {
       .toBe(true);
     const samples = await scrape(server.client);
     for (const thread of ['main', 'shard-0', 'shard-1']) {
-      expect(samples.get(`kvc_thread_cpu_seconds_total{thread="${thread}"}`), thread).toBeGreaterThan(0);
+      for (const name of ['event_loop_active', 'event_loop_idle', 'thread_cpu']) {
+        const value = samples.get(`kvc_${name}_seconds_total{thread="${thread}"}`);
+        expect(value, `${name} ${thread}`).toBeGreaterThan(0);
+      }
       expect(samples.get(`kvc_gc_pause_seconds_count{thread="${thread}"}`)).toBeGreaterThanOrEqual(0);
     }
   });

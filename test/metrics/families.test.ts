@@ -24,6 +24,8 @@ const NAMES = [
   'counter kvc_supervisor_asked_bytes_total',
   'counter kvc_supervisor_freed_bytes_total',
   'counter kvc_supervisor_order_seconds_total',
+  'counter kvc_event_loop_active_seconds_total',
+  'counter kvc_event_loop_idle_seconds_total',
   'counter kvc_thread_cpu_seconds_total',
   'histogram kvc_event_loop_delay_seconds',
   'histogram kvc_gc_pause_seconds',

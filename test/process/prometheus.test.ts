@@ -91,12 +91,10 @@ test.skipIf(PROMETHEUS === '')(
     }
     const { hits, misses } = (JSON.parse((await cache.get('/stats', headers)).text) as StatsBody).totals;
     expect(hits).toBeGreaterThan(100);
-    const ratio = 'sum(kvc_hits_total) / (sum(kvc_hits_total) + sum(kvc_misses_total))';
     // The next scrape has the last requests, too.
-    await expect
-      .poll(() => query(prometheus, ratio), { interval: 100 })
-      .toBeCloseTo(hits / (hits + misses), 12);
-    expect(await query(prometheus, 'sum(kvc_hits_total)')).toBe(hits);
+    await expect.poll(() => query(prometheus, 'sum(kvc_hits_total)'), { interval: 100 }).toBe(hits);
+    const ratio = 'sum(kvc_hits_total) / (sum(kvc_hits_total) + sum(kvc_misses_total))';
+    expect(await query(prometheus, ratio)).toBeCloseTo(hits / (hits + misses), 12);
     expect(await query(prometheus, 'min_over_time(up[2m])')).toBe(1);
     expect(await query(prometheus, 'count_over_time(up[2m])')).toBeGreaterThanOrEqual(SCRAPING_MS / 1000 - 1);
     await expectRulesToWork(prometheus);

@@ -12,14 +12,15 @@ function busyWait(ms: number): void {
   while (performance.now() < endMs);
 }
 
-test('says how long the thread was on a processor', async () => {
+test('says how long the thread was active, idle, and on a processor', async () => {
   const subject = meter();
   const before = subject.read();
   busyWait(60);
   await new Promise((resolve) => setTimeout(resolve, 60));
   const after = subject.read();
   expect(after.processorMs - before.processorMs).toBeGreaterThan(10);
-  expect(after.processorMs - before.processorMs).toBeLessThan(110);
+  expect(after.activeMs - before.activeMs).toBeGreaterThanOrEqual(55);
+  expect(after.idleMs).toBeGreaterThan(before.idleMs);
 });
 
 test('samples nothing before somebody asks', () => {
