@@ -12,6 +12,7 @@ import {
   type LogSink,
   listening,
   logEvent,
+  nodeChanged,
   pressureChanged,
   requestWasSlow,
   shardDied,
@@ -104,7 +105,7 @@ export async function startServer(
     tls: access.tls,
     access: current,
     isShuttingDown: () => current.isShuttingDown,
-    onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
+    ...reportsTo(logger),
     stats: () => statsReport(sources()),
     metrics: () => metrics.text(sources(), app),
     traffic: metrics.traffic,
@@ -156,6 +157,14 @@ function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestar
   };
 }
 
+/** What the HTTP layer reports. */
+function reportsTo(logger: LogSink) {
+  return {
+    onNodeChange: (internal: string, fallback: string) => logEvent(logger, nodeChanged(internal, fallback)),
+    onUnexpectedError: (error: Error) => logger.error({ err: error }, 'unexpected error'),
+  };
+}
+
 /** The options of the HTTP layer that follow from the settings and the memory limit. */
 function settingsOf(settings: Settings, traffic: TrafficLimits) {
   return {
@@ -169,7 +178,7 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,
     heldBytes: traffic.heldBytes,
-    mostTlsConnections: traffic.mostTlsConnections,
+    maxTlsConnections: traffic.mostTlsConnections,
     collectEveryBytes: traffic.collectEveryBytes,
   };
 }

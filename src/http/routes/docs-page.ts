@@ -1,0 +1,130 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { acceptsGzip } from '../fast/accept-gzip.ts';
+
+const compress = promisify(gzip);
+const { resolve } = createRequire(import.meta.url);
+
+const FILES = [
+  ['swagger-ui.css', 'text/css; charset=utf-8'],
+  ['swagger-ui-bundle.js', 'text/javascript; charset=utf-8'],
+] as const;
+
+/** The page finds out by itself under which prefix proxies serve it. */
+const SCRIPT = `
+fetch('openapi.json')
+  .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error('HTTP ' + answer.status))))
+  .then((spec) => {
+    spec.servers = [{ url: new URL('.', location.href).href.replace(/\\/$/, '') }];
+    SwaggerUIBundle({ spec, dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null });
+  })
+  .catch((error) => {
+    document.getElementById('swagger-ui').textContent = 'openapi.json could not be read: ' + error.message;
+  });
+`;
+
+/** Every link is relative. */
+const PAGE = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <title>key-value-cache: API</title>
+    <link rel="icon" href="data:," />
+    <link rel="stylesheet" href="docs/swagger-ui.css" />
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="docs/swagger-ui-bundle.js"></script>
+    <script>${SCRIPT}</script>
+  </body>
+</html>
+`;
+
+/** Everything comes from this server, and no other script runs. Swagger UI sets styles on its elements. */
+const POLICY = [
+  "default-src 'none'",
+  `script-src 'self' 'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`,
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+/** Swagger UI, to read the API and to try it. */
+export function registerDocs(app: FastifyInstance, gzipThresholdBytes: number): void {
+  const options = { schema: { hide: true }, config: { access: 'open' } } as const;
+  app.get('/docs', options, (_request, reply) =>
+    reply
+      .headers({
+        'content-type': 'text/html; charset=utf-8',
+        'content-security-policy': POLICY,
+        'cache-control': 'no-cache',
+      })
+      .send(PAGE),
+  );
+  // The relative links would lead elsewhere from here.
+  app.get('/docs/', options, (_request, reply) => reply.code(302).header('location', '../docs').send());
+  for (const [name, type] of FILES) {
+    const file = new StaticFile(resolve(`swagger-ui-dist/${name}`), type);
+    app.get(`/docs/${name}`, options, (request, reply) =>
+      file.answer(request, reply, gzipThresholdBytes > 0),
+    );
+  }
+}
+
+interface Loaded {
+  readonly hash: string;
+  readonly bytes: number;
+  readonly compressed: Buffer;
+}
+
+/** A file that does not change while the process runs. It is compressed at its first request. */
+class StaticFile {
+  private readonly path: string;
+  private readonly type: string;
+  private loaded: Promise<Loaded> | undefined;
+
+  constructor(path: string, type: string) {
+    this.path = path;
+    this.type = type;
+  }
+
+  async answer(request: FastifyRequest, reply: FastifyReply, mayCompress: boolean): Promise<FastifyReply> {
+    this.loaded ??= this.load();
+    const { hash, bytes, compressed } = await this.loaded;
+    const isCompressed = mayCompress && acceptsGzip(request.headers['accept-encoding']);
+    const tag = isCompressed ? `"${hash}-gzip"` : `"${hash}"`;
+    // Clients ask each time, and get the file again only from another version.
+    void reply.headers({ 'cache-control': 'no-cache', etag: tag });
+    if (mayCompress) void reply.header('vary', 'accept-encoding');
+    if (names(request.headers['if-none-match'], tag)) return reply.code(304).send();
+    void reply.headers({ 'content-type': this.type });
+    if (isCompressed) {
+      return reply
+        .headers({ 'content-encoding': 'gzip', 'content-length': compressed.length })
+        .send(compressed);
+    }
+    // As a stream: a whole copy would be held for each client that does not take it.
+    return reply.header('content-length', bytes).send(createReadStream(this.path));
+  }
+
+  private async load(): Promise<Loaded> {
+    const content = await readFile(this.path);
+    const hash = createHash('sha256').update(content).digest('base64url').slice(0, 16);
+    return { hash, bytes: content.length, compressed: await compress(content, { level: 9 }) };
+  }
+}
+
+/** Whether an `If-None-Match` field names a tag: RFC 9110, section 13.1.2. */
+function names(field: string | undefined, tag: string): boolean {
+  if (field === undefined) return false;
+  return field.split(',').some((one) => ['*', tag, `W/${tag}`].includes(one.trim()));
+}
