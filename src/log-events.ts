@@ -1,4 +1,4 @@
-import { formatBytes } from './base/byte-size.ts';
+import { formatBytes } from './config/byte-size.ts';
 import type { Limits } from './config/limits.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { PressureChange } from './memory/pressure.ts';
@@ -118,6 +118,14 @@ export function filesNotTaken(faults: readonly string[]): LogEvent {
     level: 'error',
     message: `SIGHUP: the files are not taken, what was read before stays in force: ${faults.join('; ')}`,
     fields: { faults },
+  };
+}
+
+export function nodeChanged(internal: string, fallback: string): LogEvent {
+  return {
+    level: 'warn',
+    message: `Node ${process.version} does not behave as expected (${internal}): ${fallback}`,
+    fields: { internal, fallback, node: process.version },
   };
 }
 

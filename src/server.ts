@@ -14,6 +14,7 @@ import {
   type LogSink,
   listening,
   logEvent,
+  nodeChanged,
   pressureChanged,
   requestWasSlow,
   shardDied,
@@ -111,7 +112,7 @@ export async function startServer(
     tls: access.tls,
     access: current,
     isShuttingDown: () => current.isShuttingDown,
-    onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
+    ...reportsTo(logger),
     stats: () => statsReport(sources()),
     feed: createFeed(() => statsReport(sources()), metrics.traffic.times, events, logger),
     metrics: () => metrics.text(sources(), app),
@@ -193,6 +194,14 @@ function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestar
   };
 }
 
+/** What the HTTP layer reports. */
+function reportsTo(logger: LogSink) {
+  return {
+    onNodeChange: (internal: string, fallback: string) => logEvent(logger, nodeChanged(internal, fallback)),
+    onUnexpectedError: (error: Error) => logger.error({ err: error }, 'unexpected error'),
+  };
+}
+
 /** The options of the HTTP layer that follow from the settings and the memory limit. */
 function settingsOf(settings: Settings, traffic: TrafficLimits) {
   return {
@@ -206,7 +215,7 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,
     heldBytes: traffic.heldBytes,
-    mostTlsConnections: traffic.mostTlsConnections,
+    maxTlsConnections: traffic.mostTlsConnections,
     collectEveryBytes: traffic.collectEveryBytes,
   };
 }

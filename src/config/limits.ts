@@ -1,4 +1,4 @@
-import { formatBytes } from '../base/byte-size.ts';
+import { formatBytes } from './byte-size.ts';
 
 /**
  * How the memory limit is shared out. All are shares of resident memory, from the bottom:

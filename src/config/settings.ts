@@ -1,11 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
-import { parseByteSize } from '../base/byte-size.ts';
+import { parseByteSize } from './byte-size.ts';
 import { parseProxyList } from './proxy-list.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
 interface Setting<Value> {
   readonly fallback: string;
+  /** What the default comes to, in words, where that depends on the machine. */
+  readonly byDefault?: string;
   readonly allowed: string;
   readonly meaning: string;
   readonly schema: z.ZodType<Value, string>;
@@ -69,9 +71,9 @@ const SETTINGS = {
   },
   SHARDS: {
     fallback: String(defaultShards(availableParallelism(), 0)),
+    byDefault: 'processors − 1',
     allowed: '1 to 64',
-    meaning:
-      'worker threads that own the data; by default processors − 1, at least 1, and one per 1,000 of CAPACITY at most',
+    meaning: 'worker threads that own the data; by default processors − 1, at most one per 1,000 of CAPACITY',
     schema: wholeText(1, 64),
   },
   MEMORY_LIMIT: {
@@ -102,8 +104,7 @@ const SETTINGS = {
     fallback: '0',
     allowed: '0, or a whole number from SHARDS to 2147483647',
     meaning:
-      'most entries over all shards; a new one over it displaces the least recently used of its own shard; ' +
-      'up to CAPACITY − SHARDS + 1 entries nothing is displaced; 0 for no such limit',
+      'most entries over all shards; one more evicts the least recently used of its shard; 0 for no limit',
     schema: wholeText(0, 2 ** 31 - 1),
   },
   MAX_KEY_LENGTH: {
@@ -261,6 +262,24 @@ export function settingsInForce(
 
 export function isSetting(name: string): boolean {
   return Object.hasOwn(SETTINGS, name);
+}
+
+/** One row of the table of settings, the same on every machine. */
+export interface SettingRow {
+  readonly name: string;
+  readonly byDefault: string;
+  /** The default is words, no value. */
+  readonly isText: boolean;
+  readonly meaning: string;
+}
+
+/** The table that README shows. */
+export function settingsTable(): SettingRow[] {
+  return NAMES.map((name) => {
+    const { fallback, byDefault, meaning }: Setting<unknown> = SETTINGS[name];
+    const isText = byDefault !== undefined || fallback === '';
+    return { name, byDefault: byDefault ?? (fallback || '(none)'), isText, meaning };
+  });
 }
 
 /** The table that `--help` prints. */

@@ -2,61 +2,61 @@ import bearerAuth, { type verifyBearerAuth } from '@fastify/bearer-auth';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { BlockList } from 'node:net';
-import { FailureError } from './error-replies.ts';
+import { FailureError } from './failures.ts';
 import { RateStore } from './rate-store.ts';
 import { clientAddress } from './trust-proxy.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may ask without a token: anybody (`open`), and however often (`probe`). */
+    /** Whether clients may ask without a token (`open`), and as often as they like as well (`probe`). */
     access?: 'open' | 'probe';
   }
 }
 
 export interface AccessOptions {
   /**
-   * The token is wanted as `Authorization: Bearer …` by every route that has no `access`; none when absent. It may become another
-   * one while the server runs.
+   * Routes without `access` require this token as `Authorization: Bearer …`. Without a token, they require none. It may change
+   * while the server runs.
    */
   readonly access: { readonly token: string | undefined };
-  /** Requests per second and client address; 0 for any number. */
+  /** Requests per second and client address; 0 means no limit. */
   readonly rateLimit: number;
-  /** Proxies whose forwarded headers count; none when absent. */
+  /** Proxies whose forwarded headers are believed. */
   readonly trustedProxies: BlockList | undefined;
 }
 
-/** What an orchestrator asks must be answered whoever asks, however often. */
-export function isProbe({ routeOptions }: FastifyRequest): boolean {
+/** Once Fastify has found the route, that says it: another method on the path of a probe is none. */
+export function isProbeRoute({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config.access === 'probe';
 }
 
 const RATE_WINDOW_MS = 1000;
 
-/** Who may ask, and how often. Adds no hook where nothing is configured. */
+/** Checks tokens and rates. Adds no hook where neither is configured. */
 export async function registerAccess(app: FastifyInstance, options: AccessOptions): Promise<void> {
-  const { access, rateLimit: most } = options;
-  if (most > 0) {
+  const { access, rateLimit: maxPerSecond } = options;
+  if (maxPerSecond > 0) {
     await app.register(rateLimit, {
       global: false,
-      max: most,
+      max: maxPerSecond,
       timeWindow: RATE_WINDOW_MS,
       store: RateStore,
-      // Only who is refused is told: the answers of the cache routes are written past the plugin's headers.
+      // Only refusals have such headers: answers of the cache routes are written past Fastify, and could have none.
       addHeadersOnExceeding: {
         'x-ratelimit-limit': false,
         'x-ratelimit-remaining': false,
         'x-ratelimit-reset': false,
       },
-      allowList: isProbe,
+      allowList: isProbeRoute,
       ...(options.trustedProxies && { keyGenerator: clientAddress }),
       errorResponseBuilder: () =>
         new FailureError({
           code: 'CACHE_ERR_RATE_LIMITED',
-          message: `More than ${most} requests per second came from this address.`,
+          message: `More than ${maxPerSecond} requests per second came from this address.`,
           refusal: 'rate_limit',
         }),
     });
-    // Before the token is looked at, and for unknown paths too: guesses count as requests.
+    // Before the token is checked, and for unknown paths too: each guess counts as a request.
     app.addHook('onRequest', app.rateLimit());
   }
   if (access.token === undefined) return;
@@ -91,11 +91,11 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
 
 /** Compares in constant time. */
 function verifierOf(app: FastifyInstance, token: string | undefined): verifyBearerAuth {
-  // There since the plugin was registered.
+  // The plugin has added it.
   return app.verifyBearerAuthFactory!({
     keys: token === undefined ? [] : [token],
     addHook: false,
-    // Schemes of authentication are the same in any case: RFC 9110, section 11.1.
+    // The case of a scheme's name means nothing: RFC 9110, section 11.1.
     specCompliance: 'rfc6749',
   });
 }

@@ -13,40 +13,36 @@ import {
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
-import {
-  type ConstantAnswer,
-  constantAnswer,
-  constantFailure,
-  jsonHeaders,
-  writeAnswer,
-} from './constant-answers.ts';
-import type { GarbageMeter } from '../base/garbage-meter.ts';
+import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './answers.ts';
+import { renderFailure } from './failures.ts';
+import { isWaitingForTurn } from './fast/node-internals.ts';
+import type { GarbageMeter } from './garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
-import type { Connections } from './connections.ts';
-import type { LargeReplies } from './large-replies.ts';
+import { accountOf } from './intake/account.ts';
+import type { LargeReplies } from './intake/large-replies.ts';
 import type { Refusal } from '../metrics/refusals.ts';
 import { noteRefusal } from '../metrics/traffic.ts';
 
-const FAILURES: Readonly<Record<number, ConstantAnswer>> = {
-  [MISS]: constantFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
-  [TOO_LARGE]: constantFailure(
+const FAILURES: Readonly<Record<number, Answer>> = {
+  [MISS]: renderFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
+  [TOO_LARGE]: renderFailure(
     'CACHE_ERR_VALUE_TOO_LARGE',
     'value does not fit in the memory limit of one shard.',
   ),
-  [UNAVAILABLE]: constantFailure('CACHE_ERR_SHARD_UNAVAILABLE', 'The shard of this key is restarting.'),
-  [OVERDUE]: constantFailure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
-  [BUSY]: constantFailure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
+  [UNAVAILABLE]: renderFailure('CACHE_ERR_SHARD_UNAVAILABLE', 'The shard of this key is restarting.'),
+  [OVERDUE]: renderFailure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
+  [BUSY]: renderFailure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
 };
 const REFUSALS: Readonly<Record<number, Refusal | undefined>> = {
   [UNAVAILABLE]: 'shard_unavailable',
   [OVERDUE]: 'shard_deadline',
   [BUSY]: 'shard_busy',
 };
-const UNEXPECTED = constantFailure('CACHE_ERR_INTERNAL', 'Unexpected error.');
+const UNEXPECTED = renderFailure('CACHE_ERR_INTERNAL', 'Unexpected error.');
 
 const STORED_MESSAGE = { status: 'OK', message: 'Key inserted/updated successfully.' };
-const CREATED = constantAnswer(201, STORED_MESSAGE);
-const UPDATED = constantAnswer(200, STORED_MESSAGE);
+const CREATED = renderAnswer(201, STORED_MESSAGE);
+const UPDATED = renderAnswer(200, STORED_MESSAGE);
 
 export function writeFailure(response: ServerResponse, code: number): void {
   const refusal = REFUSALS[code];
@@ -57,13 +53,12 @@ export function writeFailure(response: ServerResponse, code: number): void {
 export interface GetOptions {
   readonly gzipThresholdBytes: number;
   readonly largeReplies: LargeReplies;
-  readonly connections: Connections;
-  /** Told of large replies that nobody holds any more. */
+  /** Counts large replies that have become garbage. */
   readonly garbage: GarbageMeter;
 }
 
 /**
- * Waits for what a shard replies, and answers with it past Fastify, straight to Node's response: a body that a shard has
+ * Waits for the reply of a shard, and writes it straight to Node's response, past Fastify. So the body that the shard has
  * made is not parsed, built or copied again.
  */
 abstract class Exchange implements PendingRequest {
@@ -91,7 +86,7 @@ export class GetExchange extends Exchange {
   settle(code: number, payload: Payload, delivered?: () => void): void {
     if (delivered) {
       this.options.largeReplies.begin(this.response, () => {
-        // Nothing of it is being written any more: a response closes when all has been, or after its socket.
+        // No write uses the payload any more: a response closes when all is written, or after its socket.
         freePayload(payload);
         if (typeof payload === 'string') this.options.garbage.add(payload.length);
         delivered();
@@ -113,26 +108,26 @@ export class GetExchange extends Exchange {
     if (typeof payload !== 'string') response.end(payload);
     else if (isHeld(response)) {
       response.end(ownCopy(payload), 'latin1');
-      this.options.connections.hold(response, payload.length);
+      accountOf(response.req.socket)?.hold(response, payload.length);
     } else {
       response.end(payload, 'latin1');
     }
   }
 }
 
-/** What it writes is kept until its turn comes, or until the client has taken what was written before. */
-function isHeld({ socket }: ServerResponse): boolean {
-  return socket === null || socket.writableLength > 0;
+/** Whether what it writes stays here for now: until its turn comes, or until the client has taken what was written before. */
+function isHeld(response: ServerResponse): boolean {
+  return isWaitingForTurn(response) || response.socket!.writableLength > 0;
 }
 
-/** A piece of a string holds the whole of it: here all replies that came in the same batch. */
+/** A slice keeps the whole string alive: here all replies of the batch. */
 function ownCopy(piece: string): string {
   return Buffer.from(piece, 'latin1').toString('latin1');
 }
 
 /** Waits for the answer to a PUT, which differs between the two families of paths. */
 export class PutExchange extends Exchange {
-  private readonly success: ConstantAnswer;
+  private readonly success: Answer;
 
   constructor(reply: FastifyReply, status: 200 | 201) {
     super(reply);

@@ -24,10 +24,8 @@ export interface MetricsSources {
 
 /** What the HTTP layer knows of its connections. */
 export interface HttpFigures {
-  readonly connections: {
-    readonly unanswered: number;
-    readonly unreadBytes: number;
-    readonly heldBytes: number;
+  readonly purse: {
+    readonly totals: { readonly requests: number; readonly unreadBytes: number; readonly heldBytes: number };
   };
   readonly frontDoor: {
     readonly size: number;
@@ -113,14 +111,14 @@ function writeTraffic(writer: TextWriter, traffic: Traffic): void {
   }
 }
 
-function writeConnections(writer: TextWriter, { connections, frontDoor }: HttpFigures): void {
+function writeConnections(writer: TextWriter, { purse, frontDoor }: HttpFigures): void {
   writer
     .single(FAMILIES.connections, frontDoor.size)
     .single(FAMILIES.waiting, frontDoor.waitingCount)
     .single(FAMILIES.maxConnections, frontDoor.limits.maxConnections)
-    .single(FAMILIES.requestsInProgress, connections.unanswered)
-    .single(FAMILIES.unreadBytes, connections.unreadBytes)
-    .single(FAMILIES.heldBytes, connections.heldBytes);
+    .single(FAMILIES.requestsInProgress, purse.totals.requests)
+    .single(FAMILIES.unreadBytes, purse.totals.unreadBytes)
+    .single(FAMILIES.heldBytes, purse.totals.heldBytes);
 }
 
 function writeThreads(writer: TextWriter, main: ThreadFigures, rows: readonly ShardRow[]): void {

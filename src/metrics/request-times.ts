@@ -33,7 +33,7 @@ interface Series {
 
 /**
  * Histograms of how long requests took, by kind and status. Recording one costs a few nanoseconds, where a client library
- * for Prometheus takes half a microsecond: see ADR 52.
+ * for Prometheus takes half a microsecond: see ADR 55.
  */
 export class RequestTimes {
   private readonly kinds: readonly RequestKind[];

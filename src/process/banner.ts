@@ -1,4 +1,4 @@
-import { formatBytes } from '../base/byte-size.ts';
+import { formatBytes } from '../config/byte-size.ts';
 import type { MemoryLimit } from '../memory/probe.ts';
 
 export interface BannerFacts {

@@ -3,7 +3,7 @@ import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseByteSize } from '../base/byte-size.ts';
+import { parseByteSize } from '../config/byte-size.ts';
 import { heapFlags, mmapThresholdBytes } from '../config/limits.ts';
 import { findMemoryLimit, readTextFile } from '../memory/probe.ts';
 
@@ -47,13 +47,34 @@ export function setUpMemory(): void {
   if (process.env[MARK] === String(process.pid)) return;
   const setting = parseByteSize(process.env['MEMORY_LIMIT'] ?? '');
   const { limitBytes } = findMemoryLimit(setting);
+  const { known, unknown } = sortFlags([...heapFlags(limitBytes), NO_DEBUGGER_BY_SIGNAL]);
+  if (unknown.length > 0) {
+    console.error(`Node ${process.version} does not know ${unknown.join(', ')}: the server does without`);
+  }
   // Flags that were given by hand come last, and so win.
-  beginAnew([...heapFlags(limitBytes), NO_DEBUGGER_BY_SIGNAL, ...process.execArgv], {
+  beginAnew([...known, ...process.execArgv], {
     MALLOC_MMAP_THRESHOLD_: String(mmapThresholdBytes(limitBytes)),
     NODE_COMPILE_CACHE: COMPILE_CACHE,
     ...process.env,
     [MARK]: String(process.pid),
   });
+}
+
+/**
+ * Tells which flags this Node and its V8 know. V8 promises none of them from one version to the next, and a process does
+ * not start with one that is unknown. Only the executable itself can tell: it takes 12 ms.
+ */
+export function sortFlags(flags: readonly string[]): {
+  known: readonly string[];
+  unknown: readonly string[];
+} {
+  // Not imported: the process that serves needs it no more.
+  const { spawnSync } = process.getBuiltinModule('node:child_process');
+  const areKnown = (some: readonly string[]): boolean =>
+    spawnSync(process.execPath, [...some, '--version'], { stdio: 'ignore' }).status === 0;
+  if (areKnown(flags)) return { known: flags, unknown: [] };
+  const known = flags.filter((flag) => areKnown([flag]));
+  return { known, unknown: flags.filter((flag) => !known.includes(flag)) };
 }
 
 /**

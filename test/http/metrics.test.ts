@@ -147,9 +147,9 @@ describe('requests', () => {
     raw.write(
       'PUT /cache HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{',
     );
-    await expect.poll(() => server.app.connections.unanswered).toBe(1);
+    await expect.poll(() => server.app.purse.totals.requests).toBe(1);
     raw.socket.resetAndDestroy();
-    await expect.poll(() => server.app.connections.unanswered).toBe(0);
+    await expect.poll(() => server.app.purse.totals.requests).toBe(0);
     const after = await scrape(server.client);
     expect(countOf(after, cut) - countOf(before, cut)).toBe(1);
   });
@@ -167,7 +167,7 @@ describe('requests', () => {
     const head =
       'PUT /cache HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 23\r\n\r\n';
     raw.write(head);
-    await expect.poll(() => slow.app.connections.unanswered).toBe(1);
+    await expect.poll(() => slow.app.purse.totals.requests).toBe(1);
     const endMs = performance.now() + 110;
     while (performance.now() < endMs);
     raw.write('{"key":"a","value":"b"}');
@@ -249,11 +249,11 @@ describe('refusals', () => {
   });
 
   test('a connection with too many requests is counted once', async () => {
-    const { server: bare, traffic, connections } = guardedServer(() => undefined, { limits: { most: 20 } });
+    const { server: bare, traffic, purse } = guardedServer(() => undefined, { limits: { requests: 20 } });
     const raw = await RawSocket.openTo(bare);
     raw.write(requestText('/').repeat(40));
     await raw.ended();
-    await expect.poll(() => connections.unanswered).toBe(0);
+    await expect.poll(() => purse.totals.requests).toBe(0);
     expect(traffic.counts.cutOffs).toMatchObject({ unanswered: 1, stalled: 0 });
     // They had no answer.
     expect(

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
-import { ERRORS, type ErrorCode } from '../../src/base/errors.ts';
-import { responseSchemas } from '../../src/http/response-schemas.ts';
+import { ERRORS, type ErrorCode } from '../../src/api/errors.ts';
+import { responseSchemas } from '../../src/api/response-schemas.ts';
 import { compile, faultsOf, generateClient, generateTypes } from '../generators/generate.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 

@@ -1,0 +1,95 @@
+import type { IncomingHttpHeaders, IncomingMessage as Message } from 'node:http';
+import { IncomingMessage } from './node-http.ts';
+import { works } from './node-internals.ts';
+
+/** Takes a body in the pieces that the parser makes. */
+export interface BodySink {
+  add(chunk: Buffer): void;
+  /** The body has come whole. */
+  end(): void;
+}
+
+/** Follows what becomes of a body. */
+export interface BodyWatcher {
+  /** Bytes have come that nothing takes yet; negative ones have been taken, or thrown away. */
+  countUnread(bytes: number): void;
+  /** The body has been taken whole, and its sink is done with it. */
+  bodyTaken(request: object): void;
+}
+
+const NOWHERE: BodySink = { add: () => undefined, end: () => undefined };
+
+/**
+ * A request whose body is taken without a stream: what Node's parser pushes goes straight to a sink, in the same turn.
+ * A stream hands a small body over two turns later, and costs more than what is done with it.
+ */
+export class DirectRequest extends IncomingMessage {
+  watcher: BodyWatcher | undefined;
+  /** When its head had come. */
+  beganMs = 0;
+  /** Of the body, what has come and waits in the stream. */
+  unreadBytes = 0;
+  /** Of its answer, what cannot leave yet. */
+  heldBytes = 0;
+  private sink: BodySink | undefined;
+  private isTaken = false;
+
+  /** What waits in the stream already, since nothing took it in time, comes through the stream. */
+  takeBody(sink: BodySink): void {
+    this.isTaken = true;
+    this.countUnread(-this.unreadBytes);
+    if (this.complete || this.readableLength > 0 || !works.directBodies) {
+      this.on('data', (chunk: Buffer) => sink.add(chunk)).on('end', () => this.finish(sink));
+    } else {
+      this.sink = sink;
+    }
+  }
+
+  /** Has the body thrown away as it comes. */
+  discardBody(): void {
+    if (!this.isTaken) this.takeBody(NOWHERE);
+  }
+
+  /** Called by the parser: with null when the body has come whole. */
+  override push(chunk: Buffer | null): boolean {
+    const { sink } = this;
+    if (!sink) {
+      if (chunk && !this.isTaken) this.countUnread(chunk.length);
+      return super.push(chunk);
+    }
+    if (chunk) {
+      sink.add(chunk);
+      return true;
+    }
+    // The stream ends too, or an idle connection would keep its last request.
+    super.push(null);
+    this.finish(sink);
+    return false;
+  }
+
+  private finish(sink: BodySink): void {
+    sink.end();
+    this.watcher?.bodyTaken(this);
+  }
+
+  private countUnread(bytes: number): void {
+    this.unreadBytes += bytes;
+    this.watcher?.countUnread(bytes);
+  }
+}
+
+/** Takes the body of any request: of one that the server did not make (`app.inject`) through its stream. */
+export function takeBody(request: Message, sink: BodySink): void {
+  if (request instanceof DirectRequest) request.takeBody(sink);
+  else request.on('data', (chunk: Buffer) => sink.add(chunk)).on('end', () => sink.end());
+}
+
+/** Whether the head of a request tells of a body to follow. A chunked one may turn out to have nothing in it. */
+export function hasBody(headers: IncomingHttpHeaders): boolean {
+  return hasLength(headers) || headers['transfer-encoding'] !== undefined;
+}
+
+/** Zero may be written with any number of digits: RFC 9110, section 8.6. */
+export function hasLength(headers: IncomingHttpHeaders): boolean {
+  return Number(headers['content-length'] ?? 0) > 0;
+}
