@@ -1,5 +1,5 @@
 import type { Ledger } from './shared/ledger.ts';
-import type { Limits } from './config/limits.ts';
+import type { Limits } from './config/memory-shares.ts';
 import { type Settings, publicSettings } from './config/settings.ts';
 import type { ShardRouter, ShardRow } from './shards/router.ts';
 import type { MemoryLimit } from './memory/probe.ts';

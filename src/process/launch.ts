@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseByteSize } from '../config/byte-size.ts';
-import { heapFlags, mmapThresholdBytes } from '../config/limits.ts';
+import { heapFlags, mmapThresholdBytes } from '../config/memory-shares.ts';
 import { findMemoryLimit, readTextFile } from '../memory/probe.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
