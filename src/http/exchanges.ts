@@ -13,7 +13,7 @@ import {
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
-import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './answers.ts';
+import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './write-answer.ts';
 import { renderFailure } from './failures.ts';
 import { isWaitingForTurn } from './fast/node-internals.ts';
 import type { GarbageMeter } from './garbage-meter.ts';

@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { ERRORS, type ErrorCode, errorBody } from '../api/errors.ts';
-import { type Answer, renderAnswer } from './answers.ts';
+import { type Answer, renderAnswer } from './write-answer.ts';
 
 const RETRY_AFTER_S = '1';
 

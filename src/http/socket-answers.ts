@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type Answer, writeAnswer } from './answers.ts';
+import { type Answer, writeAnswer } from './write-answer.ts';
 import { whenAnswered } from './intake/account.ts';
 import { renderFailure } from './failures.ts';
 import { STATUS_CODES } from './fast/node-http.ts';

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
 import { takeBody } from '../fast/direct-request.ts';
-import { writeAnswer } from '../answers.ts';
+import { writeAnswer } from '../write-answer.ts';
 import { renderFailure } from '../failures.ts';
 import { Account, accountOf, setAccount } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
