@@ -1,5 +1,5 @@
 import { assert } from '../src/shared/assert.ts';
-import type { ShardStats } from '../src/shared/counters.ts';
+import type { ShardStats } from '../src/shared/stats-counters.ts';
 import { free } from '../src/shared/free.ts';
 import {
   CLEAR,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from './errors.ts';
-import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/counters.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/stats-counters.ts';
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
 

@@ -1,5 +1,5 @@
 import { hashKey, shardOfHash } from '../shared/key-hash.ts';
-import type { ShardStats } from '../shared/counters.ts';
+import type { ShardStats } from '../shared/stats-counters.ts';
 import {
   BUSY,
   CLEARED,

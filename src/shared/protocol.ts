@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { ShardStats } from './counters.ts';
+import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 
