@@ -21,7 +21,7 @@ import {
   requestEnd,
 } from '../src/shared/protocol.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
-import { readKindOf } from './reads/representation.ts';
+import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
 import { AHEAD_KEYS, type SegmentStore } from './store/segment-store.ts';

@@ -6,7 +6,7 @@ import { Compressor, MAX_SYNC_BYTES } from './compressor.ts';
 import type { FlowControlWindow } from './flow-control-window.ts';
 import { sendLate } from './late-replies.ts';
 import { ReadQueue, type WaitingRead } from './read-queue.ts';
-import { type ReadKind, payloadOf } from './representation.ts';
+import { type ReadKind, payloadOf } from './reply-body.ts';
 
 /** A reply at once, or one that follows under a ticket. */
 export type Answer =
