@@ -46,7 +46,7 @@ const optionalBytes: z.ZodType<number | undefined, string> = z.union([
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
 
-/** With several shards each may keep a place of CAPACITY that the others cannot use: of a thousand one at the most. */
+/** Each shard may keep one place of CAPACITY that the others cannot use. With this minimum, that is one in a thousand. */
 const LEAST_CAPACITY_PER_SHARD = 1000;
 
 /** How many shards there are where SHARDS does not say. */

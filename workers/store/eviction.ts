@@ -80,9 +80,9 @@ export class Eviction {
   }
 
   /**
-   * Near the ceiling, evicts a little ahead of need. EntryTable that were stored together but read apart leave holes in
-   * all blocks, and cleaning gains more than it moves only when there are enough of them. Made in small steps on the
-   * way to the ceiling, no PUT has to wait for all of them: see ADR 7.
+   * Near the ceiling, evicts a little ahead of need. Entries that were stored together but read at different times leave
+   * holes in all blocks. Cleaning gains more than it moves only when there are enough holes. They are made in small
+   * steps on the way to the ceiling, so that no single PUT has to wait for all of them: see ADR 7.
    */
   makeHoles(putBytes: number): void {
     if (!this.table.blocks.isTight) return;
