@@ -51,7 +51,7 @@ export class FrontDoor {
   private readonly reserve = new Set<Account>();
   /** Newcomers without a place, and the tick when each came, oldest first. */
   private readonly waiting = new Map<Socket, number>();
-  /** TLS handshakes under way, by the client's end: before and after one, Node gives out different sockets. */
+  /** TLS handshakes under way, by the client's address and port: after the handshake Node uses another socket. */
   private readonly handshakes = new Map<string, Account>();
   private readonly purse: Purse;
   private readonly nowMs: () => number;
@@ -248,7 +248,7 @@ export class FrontDoor {
         resting.push(account);
       }
     }
-    // Idle connections have done nothing wrong: they go only when no other connection goes, or soon will.
+    // Idle connections do nothing wrong. They are closed only when no other connection is closed now or soon.
     if (closed > 0 || unfinished > this.ordinary / 2) return;
     for (const { socket } of resting) socket.destroy();
   }
