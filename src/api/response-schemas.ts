@@ -32,13 +32,13 @@ const stats = z.object({
     usedShare: z.number(),
     threshold: z.number(),
     thresholdBytes: count,
-    ceilingBytes: count.describe('What all shards together can never hold more than.'),
+    ceilingBytes: count.describe('The most that all shards together may hold.'),
     heldBytes: count,
     orders: count,
     lastDecision: z
       .enum(['shed', 'below threshold', 'nothing held', 'not ours', 'at floor'])
       .describe(
-        'Why shards are asked to shed or not. "not ours": used memory did not follow the last order down. ' +
+        'Why shards are asked to shed or not. "not ours": used memory did not fall after the last order. ' +
           '"at floor": the cache holds less than half of what it could.',
       ),
     lastOrder: z.looseObject({ at: z.iso.datetime() }).nullable(),
