@@ -6,7 +6,7 @@ import { parseProxyList } from './proxy-list.ts';
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
 interface Setting<Value> {
   readonly fallback: string;
-  /** What the default comes to, in words, where that depends on the machine. */
+  /** The default in words, if it depends on the machine. */
   readonly byDefault?: string;
   readonly allowed: string;
   readonly meaning: string;
@@ -60,7 +60,7 @@ const SETTINGS = {
     fallback: '0.0.0.0',
     allowed: 'an address or host name of this machine',
     meaning: 'address to listen on; for a name with several addresses, the first one, IPv4 before IPv6',
-    // As URLs have IPv6 addresses.
+    // An IPv6 address may stand in brackets, as in URLs.
     schema: z.string().transform((text) => /^\[([^\]]*:[^\]]*)\]$/.exec(text)?.[1] ?? text),
   },
   PORT: {
@@ -117,7 +117,7 @@ const SETTINGS = {
     fallback: '1mb',
     allowed: '1 to 8mb',
     meaning: 'longest value',
-    // Written as JSON it may be six times as long, and several of that are on their way at once.
+    // As JSON, a value may be six times as long, and several of them may be in flight at once.
     schema: byteText(1, 8 * 2 ** 20),
   },
   GZIP_THRESHOLD_BYTES: {
@@ -210,7 +210,7 @@ export function readSettings(env: Environment): ReadSettings {
     const given = env[name] || fallback;
     const text = given.trim();
     const parsed = schema.safeParse(text);
-    // Nothing but blanks is a mistake, and must not be taken for no token.
+    // A value of blanks only is a mistake. It must not mean "no token".
     const isBlank = text === '' && given !== '';
     if (parsed.success && !isBlank) values[name] = parsed.data;
     else faults.push(`${name}: ${shown(name, text)} is not allowed; allowed: ${allowed}`);
@@ -243,7 +243,7 @@ export function publicSettings(settings: Settings): Settings {
 
 /**
  * One line per setting, with its value in force and where that comes from: `PORT=7171  # default`.
- * @param memoryLimit what MEMORY_LIMIT comes to on this machine.
+ * @param memoryLimit the limit that applies on this machine.
  */
 export function settingsInForce(
   settings: Settings,

@@ -9,7 +9,7 @@ export interface BodySink {
   end(): void;
 }
 
-/** Follows what becomes of a body. */
+/** Counts the bytes of a body that wait, and learns when the body has been read. */
 export interface BodyWatcher {
   /** Bytes have arrived that nothing reads yet. A negative number: they were read or thrown away. */
   countUnread(bytes: number): void;
@@ -27,9 +27,9 @@ export class DirectRequest extends IncomingMessage {
   watcher: BodyWatcher | undefined;
   /** When its head had come. */
   beganMs = 0;
-  /** Of the body, what has come and waits in the stream. */
+  /** Bytes of the body that have arrived and wait in the stream. */
   unreadBytes = 0;
-  /** Of its answer, what cannot leave yet. */
+  /** Bytes of its answer that cannot be sent yet. */
   heldBytes = 0;
   private sink: BodySink | undefined;
   private isTaken = false;
@@ -45,7 +45,7 @@ export class DirectRequest extends IncomingMessage {
     }
   }
 
-  /** Has the body thrown away as it comes. */
+  /** Throws the body away as it arrives. */
   discardBody(): void {
     if (!this.isTaken) this.takeBody(NOWHERE);
   }
@@ -84,7 +84,7 @@ export function takeBody(request: Message, sink: BodySink): void {
   else request.on('data', (chunk: Buffer) => sink.add(chunk)).on('end', () => sink.end());
 }
 
-/** Whether the head of a request tells of a body to follow. A chunked one may turn out to have nothing in it. */
+/** Whether the head of a request announces a body. A chunked body may still be empty. */
 export function hasBody(headers: IncomingHttpHeaders): boolean {
   return hasLength(headers) || headers['transfer-encoding'] !== undefined;
 }
