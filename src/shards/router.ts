@@ -33,7 +33,7 @@ export interface ShardRow {
   readonly stats: ShardStats | undefined;
 }
 
-/** How many entries were removed, or the reply code of a shard that failed. */
+/** The number of removed entries, or the reply code of a shard that failed. */
 export type Cleared = { readonly removed: number } | { readonly failed: number };
 
 /** Key → shard. Every request ends in exactly one call of its `settle`. */

@@ -5,7 +5,7 @@ import type { SlotTable } from './slot-table.ts';
 
 /** Above this share of holes, cleaning is due. The promise is that live ÷ reserved is at least 0.85. */
 const MAX_FRAGMENTED_SHARE = 0.1;
-/** No more than this is no reason to clean: the rest of the open block, and holes of one block in all. */
+/** Up to this many bytes are no reason to clean: the rest of the open block, and holes of one block in all. */
 const MIN_FRAGMENTED_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
 /**
  * Near the ceiling, the share of holes to work towards. Room for a block is then gained by moving about this many
