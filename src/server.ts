@@ -14,6 +14,7 @@ import {
   logEvent,
   nodeChanged,
   pressureChanged,
+  requestWasSlow,
   shardDied,
   shardIsBackUp,
   shedOrderDone,
@@ -21,9 +22,10 @@ import {
 import { MemoryPlan } from './memory/memory-plan.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import { Supervisor } from './memory/supervisor.ts';
+import { Metrics } from './metrics/metrics.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
-import { createShards } from './shards/create-shards.ts';
+import { type ShardsOptions, createShards } from './shards/create-shards.ts';
 import type { ShardRouter } from './shards/router.ts';
 import { statsReport } from './stats-report.ts';
 
@@ -75,21 +77,17 @@ export async function startServer(
   access: AccessFiles = OPEN_ACCESS,
   workerUrl: URL = WORKER_URL,
 ): Promise<RunningServer> {
-  const host = await resolveHost(settings.HOST);
-  if (host.others.length > 0) {
-    logger.info({ host: settings.HOST, ...host }, 'HOST has several addresses; listens on one');
-  }
+  const address = await addressOf(settings.HOST, logger);
   const plan = new MemoryPlan(settings);
   plan.checkRoomForShards();
   const { memoryLimit } = plan;
-  const traffic = deriveTrafficLimits(memoryLimit.limitBytes, settings.MEMORY_THRESHOLD, settings.SHARDS);
+  const bounds = deriveTrafficLimits(memoryLimit.limitBytes, settings.MEMORY_THRESHOLD, settings.SHARDS);
   const { router, ledger } = createShards({
     settings,
     guaranteeBytes: plan.fullGuaranteeBytes,
-    replyWindowBytes: traffic.replyWindowBytes,
+    replyWindowBytes: bounds.replyWindowBytes,
     workerUrl,
-    onDeath: (shard, heldBytes, error) => logEvent(logger, shardDied(shard, heldBytes, error)),
-    onRestart: (shard, downMs) => logEvent(logger, shardIsBackUp(shard, downMs)),
+    ...shardEvents(logger),
   });
   // Disposed of in reverse order: at once if the start fails, else by `close`.
   await using parts = new AsyncDisposableStack();
@@ -97,18 +95,22 @@ export async function startServer(
   // The threads start while the main thread is busy loading the HTTP layer.
   const [{ createApp }] = await Promise.all([import('./http/app.ts'), router.start()]);
 
+  const metrics = new Metrics(packageJson.version, (slow) => logEvent(logger, requestWasSlow(slow)));
+  // Asked for once the server listens, when all of these are there.
+  const sources = () => ({ settings, memoryLimit, limits, supervisor, router, ledger });
   const current = { token: access.authToken, isShuttingDown: false };
   const app = await createApp({
-    ...settingsOf(settings, traffic),
+    ...settingsOf(settings, bounds),
     router,
     tls: access.tls,
     access: current,
     isShuttingDown: () => current.isShuttingDown,
     ...reportsTo(logger),
-    // Called once the server listens, when all of these are there.
-    stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
+    stats: () => statsReport(sources()),
+    metrics: () => metrics.text(sources(), app),
+    traffic: metrics.traffic,
   });
-  parts.defer(() => app.close());
+  parts.defer(() => app.close().then(() => metrics.stop()));
 
   const baselineBytes = plan.usedBytes();
   const limits = plan.limitsFor(baselineBytes);
@@ -117,8 +119,8 @@ export async function startServer(
   supervisor.start();
   parts.defer(() => supervisor.stop());
 
-  const address = await listen(app, host.address, settings);
-  logEvent(logger, listening(address, settings.SHARDS, limits, memoryLimit));
+  const url = await listen(app, address, settings);
+  logEvent(logger, listening(url, settings.SHARDS, limits, memoryLimit));
   const running = parts.move();
   const beginShutdown = (): void => void (current.isShuttingDown = true);
   return {
@@ -127,7 +129,7 @@ export async function startServer(
     supervisor,
     limits,
     memoryLimit,
-    address,
+    address: url,
     useAccess: (files) => {
       current.token = files.authToken;
       if (app.server instanceof TlsServer && files.tls) app.server.setSecureContext(files.tls);
@@ -137,6 +139,21 @@ export async function startServer(
       beginShutdown();
       return running.disposeAsync();
     },
+  };
+}
+
+async function addressOf(host: string, logger: LogSink): Promise<string> {
+  const { address, others } = await resolveHost(host);
+  if (others.length > 0) {
+    logger.info({ host, address, others }, 'HOST has several addresses; listens on one');
+  }
+  return address;
+}
+
+function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestart'> {
+  return {
+    onDeath: (shard, heldBytes, error) => logEvent(logger, shardDied(shard, heldBytes, error)),
+    onRestart: (shard, downMs) => logEvent(logger, shardIsBackUp(shard, downMs)),
   };
 }
 

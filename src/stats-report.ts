@@ -19,11 +19,10 @@ export interface StatsSources {
 export async function statsReport(sources: StatsSources): Promise<object> {
   const { settings, memoryLimit, limits, supervisor, router, ledger } = sources;
   const rows = await router.stats();
-  const shards = rows.map(({ stats, ...row }) => ({ ...row, ...stats }));
   return {
     uptimeSeconds: Math.floor(process.uptime()),
     totals: totals(rows),
-    shards,
+    shards: rows.map(shardReport),
     memory: {
       limitBytes: memoryLimit.limitBytes,
       limitSource: memoryLimit.source,
@@ -42,6 +41,10 @@ export async function statsReport(sources: StatsSources): Promise<object> {
   };
 }
 
+function shardReport({ shard, state, restarts, inFlight, busyRejections, stats }: ShardRow): object {
+  return { shard, state, restarts, inFlight, busyRejections, ...stats };
+}
+
 function lastOrder({ lastReport }: Supervisor): object | null {
   if (!lastReport) return null;
   const { atMs, ...rest } = lastReport;
@@ -50,8 +53,10 @@ function lastOrder({ lastReport }: Supervisor): object | null {
 
 function totals(rows: readonly ShardRow[]): Record<string, number> {
   const sums: Record<string, number> = {};
-  for (const { name } of SHARD_COUNTERS) {
-    sums[name] = rows.reduce((sum, { stats }) => sum + (stats?.[name] ?? 0), 0);
+  for (const { name, ...counter } of SHARD_COUNTERS) {
+    const figures = rows.map(({ stats }) => stats?.[name] ?? 0);
+    sums[name] =
+      'total' in counter ? Math.max(0, ...figures) : figures.reduce((sum, figure) => sum + figure, 0);
   }
   for (const { name } of ROUTING_COUNTERS) sums[name] = rows.reduce((sum, row) => sum + row[name], 0);
   return sums;

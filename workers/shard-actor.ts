@@ -1,6 +1,7 @@
 import { assert } from '../src/shared/assert.ts';
 import type { ShardStats } from '../src/shared/stats-counters.ts';
 import { free } from '../src/shared/free.ts';
+import type { ThreadFigures } from '../src/shared/thread-meter.ts';
 import {
   CLEAR,
   CLEARED,
@@ -32,6 +33,8 @@ const MAINTENANCE_STEP_BYTES = 2 ** 15;
 export interface ActorOptions extends ReadOptions {
   /** Calls back when it is time for the next slice of a shed order, after messages have been handled. */
   readonly deferSlice: (slice: () => void, ageMs: number) => void;
+  /** What this thread has done. */
+  readonly readThread: () => ThreadFigures;
 }
 
 /** One shard: handles one message at a time, of any session, and is the only one to touch its segment. */
@@ -100,7 +103,12 @@ export class ShardActor {
   private handleControl(session: Session, request: ControlRequest): void {
     switch (request.kind) {
       case 'stats':
-        session.post({ kind: 'stats', id: request.id, stats: this.stats() });
+        session.post({
+          kind: 'stats',
+          id: request.id,
+          stats: this.stats(),
+          thread: request.withThread ? this.options.readThread() : undefined,
+        });
         break;
       case 'ping':
         session.post({ kind: 'ping', id: request.id });
@@ -200,6 +208,8 @@ export class ShardActor {
       deletes: deleted,
       cleared,
       evicted,
+      evictedUnread: store.evictedUnread,
+      oldestAgeSeconds: Math.floor(store.oldestAgeMs / 1000),
       expired,
       shedOrders: this.shedOrders,
       shedEntries: shed,

@@ -63,6 +63,7 @@ const service = z.object({
       docs: z.string(),
       openapi: z.string(),
       stats: z.string(),
+      metrics: z.string(),
       health: z.string(),
       ready: z.string(),
     })
@@ -96,6 +97,10 @@ export const responseSchemas = {
   ),
   ready: json('Every shard is up.', 'Ready', z.looseObject({ status: z.literal('OK') })),
   stats: json('Counters, memory and configuration.', 'Stats', stats),
+  metrics: {
+    description: 'The text format that Prometheus reads.',
+    content: { 'text/plain': { schema: z.string() } },
+  },
 };
 
 type ErrorResponse = ReturnType<typeof json>;

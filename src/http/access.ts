@@ -53,6 +53,7 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
         new FailureError({
           code: 'CACHE_ERR_RATE_LIMITED',
           message: `More than ${maxPerSecond} requests per second came from this address.`,
+          refusal: 'rate_limit',
         }),
     });
     // Before the token is checked, and for unknown paths too: each guess counts as a request.
@@ -81,6 +82,7 @@ export async function registerAccess(app: FastifyInstance, options: AccessOption
         new FailureError({
           code: 'CACHE_ERR_UNAUTHORIZED',
           message: 'This server wants "Authorization: Bearer <token>" with its token.',
+          refusal: 'unauthorized',
         }),
       );
     });

@@ -27,6 +27,13 @@ import { type RequestSchemas, type SchemaLimits, requestSchemas } from '../api/r
 import { handleClientError } from './socket-answers.ts';
 import { trustProxyOption } from './trust-proxy.ts';
 import { answerToUnknown, collectRoutes } from './routes/unknown-routes.ts';
+import type { Traffic } from '../metrics/traffic.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    traffic: Traffic;
+  }
+}
 
 export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   readonly router: ShardRouter;
@@ -43,6 +50,9 @@ export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   /** A body for which there is no room by then is refused. */
   readonly deadlineMs: number;
   readonly stats: () => Promise<object>;
+  readonly metrics: () => Promise<string>;
+  /** Told of every request that is answered, and of connections that are cut off. */
+  readonly traffic: Traffic;
   /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
   readonly isShuttingDown: () => boolean;
 }
@@ -55,7 +65,7 @@ const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
 /** The Fastify application, without a port. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes } = options;
+  const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, traffic } = options;
   await checkInternals(options.onNodeChange);
   const garbage = new GarbageMeter(options.collectEveryBytes, collectMinor);
   const bodyLimitBytes = (maxKeyLength + maxValueBytes) * MAX_ESCAPE_LENGTH + BODY_SLACK_BYTES;
@@ -69,9 +79,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const schemas = requestSchemas(options);
   const app = createFastify(options, intake, schemas, bodyLimitBytes);
   intake.register(app);
+  app.decorate('traffic', traffic);
   app.decorate('trustedProxies', options.trustedProxies);
   drainBeforeClose(app);
-  const methodsOf = collectRoutes(app);
+  const methodsOf = collectRoutes(app, traffic.kinds);
 
   // The order of these is the order of their hooks: first token and rate, then the checks of the head.
   await registerAccess(app, options);

@@ -1,5 +1,6 @@
 import { hashKey, shardOfHash } from '../shared/key-hash.ts';
 import type { ShardStats } from '../shared/stats-counters.ts';
+import type { ThreadFigures } from '../shared/thread-meter.ts';
 import {
   BUSY,
   CLEARED,
@@ -31,6 +32,8 @@ export interface ShardRow {
   readonly busyRejections: number;
   /** Absent while the shard does not answer. */
   readonly stats: ShardStats | undefined;
+  /** Absent where it was not asked for, too. */
+  readonly thread: ThreadFigures | undefined;
 }
 
 /** The number of removed entries, or the reply code of a shard that failed. */
@@ -91,17 +94,20 @@ export class ShardRouter {
     return { removed: replies.reduce((sum, { removed }) => sum + removed, 0) };
   }
 
-  stats(): Promise<ShardRow[]> {
+  /** @param withThread whether to ask for what the threads have done: from then on they sample it for a while. */
+  stats(withThread = false): Promise<ShardRow[]> {
     return Promise.all(
       this.shards.map(async (shard) => {
-        const reply = await shard.mailbox?.control.request({ kind: 'stats' });
+        const reply = await shard.mailbox?.control.request({ kind: 'stats', withThread });
         return {
           shard: shard.number,
           state: shard.state,
           restarts: shard.restarts,
           inFlight: shard.mailbox?.inFlight ?? 0,
           busyRejections: this.busyRejections[shard.number],
-          stats: reply?.kind === 'stats' ? reply.stats : undefined,
+          ...(reply?.kind === 'stats'
+            ? { stats: reply.stats, thread: reply.thread }
+            : { stats: undefined, thread: undefined }),
         };
       }),
     );

@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
+import type { ThreadFigures } from './thread-meter.ts';
 
 /**
  * What crosses the port of a session. There are three kinds of message:
@@ -198,7 +199,7 @@ export const LARGE_PAYLOAD = 4096;
 
 /** `delivered` is a notice: clients have received large replies of `bytes` in all. */
 export type ControlRequest =
-  | { readonly kind: 'stats'; readonly id: number }
+  | { readonly kind: 'stats'; readonly id: number; readonly withThread?: boolean }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'delivered'; readonly bytes: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
@@ -206,7 +207,13 @@ export type ControlRequest =
 /** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */
 export type ControlReply =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'stats'; readonly id: number; readonly stats: ShardStats }
+  | {
+      readonly kind: 'stats';
+      readonly id: number;
+      readonly stats: ShardStats;
+      /** Where it was asked for. */
+      readonly thread: ThreadFigures | undefined;
+    }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | {

@@ -7,7 +7,9 @@ export interface Counter {
   readonly name: string;
   readonly help: string;
   readonly kind: 'counter' | 'gauge';
-  readonly unit: 'entries' | 'bytes' | 'requests' | 'orders' | 'restarts';
+  readonly unit: 'entries' | 'bytes' | 'requests' | 'orders' | 'restarts' | 'seconds';
+  /** What the figure of all shards is; the sum when absent. */
+  readonly total?: 'max';
 }
 
 /** Counted by the shard's thread. */
@@ -35,6 +37,21 @@ export const SHARD_COUNTERS = [
     kind: 'counter',
     unit: 'entries',
     help: 'Entries evicted at the ceiling or by CAPACITY, the least recently used of their shard.',
+  },
+  {
+    name: 'evictedUnread',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries evicted, or shed by an order, that were never read since they were put.',
+  },
+  {
+    name: 'oldestAgeSeconds',
+    kind: 'gauge',
+    unit: 'seconds',
+    total: 'max',
+    help:
+      'For how long the least recently used entry has been neither read nor put, at least. ' +
+      'The true time may be up to twice as long.',
   },
   {
     name: 'expired',

@@ -29,6 +29,7 @@ const GUARDED: readonly Call[] = [
   { method: 'DELETE', path: '/cache?key=a' },
   { method: 'DELETE', path: '/cache?' },
   { path: '/stats' },
+  { path: '/metrics' },
   { method: 'HEAD', path: '/stats' },
   { path: '/docs/nothing' },
   { method: 'POST', path: '/' },

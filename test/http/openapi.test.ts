@@ -99,6 +99,7 @@ describe('GET /openapi.json', () => {
       'GET /health': '200 400',
       'GET /ready': '200 400 503',
       'GET /stats': '200 400 500 503',
+      'GET /metrics': '200 400 500 503',
     });
   });
 

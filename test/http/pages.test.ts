@@ -60,7 +60,7 @@ describe('GET /', () => {
     expect(answer.headers.vary).toMatch(/^accept\b/i);
     const body = JSON.parse(answer.text) as { links: Record<string, string> };
     expect(body).toMatchObject({ status: 'OK', name: 'key-value-cache', version: packageJson.version });
-    expect(Object.keys(body.links)).toStrictEqual(['docs', 'openapi', 'stats', 'health', 'ready']);
+    expect(Object.keys(body.links)).toStrictEqual(['docs', 'openapi', 'stats', 'metrics', 'health', 'ready']);
     for (const link of Object.values(body.links)) {
       expect([link, (await server.client.get(`/${link}`)).status]).toStrictEqual([link, 200]);
     }

@@ -13,6 +13,7 @@ import {
   WAITING,
   decodeU32,
 } from '../../src/shared/protocol.ts';
+import { ThreadMeter } from '../../src/shared/thread-meter.ts';
 import { Session } from '../../workers/session.ts';
 import { ShardActor } from '../../workers/shard-actor.ts';
 import { MIB, createSegment } from './segments.ts';
@@ -49,6 +50,7 @@ export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32A
     nowMs: () => ms++,
     defer,
     deferSlice: defer,
+    readThread: () => new ThreadMeter(() => performance.now()).read(),
   });
   const { port1, port2 } = new MessageChannel();
   const session = new Session(port2, new Doorbell());

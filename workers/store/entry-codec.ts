@@ -5,6 +5,7 @@ import {
   EXPIRES,
   GZIP,
   INCOMPRESSIBLE,
+  READ,
   TEXTS,
   VERSION,
   contentBytesAt,
@@ -115,6 +116,14 @@ export class EntryCodec {
   addFlag(slot: number, flag: number): void {
     const address = this.slots.address(slot);
     this.blocks.words[blockOf(address)][wordOf(address) + 1] |= flag << 16;
+  }
+
+  markRead(slot: number): void {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address) + 1;
+    // Written once, and read alone from then on.
+    if ((words[at] & (READ << 16)) === 0) words[at] |= READ << 16;
   }
 
   /** In ms since the epoch, `Infinity` where the entry does not expire. */

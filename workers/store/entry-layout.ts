@@ -32,6 +32,8 @@ export const INCOMPRESSIBLE = 8;
 export const PLAIN = 16;
 export const TEXTS = 32;
 export const VERSION = 64;
+/** The entry was read since it was put. */
+export const READ = 128;
 
 const WORDS_OF_FLAG = [
   [EXPIRES, 2],

@@ -2,6 +2,7 @@ import { assert } from '../../src/shared/assert.ts';
 import { BLOCK_CHARGE_BYTES } from '../../src/shared/segment-sizes.ts';
 import { NO_ADDRESS } from './block-pool.ts';
 import type { Cleaner } from './cleaner.ts';
+import { READ } from './entry-layout.ts';
 import type { EntryTable } from './entry-table.ts';
 import { type ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
 import { NO_SLOT } from './slot-table.ts';
@@ -30,6 +31,8 @@ const MIN_REFUSED_BYTES = 2 ** 15;
 export class Eviction {
   /** Bytes of the entries that shed orders evicted. */
   shedBytes = 0;
+  /** Entries that were evicted or shed, and never read since they were put. */
+  unread = 0;
 
   private readonly table: EntryTable;
   private readonly cleaner: Cleaner;
@@ -60,6 +63,7 @@ export class Eviction {
     for (let i = 0; i < count; i++) {
       const slot = victims.slots[i];
       const isExpired = table.codec.expiryMs(slot) <= nowMs;
+      if (!isExpired && !table.codec.hasFlag(slot, READ)) this.unread++;
       const removed = table.remove(slot, victims.hashes[i], isExpired ? 'expired' : reason);
       if (reason === 'shed' && !isExpired) this.shedBytes += removed;
       bytes += removed;

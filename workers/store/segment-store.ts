@@ -83,6 +83,19 @@ export class SegmentStore {
     return this.eviction.shedBytes;
   }
 
+  /** Entries that were evicted or shed, and never read since they were put. */
+  get evictedUnread(): number {
+    return this.eviction.unread;
+  }
+
+  /**
+   * For how long the least recently used entry has been neither read nor put, at least. The true time may be up to
+   * twice as long: see `AgeMarks`. 0 where there is no entry.
+   */
+  get oldestAgeMs(): number {
+    return this.list.ages.ageMs(this.options.now());
+  }
+
   /** As `access`, but returns the value itself. */
   get(key: string): string | undefined {
     const slot = this.access(key);
@@ -109,6 +122,7 @@ export class SegmentStore {
       return NO_SLOT;
     }
     table.counters.hits++;
+    this.codec.markRead(slot);
     this.list.touch(slot);
     return slot;
   }
@@ -259,6 +273,7 @@ export class SegmentStore {
    * @returns false when there is nothing left to do.
    */
   maintain(budgetBytes: number): boolean {
+    this.list.ages.tick(this.options.now());
     return this.maintenance.step(budgetBytes);
   }
 

@@ -3,8 +3,17 @@ import type { Socket } from 'node:net';
 import { type BodyWatcher, DirectRequest, hasBody } from '../fast/direct-request.ts';
 import { gatherWrites } from '../fast/gather-writes.ts';
 import { isWaitingForTurn, stopParsing, unsentBytes } from '../fast/node-internals.ts';
+import type { CutOff } from '../../metrics/refusals.ts';
+import type { Traffic } from '../../metrics/traffic.ts';
 import { isProbe } from './probe.ts';
 import { type Holding, type Purse, noHoldings } from './purse.ts';
+
+/** Where the accounts of all connections are added up. */
+export interface Books {
+  readonly purse: Purse;
+  readonly traffic: Traffic;
+  readonly nowMs: () => number;
+}
 
 /**
  * Everything that is known of one connection, from the moment it is accepted: its requests, their order, and what the
@@ -29,6 +38,8 @@ export class Account implements BodyWatcher {
   /** Of requests that have not been answered, oldest first. */
   readonly responses: ServerResponse[] = [];
   private readonly purse: Purse;
+  private readonly traffic: Traffic;
+  private readonly nowMs: () => number;
   private readonly holds = noHoldings();
   private hasBegun = false;
   private isPipelined = false;
@@ -43,14 +54,16 @@ export class Account implements BodyWatcher {
   private afterAnswer: (() => void) | undefined;
 
   constructor(
-    purse: Purse,
-    { socket, isOrdinary, tick, nowMs }: { socket: Socket; isOrdinary: boolean; tick: number; nowMs: number },
+    { purse, traffic, nowMs }: Books,
+    { socket, isOrdinary, tick }: { socket: Socket; isOrdinary: boolean; tick: number },
   ) {
     this.purse = purse;
+    this.traffic = traffic;
+    this.nowMs = nowMs;
     this.socket = socket;
     this.isOrdinary = isOrdinary;
     this.tick = tick;
-    this.sinceMs = nowMs;
+    this.sinceMs = nowMs();
   }
 
   /**
@@ -82,9 +95,9 @@ export class Account implements BodyWatcher {
       socket.once('close', () => this.close());
     }
     const { req: request } = response;
-    if (request instanceof DirectRequest && hasBody(request.headers)) {
-      request.watcher = this;
+    if (request instanceof DirectRequest) {
       request.beganMs = nowMs;
+      if (hasBody(request.headers)) request.watcher = this;
     }
     response.on('close', responseClosed);
     responses.push(response);
@@ -97,7 +110,7 @@ export class Account implements BodyWatcher {
     if (this.purse.bearsRequest(responses.length)) return true;
     // A probe needs next to nothing, and says that the process is well.
     if (responses.length === 1 && isProbe(request)) return true;
-    this.cutOff();
+    this.cutOff('unanswered');
     return false;
   }
 
@@ -113,7 +126,7 @@ export class Account implements BodyWatcher {
 
   countUnread(bytes: number): void {
     if (bytes <= 0) this.release('unreadBytes', -bytes);
-    else if (!this.charge('unreadBytes', bytes)) this.cutOff();
+    else if (!this.charge('unreadBytes', bytes)) this.cutOff('unread_bodies');
   }
 
   bodyTaken(request: object): void {
@@ -129,7 +142,7 @@ export class Account implements BodyWatcher {
   hold({ req: request }: ServerResponse, bytes: number): void {
     if (this.isClosed || !(request instanceof DirectRequest)) return;
     request.heldBytes = bytes;
-    if (!this.charge('heldBytes', bytes)) this.cutOff();
+    if (!this.charge('heldBytes', bytes)) this.cutOff('held_answers');
   }
 
   /** A response has closed: it has left, or its connection has ended. */
@@ -141,6 +154,7 @@ export class Account implements BodyWatcher {
       if (place === 0) this.responses.shift();
       else this.responses.splice(place, 1);
       this.release('requests', 1);
+      this.count(response);
       this.afterAnswer?.();
     }
     if (request instanceof DirectRequest) {
@@ -175,7 +189,14 @@ export class Account implements BodyWatcher {
     this.afterAnswer();
   }
 
-  private cutOff(): void {
+  /** The request is over: its answer has left, or its client has. */
+  private count(response: ServerResponse): void {
+    const { req: request } = response;
+    if (request instanceof DirectRequest) this.traffic.answered(response, request.beganMs, this.nowMs());
+  }
+
+  private cutOff(why: CutOff): void {
+    if (!this.socket.destroyed) this.traffic.cutOff(why);
     stopParsing(this.socket);
     this.socket.destroy();
   }
@@ -185,7 +206,10 @@ export class Account implements BodyWatcher {
     const unanswered = this.responses.splice(0);
     this.purse.releaseAll(this.holds);
     // Node does not close the responses that wait behind a CONNECT.
-    for (const response of unanswered) if (isWaitingForTurn(response)) response.destroy();
+    for (const response of unanswered) {
+      this.count(response);
+      if (isWaitingForTurn(response)) response.destroy();
+    }
   }
 }
 

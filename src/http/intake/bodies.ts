@@ -29,6 +29,7 @@ const INCOMPLETE: Failure = { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The b
 const BUSY: Failure = {
   code: 'CACHE_ERR_BUSY',
   message: 'Too many large bodies are being received already.',
+  refusal: 'bodies',
 };
 
 const NOT_FLAT: Failure = {
@@ -39,6 +40,7 @@ const NOT_FLAT: Failure = {
 const TOO_SLOW: Failure = {
   code: 'CACHE_ERR_REQUEST_TIMEOUT',
   message: 'The body came too slowly while others waited to send theirs.',
+  refusal: 'slow_body',
 };
 
 /** Characters per ms that a large body must come at, while others wait for room. */

@@ -9,11 +9,19 @@ const NAME = 'key-value-cache';
 const DESCRIPTION = 'An in-memory key-value cache behind an HTTP API.';
 
 /** Relative, so that they work behind a path prefix, too. */
-const LINKS = { docs: 'docs', openapi: 'openapi.json', stats: 'stats', health: 'health', ready: 'ready' };
+const LINKS = {
+  docs: 'docs',
+  openapi: 'openapi.json',
+  stats: 'stats',
+  metrics: 'metrics',
+  health: 'health',
+  ready: 'ready',
+};
 const MEANINGS: Readonly<Record<keyof typeof LINKS, string>> = {
   docs: 'Read the API and try it',
   openapi: 'The API as an OpenAPI document',
   stats: 'Statistics',
+  metrics: 'Metrics for Prometheus',
   health: 'Whether the process serves',
   ready: 'Whether every shard is up',
 };
