@@ -1,5 +1,5 @@
 import { formatBytes } from './config/byte-size.ts';
-import type { Limits } from './config/limits.ts';
+import type { Limits } from './config/memory-shares.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { PressureChange } from './memory/pressure.ts';
 import type { OrderReport } from './memory/supervisor.ts';

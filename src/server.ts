@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import packageJson from '../package.json' with { type: 'json' };
 import type { AccessFiles } from './config/access-files.ts';
-import { type Limits, type TrafficLimits, deriveTrafficLimits } from './config/limits.ts';
+import { type Limits, type TrafficLimits, deriveTrafficLimits } from './config/memory-shares.ts';
 import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
 import { EventRing } from './dashboard/events.ts';

@@ -1,10 +1,10 @@
 import type { Ledger } from './shared/ledger.ts';
-import type { Limits } from './config/limits.ts';
+import type { Limits } from './config/memory-shares.ts';
 import { type Settings, publicSettings } from './config/settings.ts';
 import type { ShardRouter, ShardRow } from './shards/router.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { Supervisor } from './memory/supervisor.ts';
-import { ROUTING_COUNTERS, SHARD_COUNTERS } from './shared/counters.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS } from './shared/stats-counters.ts';
 
 export interface StatsSources {
   readonly settings: Settings;

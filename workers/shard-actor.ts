@@ -1,5 +1,5 @@
 import { assert } from '../src/shared/assert.ts';
-import type { ShardStats } from '../src/shared/counters.ts';
+import type { ShardStats } from '../src/shared/stats-counters.ts';
 import { free } from '../src/shared/free.ts';
 import type { ThreadFigures } from '../src/shared/thread-meter.ts';
 import {
@@ -23,7 +23,7 @@ import {
   requestEnd,
 } from '../src/shared/protocol.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
-import { readKindOf } from './reads/representation.ts';
+import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
 import { AHEAD_KEYS, NO_SLOT, type SegmentStore } from './store/segment-store.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from './errors.ts';
-import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/counters.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/stats-counters.ts';
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
 
@@ -23,22 +23,24 @@ const stats = z.object({
   totals: z.object({ ...counts, ...routing }),
   shards: z
     .array(z.object({ shard: count, state: shardState, ...routing, ...z.object(counts).partial().shape }))
-    .describe('Counts begin anew with a shard that restarts, and are absent while it does not answer.'),
+    .describe('Counts start again from zero when a shard restarts, and are absent while it does not answer.'),
   memory: z.object({
     limitBytes: count,
     limitSource: z.enum(['MEMORY_LIMIT', 'cgroup v1', 'cgroup v2', 'cgroup v2 memory.high', 'machine']),
     residentBytes: count,
-    usedBytes: count.describe('Resident, or what the control group counts less what the kernel can reclaim.'),
+    usedBytes: count.describe(
+      'Resident memory, or the usage of the control group without what the kernel can reclaim.',
+    ),
     usedShare: z.number(),
     threshold: z.number(),
     thresholdBytes: count,
-    ceilingBytes: count.describe('What all shards together can never hold more than.'),
+    ceilingBytes: count.describe('The most that all shards together may hold.'),
     heldBytes: count,
     orders: count,
     lastDecision: z
       .enum(['shed', 'below threshold', 'nothing held', 'not ours', 'at floor'])
       .describe(
-        'Why shards are asked to shed or not. "not ours": used memory did not follow the last order down. ' +
+        'Whether the shards were ordered to shed and, if not, why. "not ours": used memory did not fall after the last order. ' +
           '"at floor": the cache holds less than half of what it could.',
       ),
     lastOrder: z.looseObject({ at: z.iso.datetime() }).nullable(),
@@ -88,12 +90,12 @@ export const responseSchemas = {
   found: json('Found.', 'Entry', z.object({ status: z.literal('OK'), key: z.string(), value: z.string() })),
   deleted: z.null().describe('Deleted.'),
   cleared: json(
-    'Every shard was emptied of this many entries in all, expired ones that were still held too.',
+    'All shards are empty. `removed` counts the entries, including expired ones that were still held.',
     'Cleared',
     z.object({ status: z.literal('OK'), removed: count }),
   ),
   service: {
-    description: 'What this is, and where to go on.',
+    description: 'What this service is, with links to its other pages.',
     content: {
       'application/json': { schema: service.meta({ id: 'Service' }) },
       'text/html': { schema: z.string() },

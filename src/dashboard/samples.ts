@@ -1,4 +1,4 @@
-import type { ShardCounterName, ShardStats } from '../shared/counters.ts';
+import type { ShardCounterName, ShardStats } from '../shared/stats-counters.ts';
 import type { RequestSeries } from '../metrics/request-times.ts';
 import { type Quantiles, quantilesBetween } from './quantiles.ts';
 

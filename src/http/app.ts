@@ -38,9 +38,9 @@ declare module 'fastify' {
 
 export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   readonly router: ShardRouter;
-  /** Told of what Node no longer does, and what the server does instead. */
+  /** Called for each internal that has changed in this Node, with what the server does instead. */
   readonly onNodeChange: Report;
-  /** Told of errors that nobody foresaw. */
+  /** Called with errors that should not happen. */
   readonly onUnexpectedError: (error: Error) => void;
   readonly version: string;
   /** Plain HTTP when absent. */
@@ -63,7 +63,7 @@ export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
 /** In JSON every character may be written as six: `\u0000`. */
 const MAX_ESCAPE_LENGTH = 6;
 const BODY_SLACK_BYTES = 4096;
-/** A path of any length that Node lets through: the key's own rule says what is too long. */
+/** Longer than any path that Node accepts. The schema of the key decides what is too long. */
 const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
 /** The Fastify application, without a port. */
@@ -87,7 +87,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   drainBeforeClose(app);
   const methodsOf = collectRoutes(app, traffic.kinds);
 
-  // A request passes the hooks of these in this order: who may ask and how often, then what its head says.
+  // The order of these is the order of their hooks: first token and rate, then the checks of the head.
   await registerAccess(app, options);
   finishAnswers(app, gzipThresholdBytes);
   const hasToken = options.access.token !== undefined;
@@ -132,12 +132,12 @@ function createFastify(
     // Given here, or Fastify loads compilers of its own first.
     schemaController: {
       compilersFactory: {
-        // Fastify types it by the compiler that it would load.
+        // Fastify types this as the compiler that it loads by default.
         buildValidator: () => compile as never,
         buildSerializer: () => () => JSON.stringify,
       },
     },
-    // What was accepted is answered, and its connection then closed.
+    // Requests that were accepted are still answered. Their connections are then closed.
     return503OnClosing: false,
     trustProxy: trustProxyOption(trustedProxies),
     clientErrorHandler: handleClientError,
@@ -146,7 +146,7 @@ function createFastify(
   });
   app.setErrorHandler((error: FastifyError, { raw }, reply) => {
     if (raw instanceof DirectRequest && hasBody(raw.headers)) raw.discardBody();
-    // Fastify would close the connection of any body that it could not parse; one that has come whole is no harm.
+    // Fastify closes the connection after each body that it could not parse. After a complete body, that is not needed.
     if (raw.complete || !hasBody(raw.headers)) void reply.removeHeader('connection');
     return answerError(error, reply);
   });

@@ -13,7 +13,7 @@ import {
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
-import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './answers.ts';
+import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './write-answer.ts';
 import { renderFailure } from './failures.ts';
 import { isWaitingForTurn } from './fast/node-internals.ts';
 import type { GarbageMeter } from './garbage-meter.ts';
@@ -115,7 +115,7 @@ export class GetExchange extends Exchange {
   }
 }
 
-/** Whether what it writes stays here for now: until its turn comes, or until the client has taken what was written before. */
+/** Whether its text stays in memory for now: it waits for its turn, or for the client to take earlier answers. */
 function isHeld(response: ServerResponse): boolean {
   return isWaitingForTurn(response) || response.socket!.writableLength > 0;
 }

@@ -2,7 +2,7 @@ import type { FastifyReply } from 'fastify';
 import { ERRORS, type ErrorCode, errorBody } from '../api/errors.ts';
 import type { Refusal } from '../metrics/refusals.ts';
 import { noteRefusal } from '../metrics/traffic.ts';
-import { type Answer, renderAnswer } from './answers.ts';
+import { type Answer, renderAnswer } from './write-answer.ts';
 
 const RETRY_AFTER_S = '1';
 

@@ -19,7 +19,7 @@ export interface SupervisorOptions {
   readonly now: () => number;
   readonly onOrder?: (report: OrderReport) => void;
   readonly onPressure?: (change: PressureChange, usedBytes: number) => void;
-  /** Called with the error of a look at memory that failed. The next look follows all the same. */
+  /** Called with the error if a look at memory fails. The next look still follows. */
   readonly onError: (error: unknown) => void;
 }
 

@@ -1,4 +1,4 @@
-import { type Counter, ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/counters.ts';
+import { type Counter, ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/stats-counters.ts';
 
 /** One metric: what stands before its samples. */
 export interface Family {

@@ -1,4 +1,4 @@
-import type { Limits } from '../config/limits.ts';
+import type { Limits } from '../config/memory-shares.ts';
 import type { MemoryLimit } from '../memory/probe.ts';
 import type { Supervisor } from '../memory/supervisor.ts';
 import type { Ledger } from '../shared/ledger.ts';

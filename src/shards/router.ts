@@ -1,5 +1,5 @@
 import { hashKey, shardOfHash } from '../shared/key-hash.ts';
-import type { ShardStats } from '../shared/counters.ts';
+import type { ShardStats } from '../shared/stats-counters.ts';
 import type { ThreadFigures } from '../shared/thread-meter.ts';
 import {
   BUSY,
@@ -43,7 +43,7 @@ export interface Inspection {
   readonly entry: EntryFacts | undefined;
 }
 
-/** How many entries were removed, or the reply code of a shard that failed. */
+/** The number of removed entries, or the reply code of a shard that failed. */
 export type Cleared = { readonly removed: number } | { readonly failed: number };
 
 /** Key → shard. Every request ends in exactly one call of its `settle`. */

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { ShardStats } from './counters.ts';
+import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 import type { ThreadFigures } from './thread-meter.ts';
@@ -32,7 +32,7 @@ import type { ThreadFigures } from './thread-meter.ts';
  *              l ‖ ticket:4                   the reply follows in a `late` message
  *              w ‖ ticket:4                   the same, once other large replies have reached their clients
  *
- * Numbers are big-endian, one character for each byte. The colon says how many.
+ * Numbers are big-endian, one character for each byte. `:4` means four bytes.
  */
 export const GET = 0x67;
 export const GET_GZIP = 0x47;
@@ -54,7 +54,7 @@ export const WAITING = 0x77;
 /** Codes that the HTTP thread itself gives when it could not ask the shard, or had no reply in time. */
 export const UNAVAILABLE = 1;
 export const OVERDUE = 2;
-/** The shard's queue is full. The shard itself says so of reads that wait for room. */
+/** The shard's queue is full. The shard itself replies this when too many reads wait for room. */
 export const BUSY = 3;
 
 export function encodeGet(key: string, acceptsGzip: boolean): string {

@@ -44,7 +44,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   workers: [
     'src/shared',
     'workers/reads/reads.ts',
-    'workers/reads/representation.ts',
+    'workers/reads/reply-body.ts',
     'workers/store/segment-store.ts',
   ],
 };

@@ -15,7 +15,7 @@ import { type DeferredRead, DeferredReads } from './deferred-reads.ts';
 import { FlowControlWindow } from './flow-control-window.ts';
 import { Gzip } from './gzip.ts';
 import { sendLate } from './late-replies.ts';
-import { type ReadKind, payloadOf } from './representation.ts';
+import { type ReadKind, payloadOf } from './reply-body.ts';
 
 export interface ReadOptions {
   readonly store: SegmentStore;

@@ -22,11 +22,11 @@ export interface Books {
  *
  * It keeps the requests of the connection in their order. A client may write a GET right behind a PUT, without waiting for
  * the answer (pipelining). The GET is complete at once, the PUT only when its body has been read, but the GET must see what
- * was put: RFC 9112, section 9.3.2. So a request waits here while the body of one before it has not been taken. From the
- * end of a body to the message to its shard nothing waits, so no route has to care for the order.
+ * was put: RFC 9112, section 9.3.2. So a request waits here while the body of one before it has not been taken. Between the
+ * end of a body and the message to its shard nothing waits, so routes need not keep the order themselves.
  */
 export class Account implements BodyWatcher {
-  /** Over TLS the raw socket until the handshake is done. */
+  /** Over TLS, the raw socket until the handshake is complete, then the TLS socket. */
   socket: Socket;
   /** Whether it has one of the ordinary places; else it is in the reserve. */
   isOrdinary: boolean;
@@ -83,8 +83,8 @@ export class Account implements BodyWatcher {
   }
 
   /**
-   * A request has begun. Node reads a connection no further while its answers are not taken, but only after all requests of
-   * the piece it has read, which may be thousands, have become objects. So each is charged.
+   * A request has begun. Node stops reading from a connection whose client does not take its answers. But before it stops,
+   * it makes an object for each request in the piece that it has read, and these may be thousands. So each is charged.
    * @returns whether it may go on; if not, its connection is closed.
    */
   begin(response: ServerResponse, nowMs: number): boolean {
@@ -169,8 +169,7 @@ export class Account implements BodyWatcher {
   /** Whether the client has taken nothing of an answer for too long, from look to look. */
   isStalled(timeoutMs: number, nowMs: number): boolean {
     const isWaiting = this.responses.length > 0 && this.socket.writableLength > 0;
-    // A timeout of Node's would take up to twice as long: it lets a connection go on once for the part that the system took
-    // at once.
+    // Node's own timeout could take twice as long: it starts again once, for the part that the system took at once.
     const taken = this.socket.bytesWritten - unsentBytes(this.socket);
     if (isWaiting && taken === this.takenBytes) return nowMs - this.takenAtMs >= timeoutMs;
     this.takenBytes = taken;
@@ -180,7 +179,7 @@ export class Account implements BodyWatcher {
 
   /** Calls back when all whole requests have been answered; at once if they have. */
   whenAnswered(callback: () => void): void {
-    // A request whose end never came is what is at fault: it will have no answer of its own.
+    // The last request may be incomplete. It is the one at fault, and gets no answer of its own: do not wait for it.
     const broken = this.responses.at(-1)?.req.complete === false ? 1 : 0;
     this.afterAnswer = () => {
       if (this.responses.length > broken) return;
@@ -206,7 +205,7 @@ export class Account implements BodyWatcher {
     this.isClosed = true;
     const unanswered = this.responses.splice(0);
     this.purse.releaseAll(this.holds);
-    // Behind a CONNECT, Node does not tell those that wait for their turn.
+    // Node does not close the responses that wait behind a CONNECT.
     for (const response of unanswered) {
       this.count(response);
       if (isWaitingForTurn(response)) response.destroy();

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
 import { takeBody } from '../fast/direct-request.ts';
-import { writeAnswer } from '../answers.ts';
+import { writeAnswer } from '../write-answer.ts';
 import { renderFailure } from '../failures.ts';
 import { Account, type Books, accountOf, setAccount } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
@@ -52,7 +52,7 @@ export class FrontDoor implements Books {
   private readonly reserve = new Set<Account>();
   /** Newcomers without a place, and the tick when each came, oldest first. */
   private readonly waiting = new Map<Socket, number>();
-  /** TLS handshakes under way, by the client's end: before and after one, Node gives out different sockets. */
+  /** TLS handshakes under way, by the client's address and port: after the handshake Node uses another socket. */
   private readonly handshakes = new Map<string, Account>();
   readonly purse: Purse;
   readonly nowMs: () => number;
@@ -255,7 +255,7 @@ export class FrontDoor implements Books {
         resting.push(account);
       }
     }
-    // Idle connections have done nothing wrong: they go only when no other connection goes, or soon will.
+    // Idle connections do nothing wrong. They are closed only when no other connection is closed now or soon.
     if (closed > 0 || unfinished > this.ordinary / 2) return;
     for (const { socket } of resting) this.closeForOthers(socket);
   }

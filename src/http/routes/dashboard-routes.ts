@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { type Feed, MAX_WATCHERS, type Watcher } from '../../dashboard/feed.ts';
 import type { ShardRouter } from '../../shards/router.ts';
-import { NO_STORE } from '../answers.ts';
+import { NO_STORE } from '../write-answer.ts';
 import { sendFailure } from '../failures.ts';
 import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';

@@ -30,7 +30,7 @@ export const SHARD_COUNTERS = [
     name: 'cleared',
     kind: 'counter',
     unit: 'entries',
-    help: 'Entries removed by `DELETE /cache`, expired ones that were still held too.',
+    help: 'Entries removed by `DELETE /cache`, including expired ones that were still held.',
   },
   {
     name: 'evicted',
@@ -64,9 +64,14 @@ export const SHARD_COUNTERS = [
     name: 'shedEntries',
     kind: 'counter',
     unit: 'entries',
-    help: 'Entries that orders removed, without those that had expired.',
+    help: 'Entries that shed orders evicted, without those that had expired.',
   },
-  { name: 'shedBytes', kind: 'counter', unit: 'bytes', help: 'Bytes of the entries that orders removed.' },
+  {
+    name: 'shedBytes',
+    kind: 'counter',
+    unit: 'bytes',
+    help: 'Bytes of the entries that shed orders evicted.',
+  },
 ] as const satisfies readonly Counter[];
 
 /** Counted by the main thread, for each shard. */
