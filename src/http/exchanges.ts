@@ -13,13 +13,15 @@ import {
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
-import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './answers.ts';
+import { type Answer, jsonHeaders, renderAnswer, writeAnswer } from './write-answer.ts';
 import { renderFailure } from './failures.ts';
 import { isWaitingForTurn } from './fast/node-internals.ts';
 import type { GarbageMeter } from './garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import { accountOf } from './intake/account.ts';
 import type { LargeReplies } from './intake/large-replies.ts';
+import type { Refusal } from '../metrics/refusals.ts';
+import { noteRefusal } from '../metrics/traffic.ts';
 
 const FAILURES: Readonly<Record<number, Answer>> = {
   [MISS]: renderFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
@@ -31,6 +33,11 @@ const FAILURES: Readonly<Record<number, Answer>> = {
   [OVERDUE]: renderFailure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
   [BUSY]: renderFailure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
 };
+const REFUSALS: Readonly<Record<number, Refusal | undefined>> = {
+  [UNAVAILABLE]: 'shard_unavailable',
+  [OVERDUE]: 'shard_deadline',
+  [BUSY]: 'shard_busy',
+};
 const UNEXPECTED = renderFailure('CACHE_ERR_INTERNAL', 'Unexpected error.');
 
 const STORED_MESSAGE = { status: 'OK', message: 'Key inserted/updated successfully.' };
@@ -38,6 +45,8 @@ const CREATED = renderAnswer(201, STORED_MESSAGE);
 const UPDATED = renderAnswer(200, STORED_MESSAGE);
 
 export function writeFailure(response: ServerResponse, code: number): void {
+  const refusal = REFUSALS[code];
+  if (refusal !== undefined) noteRefusal(response, refusal);
   writeAnswer(response, FAILURES[code] ?? UNEXPECTED);
 }
 
@@ -106,7 +115,7 @@ export class GetExchange extends Exchange {
   }
 }
 
-/** Whether what it writes stays here for now: until its turn comes, or until the client has taken what was written before. */
+/** Whether its text stays in memory for now: it waits for its turn, or for the client to take earlier answers. */
 function isHeld(response: ServerResponse): boolean {
   return isWaitingForTurn(response) || response.socket!.writableLength > 0;
 }

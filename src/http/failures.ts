@@ -1,12 +1,16 @@
 import type { FastifyReply } from 'fastify';
 import { ERRORS, type ErrorCode, errorBody } from '../api/errors.ts';
-import { type Answer, renderAnswer } from './answers.ts';
+import type { Refusal } from '../metrics/refusals.ts';
+import { noteRefusal } from '../metrics/traffic.ts';
+import { type Answer, renderAnswer } from './write-answer.ts';
 
 const RETRY_AFTER_S = '1';
 
 export interface Failure {
   readonly code: ErrorCode;
   readonly message: string;
+  /** Where the request may be right, and is refused all the same. */
+  readonly refusal?: Refusal;
 }
 
 /** Carries a failure through code that passes errors on. */
@@ -35,7 +39,8 @@ export function renderFailure(code: ErrorCode, message: string, ...headers: read
 }
 
 /** Sends a failure through Fastify, with the headers that the reply has already. */
-export function sendFailure(reply: FastifyReply, { code, message }: Failure): FastifyReply {
+export function sendFailure(reply: FastifyReply, { code, message, refusal }: Failure): FastifyReply {
+  if (refusal !== undefined) noteRefusal(reply.raw, refusal);
   const { status, headers, body } = renderFailure(code, message);
   for (let i = 0; i < headers.length; i += 2) {
     // Fastify counts the bytes that leave: a long body may still be compressed.

@@ -17,6 +17,7 @@ const TAGS = [
   { name: 'cache', description: 'Entries of the cache.' },
   { name: 'short paths', description: 'The same entries.' },
   { name: 'operation', description: 'What those who run the server look at.' },
+  { name: 'dashboard', description: 'What the page at `/dashboard` is made of; no part of the data API.' },
 ];
 
 type Responses = Readonly<Record<string, { readonly description?: string }>>;

@@ -68,9 +68,15 @@ export function headOf(store: SegmentStore, slot: number): string {
   return encodeHead({
     ...metadata,
     valueBytes: store.valueBytes(slot),
-    ttlMs: store.ttlMs(slot),
+    ttlMs: wholeTtlMs(store, slot),
     tag: tagOfEntry(store, slot, metadata),
   });
+}
+
+/** At least 1; 0 for an entry that does not expire. */
+function wholeTtlMs(store: SegmentStore, slot: number): number {
+  const ttlMs = store.ttlMs(slot);
+  return ttlMs === undefined ? 0 : Math.max(1, Math.floor(ttlMs));
 }
 
 /** An entry that was put as JSON has no content type. It is text. */
