@@ -1,12 +1,14 @@
 import { formatBytes } from './config/byte-size.ts';
-import type { Limits } from './config/limits.ts';
+import type { Limits } from './config/memory-shares.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { PressureChange } from './memory/pressure.ts';
 import type { OrderReport } from './memory/supervisor.ts';
+import { NO_STATUS } from './metrics/request-times.ts';
+import type { SlowRequest } from './metrics/slow-requests.ts';
 
 /** What happens to the service, in one line of plain words: for the log, and for whatever else shows it. */
 export interface LogEvent {
-  readonly level: 'info' | 'warn' | 'error';
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly message: string;
   /** For machines. */
   readonly fields: object;
@@ -73,6 +75,16 @@ export function pressureChanged(change: PressureChange, usedBytes: number, limit
     level: 'info',
     message: (isOn ? begins : ends)[kind],
     fields: { pressure: kind, isOn, lastedMs, usedBytes },
+  };
+}
+
+export function requestWasSlow({ method, route, status, tookMs, others }: SlowRequest): LogEvent {
+  const answer = status === NO_STATUS ? 'had no answer' : `was answered ${status}`;
+  const more = others === 0 ? '' : `; ${count(others, 'other')} were slow since the last such line`;
+  return {
+    level: 'debug',
+    message: `slow: ${method} ${route} ${answer} after ${Math.round(tookMs)} ms${more}`,
+    fields: { method, route, status, tookMs: Math.round(tookMs), others },
   };
 }
 

@@ -1,13 +1,15 @@
 import { assert } from '../src/shared/assert.ts';
-import type { ShardStats } from '../src/shared/counters.ts';
+import type { ShardStats } from '../src/shared/stats-counters.ts';
 import { free } from '../src/shared/free.ts';
 import type { LargeValueMessage } from '../src/shared/large-values.ts';
+import type { ThreadFigures } from '../src/shared/thread-meter.ts';
 import {
   CLEAR,
   CLEARED,
   type ControlRequest,
   DELETE,
   DELETED,
+  type EntryFacts,
   type LargePut,
   MISS,
   PUT,
@@ -29,10 +31,10 @@ import {
 import { decodeConditions } from '../src/shared/raw-entries.ts';
 import { RawWrites } from './raw-writes.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
-import { readKindOf } from './reads/representation.ts';
+import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
-import { AHEAD_KEYS, type SegmentStore } from './store/segment-store.ts';
+import { AHEAD_KEYS, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 import { Uploads } from './uploads.ts';
 
 const MAINTENANCE_SLICE_MS = 2;
@@ -41,6 +43,8 @@ const MAINTENANCE_STEP_BYTES = 2 ** 15;
 export interface ActorOptions extends ReadOptions {
   /** Calls back when it is time for the next slice of a shed order, after messages have been handled. */
   readonly deferSlice: (slice: () => void, ageMs: number) => void;
+  /** What this thread has done. */
+  readonly readThread: () => ThreadFigures;
 }
 
 /** One shard: handles one message at a time, of any session, and is the only one to touch its segment. */
@@ -140,10 +144,18 @@ export class ShardActor {
   private handleControl(session: Session, request: ControlRequest): void {
     switch (request.kind) {
       case 'stats':
-        session.post({ kind: 'stats', id: request.id, stats: this.stats() });
+        session.post({
+          kind: 'stats',
+          id: request.id,
+          stats: this.stats(),
+          thread: request.withThread ? this.options.readThread() : undefined,
+        });
         break;
       case 'ping':
         session.post({ kind: 'ping', id: request.id });
+        break;
+      case 'inspect':
+        session.post({ kind: 'inspect', id: request.id, entry: this.inspect(request.key) });
         break;
       case 'delivered':
         this.reads.acknowledge(session, request.bytes);
@@ -254,6 +266,15 @@ export class ShardActor {
     session.reply(String.fromCharCode(CLEARED) + encodeU32(this.store.clear()));
   }
 
+  private inspect(key: string): EntryFacts | undefined {
+    const { store } = this;
+    const slot = store.peek(key);
+    if (slot === NO_SLOT) return undefined;
+    const ttlMs = store.ttlMs(slot);
+    const facts = { valueBytes: store.valueBytes(slot), entryBytes: store.entryBytes(slot) };
+    return ttlMs === undefined ? facts : { ...facts, ttlMs };
+  }
+
   private stats(): ShardStats {
     const { store } = this;
     const { hits, misses, puts, deleted, cleared, evicted, expired, shed } = store.counters;
@@ -267,6 +288,8 @@ export class ShardActor {
       deletes: deleted,
       cleared,
       evicted,
+      evictedUnread: store.evictedUnread,
+      oldestAgeSeconds: Math.floor(store.oldestAgeMs / 1000),
       expired,
       shedOrders: this.shedOrders,
       shedEntries: shed,

@@ -124,9 +124,16 @@ export class Uploads {
   private work(): void {
     const { nowMs, defer } = this.options;
     const stopMs = nowMs() + SLICE_MS;
-    while (this.queue.length > 0 && nowMs() < stopMs) this.step(this.queue[0]);
+    do this.step(this.queue[0]);
+    while (this.queue.length > 0 && nowMs() < stopMs);
     this.isTurnAsked = this.queue.length > 0;
-    if (this.isTurnAsked) defer(() => this.work());
+    if (this.isTurnAsked) defer(() => this.continueWork());
+  }
+
+  private continueWork(): void {
+    // Those that waited may have been given up.
+    if (this.queue.length > 0) this.work();
+    else this.isTurnAsked = false;
   }
 
   /** Does a little of what a piece needs. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from './errors.ts';
-import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/counters.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/stats-counters.ts';
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
 
@@ -23,27 +23,43 @@ const stats = z.object({
   totals: z.object({ ...counts, ...routing }),
   shards: z
     .array(z.object({ shard: count, state: shardState, ...routing, ...z.object(counts).partial().shape }))
-    .describe('Counts begin anew with a shard that restarts, and are absent while it does not answer.'),
+    .describe('Counts start again from zero when a shard restarts, and are absent while it does not answer.'),
   memory: z.object({
     limitBytes: count,
     limitSource: z.enum(['MEMORY_LIMIT', 'cgroup v1', 'cgroup v2', 'cgroup v2 memory.high', 'machine']),
     residentBytes: count,
-    usedBytes: count.describe('Resident, or what the control group counts less what the kernel can reclaim.'),
+    usedBytes: count.describe(
+      'Resident memory, or the usage of the control group without what the kernel can reclaim.',
+    ),
     usedShare: z.number(),
     threshold: z.number(),
     thresholdBytes: count,
-    ceilingBytes: count.describe('What all shards together can never hold more than.'),
+    ceilingBytes: count.describe('The most that all shards together may hold.'),
     heldBytes: count,
     orders: count,
     lastDecision: z
       .enum(['shed', 'below threshold', 'nothing held', 'not ours', 'at floor'])
       .describe(
-        'Why shards are asked to shed or not. "not ours": used memory did not follow the last order down. ' +
+        'Whether the shards were ordered to shed and, if not, why. "not ours": used memory did not fall after the last order. ' +
           '"at floor": the cache holds less than half of what it could.',
       ),
     lastOrder: z.looseObject({ at: z.iso.datetime() }).nullable(),
   }),
   configuration: z.looseObject({}).describe('The settings in force.'),
+});
+
+const inspection = z.object({
+  status: z.literal('OK'),
+  key: z.string(),
+  shard: count,
+  entry: z
+    .object({
+      keyBytes: count,
+      valueBytes: count,
+      entryBytes: count.describe('All that the entry takes, its share of the index left out.'),
+      ttlSeconds: z.number().nonnegative().nullable().describe('Until it expires; null for never.'),
+    })
+    .nullable(),
 });
 
 /** @param id its name in the OpenAPI document. */
@@ -58,9 +74,11 @@ const service = z.object({
   description: z.string(),
   links: z
     .object({
+      dashboard: z.string(),
       docs: z.string(),
       openapi: z.string(),
       stats: z.string(),
+      metrics: z.string(),
       health: z.string(),
       ready: z.string(),
     })
@@ -87,17 +105,20 @@ export const responseSchemas = {
   ),
   notModified: z.null().describe('The client has these bytes already.'),
   cleared: json(
-    'Every shard was emptied of this many entries in all, expired ones that were still held too.',
+    'All shards are empty. `removed` counts the entries, including expired ones that were still held.',
     'Cleared',
     z.object({ status: z.literal('OK'), removed: count }),
   ),
   service: {
-    description: 'What this is, and where to go on.',
+    description: 'What this service is, with links to its other pages.',
     content: {
       'application/json': { schema: service.meta({ id: 'Service' }) },
       'text/html': { schema: z.string() },
     },
   },
+  dashboard: { description: 'The page.', content: { 'text/html': { schema: z.string() } } },
+  feed: { description: 'Server-sent events.', content: { 'text/event-stream': { schema: z.string() } } },
+  inspection: json('What is known; `entry` is null where there is none.', 'Inspection', inspection),
   health: json(
     'The process serves.',
     'Health',
@@ -109,6 +130,10 @@ export const responseSchemas = {
   ),
   ready: json('Every shard is up.', 'Ready', z.looseObject({ status: z.literal('OK') })),
   stats: json('Counters, memory and configuration.', 'Stats', stats),
+  metrics: {
+    description: 'The text format that Prometheus reads.',
+    content: { 'text/plain': { schema: z.string() } },
+  },
 };
 
 type ErrorResponse = ReturnType<typeof json>;

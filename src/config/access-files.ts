@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { type Settings, TOKEN_RULE } from './settings.ts';
 
-/** What the settings that name files lead to. */
+/** The token and the certificate, from the settings or from the files that they name. */
 export interface AccessFiles {
   readonly authToken: string | undefined;
   /** A token that may only read. */
@@ -10,10 +10,10 @@ export interface AccessFiles {
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
 }
 
-/** Nobody's token or certificate chain is longer. */
+/** No real token or certificate chain is longer. */
 const MAX_FILE_BYTES = 2 ** 20;
 
-/** A device may have no end, and a pipe nobody who writes to it: only regular files are read. */
+/** Only regular files are read: a device may have no end, and a pipe may have no writer. */
 function readRegularFile(path: string): string {
   const stats = statSync(path);
   if (stats.isDirectory()) throw new Error('it is a directory');
@@ -111,7 +111,7 @@ function tokenFromFile(
   return text;
 }
 
-/** Why no server could be had with the two: Node takes an empty key, and then fails every handshake. */
+/** Why the two do not work together. Node accepts an empty key, but then fails every handshake. */
 function faultOfPair(cert: string, key: string): string | undefined {
   if (cert.trim() === '' || key.trim() === '') return 'one of the two is empty';
   try {

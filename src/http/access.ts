@@ -27,7 +27,7 @@ export interface AccessOptions {
   readonly trustedProxies: BlockList | undefined;
 }
 
-/** Once Fastify has found the route, that says it: another method on the path of a probe is none. */
+/** When Fastify has found the route, the route decides: another method on the path of a probe is no probe. */
 export function isProbeRoute({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config.access === 'probe';
 }
@@ -37,6 +37,7 @@ const RATE_WINDOW_MS = 1000;
 const UNAUTHORIZED: Failure = {
   code: 'CACHE_ERR_UNAUTHORIZED',
   message: 'This server wants "Authorization: Bearer <token>" with its token.',
+  refusal: 'unauthorized',
 };
 const READ_ONLY: Failure = {
   code: 'CACHE_ERR_FORBIDDEN',
@@ -53,7 +54,7 @@ export async function registerRateLimit(app: FastifyInstance, options: AccessOpt
     max: maxPerSecond,
     timeWindow: RATE_WINDOW_MS,
     store: RateStore,
-    // Only refusals have such headers: answers of the cache routes are written past Fastify, and could have none.
+    // Only refusals have these headers: the cache routes write their answers past Fastify, without its headers.
     addHeadersOnExceeding: {
       'x-ratelimit-limit': false,
       'x-ratelimit-remaining': false,
@@ -65,6 +66,7 @@ export async function registerRateLimit(app: FastifyInstance, options: AccessOpt
       new FailureError({
         code: 'CACHE_ERR_RATE_LIMITED',
         message: `More than ${maxPerSecond} requests per second came from this address.`,
+        refusal: 'rate_limit',
       }),
   });
   // Before the token is checked, and for unknown paths too: each guess counts as a request.

@@ -7,6 +7,7 @@ import {
 } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { ZodType } from 'zod';
+import type { Feed } from '../dashboard/feed.ts';
 import type { ShardRouter } from '../shards/router.ts';
 import { type AccessOptions, registerRateLimit, registerTokens } from './access.ts';
 import type { OriginList } from '../config/origin-list.ts';
@@ -31,12 +32,19 @@ import { type RequestSchemas, type SchemaLimits, requestSchemas } from '../api/r
 import { handleClientError } from './socket-answers.ts';
 import { trustProxyOption } from './trust-proxy.ts';
 import { answerToUnknown, collectRoutes } from './routes/unknown-routes.ts';
+import type { Traffic } from '../metrics/traffic.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    traffic: Traffic;
+  }
+}
 
 export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   readonly router: ShardRouter;
-  /** Told of what Node no longer does, and what the server does instead. */
+  /** Called for each internal that has changed in this Node, with what the server does instead. */
   readonly onNodeChange: Report;
-  /** Told of errors that nobody foresaw. */
+  /** Called with errors that should not happen. */
   readonly onUnexpectedError: (error: Error) => void;
   readonly version: string;
   /** Plain HTTP when absent. */
@@ -49,6 +57,11 @@ export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   readonly maxRawBytes: number;
   readonly corsOrigins: OriginList;
   readonly stats: () => Promise<object>;
+  /** Of the dashboard. */
+  readonly feed: Feed;
+  readonly metrics: () => Promise<string>;
+  /** Told of every request that is answered, and of connections that are cut off. */
+  readonly traffic: Traffic;
   /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
   readonly isShuttingDown: () => boolean;
 }
@@ -56,12 +69,12 @@ export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
 /** In JSON every character may be written as six: `\u0000`. */
 const MAX_ESCAPE_LENGTH = 6;
 const BODY_SLACK_BYTES = 4096;
-/** A path of any length that Node lets through: the key's own rule says what is too long. */
+/** Longer than any path that Node accepts. The schema of the key decides what is too long. */
 const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
 /** The Fastify application, without a port. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes } = options;
+  const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, traffic } = options;
   await checkInternals(options.onNodeChange);
   const garbage = new GarbageMeter(options.collectEveryBytes, collectMinor);
   const bodyLimitBytes = (maxKeyLength + maxValueBytes) * MAX_ESCAPE_LENGTH + BODY_SLACK_BYTES;
@@ -75,17 +88,19 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const schemas = requestSchemas(options);
   const app = createFastify(options, intake, schemas, bodyLimitBytes);
   intake.register(app);
+  app.decorate('traffic', traffic);
   app.decorate('trustedProxies', options.trustedProxies);
   drainBeforeClose(app);
-  const methodsOf = collectRoutes(app);
+  const methodsOf = collectRoutes(app, traffic.kinds);
 
-  // A request passes the hooks of these in this order: who may ask and how often, then what its head says.
+  // The order of these is the order of their hooks: first rate and token, then the checks of the head.
   registerCors(app, options.corsOrigins);
   await registerRateLimit(app, options);
   answerPreflights(app, options.corsOrigins);
   registerTokens(app, options);
   finishAnswers(app, gzipThresholdBytes);
-  await registerOpenApi(app, { version: options.version, hasToken: options.access.token !== undefined });
+  const hasToken = options.access.token !== undefined;
+  await registerOpenApi(app, { version: options.version, hasToken });
   const { bodies, largeReplies } = intake;
   await app.register((cache, _options, done) => {
     registerCacheRoutes(cache, {
@@ -106,7 +121,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     registerBuildToolRoutes(raw, served);
     done();
   });
-  await registerAdminRoutes(app, options);
+  await registerAdminRoutes(app, { ...options, schemas, hasToken });
   checkHeads(app, answerToUnknown(app, methodsOf));
   await app.ready();
   return app;
@@ -134,12 +149,12 @@ function createFastify(
     // Given here, or Fastify loads compilers of its own first.
     schemaController: {
       compilersFactory: {
-        // Fastify types it by the compiler that it would load.
+        // Fastify types this as the compiler that it loads by default.
         buildValidator: () => compile as never,
         buildSerializer: () => () => JSON.stringify,
       },
     },
-    // What was accepted is answered, and its connection then closed.
+    // Requests that were accepted are still answered. Their connections are then closed.
     return503OnClosing: false,
     trustProxy: trustProxyOption(trustedProxies),
     clientErrorHandler: handleClientError,
@@ -148,7 +163,7 @@ function createFastify(
   });
   app.setErrorHandler((error: FastifyError, { raw }, reply) => {
     if (raw instanceof DirectRequest && hasBody(raw.headers)) raw.discardBody();
-    // Fastify would close the connection of any body that it could not parse; one that has come whole is no harm.
+    // Fastify closes the connection after each body that it could not parse. After a complete body, that is not needed.
     if (raw.complete || !hasBody(raw.headers)) void reply.removeHeader('connection');
     return answerError(error, reply);
   });

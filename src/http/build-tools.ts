@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../api/errors.ts';
-import { plainAnswer, renderAnswer } from './answers.ts';
+import { plainAnswer, renderAnswer } from './write-answer.ts';
 import { renderFailure } from './failures.ts';
 import { type Dialect, PLAIN_DIALECT } from './raw-exchanges.ts';
 

@@ -15,13 +15,14 @@ import {
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
-import { type Answer, jsonHeaders, renderAnswer, varyByEncoding, writeAnswer } from './answers.ts';
+import { type Answer, jsonHeaders, renderAnswer, varyByEncoding, writeAnswer } from './write-answer.ts';
 import { type Failure, renderFailure } from './failures.ts';
 import { isWaitingForTurn } from './fast/node-internals.ts';
 import type { GarbageMeter } from './garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import { accountOf } from './intake/account.ts';
 import type { LargeReplies } from './intake/large-replies.ts';
+import { noteRefusal } from '../metrics/traffic.ts';
 
 const FAILURES: Readonly<Record<number, Failure>> = {
   [MISS]: { code: 'CACHE_ERR_KEY_NOT_FOUND', message: 'Key not found.' },
@@ -37,11 +38,20 @@ const FAILURES: Readonly<Record<number, Failure>> = {
     code: 'CACHE_ERR_PRECONDITION_FAILED',
     message: 'If-Match or If-None-Match is not met.',
   },
-  [UNAVAILABLE]: { code: 'CACHE_ERR_SHARD_UNAVAILABLE', message: 'The shard of this key is restarting.' },
-  [OVERDUE]: { code: 'CACHE_ERR_SHARD_DEADLINE', message: 'The shard of this key did not answer in time.' },
+  [UNAVAILABLE]: {
+    code: 'CACHE_ERR_SHARD_UNAVAILABLE',
+    message: 'The shard of this key is restarting.',
+    refusal: 'shard_unavailable',
+  },
+  [OVERDUE]: {
+    code: 'CACHE_ERR_SHARD_DEADLINE',
+    message: 'The shard of this key did not answer in time.',
+    refusal: 'shard_deadline',
+  },
   [BUSY]: {
     code: 'CACHE_ERR_SHARD_BUSY',
     message: 'The shard of this key has too many requests in flight, or no room that it could free now.',
+    refusal: 'shard_busy',
   },
 };
 const UNEXPECTED: Failure = { code: 'CACHE_ERR_INTERNAL', message: 'Unexpected error.' };
@@ -60,6 +70,8 @@ const CREATED = renderAnswer(201, STORED_MESSAGE);
 const UPDATED = renderAnswer(200, STORED_MESSAGE);
 
 export function writeFailure(response: ServerResponse, code: number): void {
+  const refusal = FAILURES[code]?.refusal;
+  if (refusal !== undefined) noteRefusal(response, refusal);
   writeAnswer(response, ANSWERS.get(code) ?? UNEXPECTED_ANSWER);
 }
 
@@ -141,7 +153,7 @@ export function endWith(response: ServerResponse, payload: Payload): void {
   }
 }
 
-/** Whether what it writes stays here for now: until its turn comes, or until the client has taken what was written before. */
+/** Whether its text stays in memory for now: it waits for its turn, or for the client to take earlier answers. */
 export function isHeld(response: ServerResponse): boolean {
   return isWaitingForTurn(response) || response.socket!.writableLength > 0;
 }

@@ -1,12 +1,16 @@
 import type { FastifyReply } from 'fastify';
 import { ERRORS, type ErrorCode, errorBody } from '../api/errors.ts';
-import { type Answer, renderAnswer } from './answers.ts';
+import type { Refusal } from '../metrics/refusals.ts';
+import { noteRefusal } from '../metrics/traffic.ts';
+import { type Answer, renderAnswer } from './write-answer.ts';
 
 const RETRY_AFTER_S = '1';
 
 export interface Failure {
   readonly code: ErrorCode;
   readonly message: string;
+  /** Where the request may be right, and is refused all the same. */
+  readonly refusal?: Refusal;
 }
 
 /** Carries a failure through code that passes errors on. */
@@ -43,6 +47,7 @@ declare module 'fastify' {
 
 /** Sends a failure through Fastify, with the headers that the reply has already. */
 export function sendFailure(reply: FastifyReply, failure: Failure): FastifyReply {
+  if (failure.refusal !== undefined) noteRefusal(reply.raw, failure.refusal);
   const { request } = reply;
   const render = request.is404 ? undefined : request.routeOptions.config.renderFailure;
   const { status, headers, body } =

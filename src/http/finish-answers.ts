@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { gzip } from 'node:zlib';
 import { acceptsGzip } from './fast/accept-gzip.ts';
-import { NO_STORE } from './answers.ts';
+import { NO_STORE } from './write-answer.ts';
 
 /**
  * Adds what all answers of Fastify need: `Cache-Control`, and compression of long texts. Entries do not come this way: their

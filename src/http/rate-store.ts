@@ -7,8 +7,8 @@ interface Count {
 const MAX_CLIENTS = 10_000;
 
 /**
- * Counts requests per client in windows of time. The plugin's own store hands out its live object. When several requests
- * come in one turn of the event loop, each would see the count of the last.
+ * Counts requests per client in windows of time. The plugin's own store returns the same object each time, and changes it
+ * later. When several requests come in one turn of the event loop, each would see the count of the last.
  */
 export class RateStore {
   private readonly counts = new Map<string, Count>();

@@ -14,7 +14,7 @@ import {
 } from '../shared/protocol.ts';
 import { type EntryHead, decodeHead, isCompressible } from '../shared/raw-entries.ts';
 import type { LargeRead } from '../shards/large-read.ts';
-import { type Answer, varyByEncoding, writeAnswer } from './answers.ts';
+import { type Answer, varyByEncoding, writeAnswer } from './write-answer.ts';
 import {
   Exchange,
   type GetOptions,
@@ -23,8 +23,10 @@ import {
   followLarge,
   isHeld,
   ownCopy,
+  writeFailure,
 } from './exchanges.ts';
 import { type Failure, renderFailure } from './failures.ts';
+import { noteRefusal } from '../metrics/traffic.ts';
 import type { LargeReplies } from './intake/large-replies.ts';
 import { whenClosed } from './intake/when-closed.ts';
 import { GZIP_SUFFIX, namesGzipForm } from './raw-request.ts';
@@ -50,6 +52,11 @@ export const PLAIN_DIALECT: Dialect = {
   headers: () => [],
 };
 
+function writeRawFailure(response: ServerResponse, failure: Failure, { failed }: Dialect): void {
+  if (failure.refusal !== undefined) noteRefusal(response, failure.refusal);
+  writeAnswer(response, failed(failure, response.req.method!));
+}
+
 /** Waits for the answer to a GET or HEAD of a raw entry. */
 export class RawGetExchange extends Exchange {
   private readonly options: GetOptions;
@@ -65,7 +72,7 @@ export class RawGetExchange extends Exchange {
     const { response, options, dialect } = this;
     if (delivered) followLarge(response, payload, delivered, options);
     if (head === undefined) {
-      writeAnswer(response, dialect.failed(failureOfReply(code), response.req.method!));
+      writeRawFailure(response, failureOfReply(code), dialect);
       return;
     }
     // What is cut out of the batch keeps all of it.
@@ -159,7 +166,7 @@ export class RawPutExchange extends Exchange {
   fail(failure: Failure): void {
     const { response } = this;
     if (response.headersSent || response.destroyed) return;
-    writeAnswer(response, this.dialect.failed(failure, response.req.method!));
+    writeRawFailure(response, failure, this.dialect);
   }
 }
 
@@ -168,6 +175,6 @@ export class RawDeleteExchange extends Exchange {
   settle(code: number): void {
     const { response } = this;
     if (code === DELETED || code === MISS) response.writeHead(204).end();
-    else writeAnswer(response, PLAIN_DIALECT.failed(failureOfReply(code), 'DELETE'));
+    else writeFailure(response, code);
   }
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type Answer, writeAnswer } from './answers.ts';
+import { type Answer, writeAnswer } from './write-answer.ts';
 import { whenAnswered } from './intake/account.ts';
 import { renderFailure } from './failures.ts';
 import { STATUS_CODES } from './fast/node-http.ts';
@@ -20,13 +20,13 @@ const EXPECTATION = renderFailure(
   'The only expectation that can be met is 100-continue.',
 );
 
-/** Answers bytes that do not become a request, after the requests before them, and closes the connection. */
+/** Answers bytes that are no valid request, after the requests before them, and closes the connection. */
 export function handleClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
-  // Chosen now: the error itself holds the bytes that could not be read, and must not be kept.
+  // Chosen now, so that the error is not kept: it refers to the bytes that could not be parsed.
   const answer = answerToError(error.code);
   whenAnswered(socket, () => endWith(socket, answer));
 }
@@ -59,7 +59,7 @@ function endWith(socket: Socket, { status, headers, body }: Answer): void {
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n`;
   for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
   socket.end(`${head}connection: close\r\n\r\n${body}`, 'latin1');
-  // Node's timeouts no longer apply to this connection, and one of its own would begin anew with every byte.
+  // Node's timeouts no longer apply to this connection. The timeout of a socket would start again with every byte.
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once('close', () => clearTimeout(timer));
 }

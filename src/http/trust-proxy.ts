@@ -29,7 +29,7 @@ export function trustProxyOption(
  */
 export function clientAddress(request: FastifyRequest): string {
   const { remoteAddress = '' } = request.raw.socket;
-  // A trusted proxy may pass on any text that its client wrote: only an address counts.
+  // A trusted proxy may pass on any text that its client wrote. Text that is not an address is ignored.
   return canonicalAddress(request.ip) ?? canonicalAddress(remoteAddress) ?? remoteAddress;
 }
 

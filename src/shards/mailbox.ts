@@ -126,7 +126,7 @@ export class Mailbox {
   sweepDeadlines(): void {
     const { now, deadlineMs } = this.options;
     const nowMs = now();
-    // After this thread has stood still, replies may lie in the port already: they are read before the next sweep.
+    // If this thread was blocked, replies may wait in the port already. They are read before the next sweep.
     this.isSweepPutOff = nowMs - this.lastSweepMs > deadlineMs / 2 && !this.isSweepPutOff;
     this.lastSweepMs = nowMs;
     if (this.isSweepPutOff) return;

@@ -1,8 +1,10 @@
 import { hashKey, shardOfHash } from '../shared/key-hash.ts';
-import type { ShardStats } from '../shared/counters.ts';
+import type { ShardStats } from '../shared/stats-counters.ts';
+import type { ThreadFigures } from '../shared/thread-meter.ts';
 import {
   BUSY,
   CLEARED,
+  type EntryFacts,
   HANDED_OVER_BYTES,
   type Payload,
   RAW_DELETE,
@@ -49,9 +51,17 @@ export interface ShardRow {
   readonly busyRejections: number;
   /** Absent while the shard does not answer. */
   readonly stats: ShardStats | undefined;
+  /** Absent where it was not asked for, too. */
+  readonly thread: ThreadFigures | undefined;
 }
 
-/** How many entries were removed, or the reply code of a shard that failed. */
+/** Which shard a key belongs to, and what is known of its entry: absent where there is none. */
+export interface Inspection {
+  readonly shard: number;
+  readonly entry: EntryFacts | undefined;
+}
+
+/** The number of removed entries, or the reply code of a shard that failed. */
 export type Cleared = { readonly removed: number } | { readonly failed: number };
 
 /** Key → shard. Every request ends in exactly one call of its `settle`. */
@@ -157,20 +167,30 @@ export class ShardRouter {
     return { removed: replies.reduce((sum, { removed }) => sum + removed, 0) };
   }
 
-  stats(): Promise<ShardRow[]> {
+  /** @param withThread whether to ask for what the threads have done: from then on they sample it for a while. */
+  stats(withThread = false): Promise<ShardRow[]> {
     return Promise.all(
       this.shards.map(async (shard) => {
-        const reply = await shard.mailbox?.control.request({ kind: 'stats' });
+        const reply = await shard.mailbox?.control.request({ kind: 'stats', withThread });
         return {
           shard: shard.number,
           state: shard.state,
           restarts: shard.restarts,
           inFlight: shard.mailbox?.inFlight ?? 0,
           busyRejections: this.busyRejections[shard.number],
-          stats: reply?.kind === 'stats' ? reply.stats : undefined,
+          ...(reply?.kind === 'stats'
+            ? { stats: reply.stats, thread: reply.thread }
+            : { stats: undefined, thread: undefined }),
         };
       }),
     );
+  }
+
+  /** Neither counts as a read nor changes the order of use. @returns undefined where the shard does not answer. */
+  async inspect(key: string): Promise<Inspection | undefined> {
+    const { number, mailbox } = this.shardOf(key);
+    const reply = await mailbox?.control.request({ kind: 'inspect', key });
+    return reply?.kind === 'inspect' ? { shard: number, entry: reply.entry } : undefined;
   }
 
   /** @param orders bytes to shed, one number per shard. @returns undefined for a shard that had no order, or died. */

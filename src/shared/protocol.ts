@@ -1,8 +1,9 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { ShardStats } from './counters.ts';
+import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
+import type { ThreadFigures } from './thread-meter.ts';
 
 /**
  * What crosses the port of a session. There are four kinds of message:
@@ -39,7 +40,7 @@ import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
  *              l ‖ ticket:4                   the reply follows in a `late` message
  *              w ‖ ticket:4                   the same, once other large replies have reached their clients
  *
- * Numbers are big-endian, one character for each byte. The colon says how many. `raw-entries.ts` says what conditions,
+ * Numbers are big-endian, one character for each byte. `:4` means four bytes. `raw-entries.ts` says what conditions,
  * options and heads look like.
  */
 export const GET = 0x67;
@@ -88,7 +89,7 @@ export function isRawReply(code: number): boolean {
 /** Codes that the HTTP thread itself gives when it could not ask the shard, or had no reply in time. */
 export const UNAVAILABLE = 1;
 export const OVERDUE = 2;
-/** The shard's queue is full. The shard itself says so of reads that wait for room. */
+/** The shard's queue is full. The shard itself replies this when too many reads wait for room. */
 export const BUSY = 3;
 
 export function encodeGet(key: string, acceptsGzip: boolean): string {
@@ -264,21 +265,38 @@ export interface ShedResult {
   readonly longestSliceMs: number;
 }
 
+/** What is known of an entry without reading it. */
+export interface EntryFacts {
+  readonly valueBytes: number;
+  /** All that the entry takes: header, key, value, metadata, gzip form, padding and slot. */
+  readonly entryBytes: number;
+  /** Until it expires; absent for an entry that does not. */
+  readonly ttlMs?: number;
+}
+
 /** Payloads of this length or more count against the shard's flow-control window until the client has them. */
 export const LARGE_PAYLOAD = 4096;
 
 /** `delivered` is a notice: clients have received large replies of `bytes` in all. */
 export type ControlRequest =
-  | { readonly kind: 'stats'; readonly id: number }
+  | { readonly kind: 'stats'; readonly id: number; readonly withThread?: boolean }
   | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'inspect'; readonly id: number; readonly key: string }
   | { readonly kind: 'delivered'; readonly bytes: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
 
 /** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */
 export type ControlReply =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'stats'; readonly id: number; readonly stats: ShardStats }
+  | {
+      readonly kind: 'stats';
+      readonly id: number;
+      readonly stats: ShardStats;
+      /** Where it was asked for. */
+      readonly thread: ThreadFigures | undefined;
+    }
   | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | {
       readonly kind: 'late';

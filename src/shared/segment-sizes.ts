@@ -13,7 +13,7 @@ export const INDEX_CHUNK_BYTES = 2 ** 15 * 4;
 
 const PAGE_BYTES = 4096;
 const ALLOCATOR_HEADER_BYTES = 64;
-/** Of each of the four texts of an entry's metadata, since its length is stored in one byte. */
+/** Limit for each of the four texts of an entry's metadata: its length is stored in one byte. */
 export const MAX_METADATA_TEXT_BYTES = 255;
 /** An entity tag has this length. */
 export const TAG_CHARACTERS = 16;

@@ -107,9 +107,13 @@ describe('GET /openapi.json', () => {
       'GET /v8/artifacts/status': '200 401 403',
       'POST /v8/artifacts/events': '200 401 403',
       'GET /': '200 400',
+      'GET /dashboard': '200 400',
+      'GET /dashboard/feed': '200 400 503',
+      'GET /dashboard/entry': '200 400 503',
       'GET /health': '200 400',
       'GET /ready': '200 400 503',
       'GET /stats': '200 400 500 503',
+      'GET /metrics': '200 400 500 503',
     });
   });
 
@@ -153,6 +157,7 @@ describe('GET /openapi.json', () => {
       'DELETE /cache': [expect.objectContaining({ ...key, required: false })],
       'GET /get': required,
       'HEAD /get': required,
+      'GET /dashboard/entry': required,
     });
   });
 

@@ -10,6 +10,7 @@ import { ChildServer } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { getText } from '../support/http-text.ts';
 import { IS_LONG } from '../support/long.ts';
+import { scrape } from '../support/metrics-text.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 /** What would take a process with little memory down, or out of service, if nothing bounded it. */
@@ -271,6 +272,9 @@ describe(`with ${LIMIT}, one server for all that follows`, { timeout: 120_000 },
       .toBe(201);
     const told = (): number => raws.filter(({ text }) => text.startsWith('HTTP/1.1 408')).length;
     await expect.poll(told).toBeGreaterThan(0);
+    const samples = await scrape(client);
+    expect(samples.get('kvc_http_refusals_total{reason="slow_body"}')).toBeGreaterThan(0);
+    expect(samples.get('kvc_http_refusals_total{reason="bodies"}')).toBeGreaterThan(0);
     for (const raw of raws) raw.close();
   });
 
@@ -287,6 +291,8 @@ describe(`with ${LIMIT}, one server for all that follows`, { timeout: 120_000 },
     await expect
       .poll(async () => (await client.get('/cache/small')).status, { timeout: 25_000, interval: 50 })
       .toBe(200);
+    const cutOffs = 'kvc_http_connections_cut_off_total{reason="slow_answer"}';
+    expect((await scrape(client)).get(cutOffs)).toBeGreaterThan(0);
     for (const raw of raws) raw.close();
   });
 });

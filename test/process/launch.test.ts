@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { heapFlags } from '../../src/config/limits.ts';
+import { heapFlags } from '../../src/config/memory-shares.ts';
 import { sortFlags } from '../../src/process/launch.ts';
 import { ChildServer } from '../support/child-server.ts';
 import { makeFolder } from '../support/folder.ts';

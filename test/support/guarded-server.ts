@@ -2,6 +2,7 @@ import { type RequestListener, type Server, createServer } from 'node:http';
 import { DirectRequest } from '../../src/http/fast/direct-request.ts';
 import { type DoorLimits, FrontDoor } from '../../src/http/intake/front-door.ts';
 import { type Holdings, Purse } from '../../src/http/intake/purse.ts';
+import { Traffic } from '../../src/metrics/traffic.ts';
 
 const LIMITS: Holdings = {
   requests: 100,
@@ -15,6 +16,7 @@ export interface GuardedServer {
   readonly server: Server;
   readonly purse: Purse;
   readonly door: FrontDoor;
+  readonly traffic: Traffic;
 }
 
 /** Node's server behind the door, without Fastify. */
@@ -33,8 +35,9 @@ export function guardedServer(
   } = {},
 ): GuardedServer {
   const server = createServer({ IncomingMessage: DirectRequest });
+  const traffic = new Traffic(() => undefined);
   const purse = new Purse({ limits: { ...LIMITS, ...limits }, deadlineMs: 1000, isHeapFull, nowMs });
-  const door = new FrontDoor(doorLimits, purse, nowMs);
+  const door = new FrontDoor(doorLimits, purse, nowMs, traffic);
   door.guard(server, onRequest, onRequest);
-  return { server, purse, door };
+  return { server, purse, door, traffic };
 }

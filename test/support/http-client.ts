@@ -97,6 +97,8 @@ export type CountName =
   | 'deletes'
   | 'cleared'
   | 'evicted'
+  | 'evictedUnread'
+  | 'oldestAgeSeconds'
   | 'expired'
   | 'shedOrders'
   | 'shedEntries'

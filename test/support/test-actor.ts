@@ -17,6 +17,7 @@ import {
   isRawReply,
 } from '../../src/shared/protocol.ts';
 import { type EntryHead, decodeHead } from '../../src/shared/raw-entries.ts';
+import { ThreadMeter } from '../../src/shared/thread-meter.ts';
 import { Session } from '../../workers/session.ts';
 import { ShardActor } from '../../workers/shard-actor.ts';
 import { MIB, type SegmentSetup, createSegment } from './segments.ts';
@@ -86,6 +87,7 @@ export function createActor(
     nowMs: () => ms++,
     defer,
     deferSlice: defer,
+    readThread: () => new ThreadMeter(() => performance.now()).read(),
   });
   const { port1, port2 } = new MessageChannel();
   const session = new Session(port2, new Doorbell());

@@ -3,6 +3,7 @@ import { gunzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Mailbox } from '../../src/shards/mailbox.ts';
 import { Doorbell } from '../../src/shared/doorbell.ts';
+import { ThreadMeter } from '../../src/shared/thread-meter.ts';
 import {
   BUSY,
   DELETED,
@@ -300,6 +301,7 @@ function createActor(replyWindowBytes: number, defer: (task: () => void) => void
     nowMs: () => performance.now(),
     defer,
     deferSlice: setImmediate,
+    readThread: () => new ThreadMeter(() => performance.now()).read(),
   });
   /** Keys of the requests in the order in which the actor was given them, of all sessions. */
   const handled: string[] = [];

@@ -6,7 +6,7 @@ import { Compressor, MAX_SYNC_BYTES } from './compressor.ts';
 import type { FlowControlWindow } from './flow-control-window.ts';
 import { sendEntryLate, sendLate } from './late-replies.ts';
 import { ReadQueue, type WaitingRead } from './read-queue.ts';
-import { type ReadKind, payloadOf } from './representation.ts';
+import { type ReadKind, payloadOf } from './reply-body.ts';
 
 /** A reply at once, or one that follows under a ticket. */
 export type Answer =
@@ -43,9 +43,9 @@ export interface GzipOptions {
 const BUDGET_MS = 2;
 
 /**
- * Answers reads, in gzip where the client accepts it and the body is long enough. A form that the store keeps is sent as
- * it is. Otherwise a short body is compressed at once while the turn has time for it, and later in its turn when not. A
- * long body is compressed on another thread.
+ * Answers reads, in gzip where the client accepts it and the body is long enough. If the store keeps a gzip form, that
+ * is sent. Otherwise a short body is compressed at once, as long as this turn of the event loop has time for it; if not, it
+ * waits in a queue. A long body is compressed on another thread.
  */
 export class Gzip {
   private readonly options: GzipOptions;

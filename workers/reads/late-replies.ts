@@ -2,7 +2,7 @@ import { LARGE_PAYLOAD, type Payload } from '../../src/shared/protocol.ts';
 import type { FlowControlWindow } from './flow-control-window.ts';
 import type { SegmentStore } from '../store/segment-store.ts';
 import type { WaitingRead } from './read-queue.ts';
-import type { ReadKind } from './representation.ts';
+import type { ReadKind } from './reply-body.ts';
 
 /** Sends the entry that a read was given a ticket for, in the form that it asked for, without compressing it. */
 export function sendEntryLate(

@@ -26,7 +26,7 @@ import { tagOfEntry } from './entity-tag.ts';
 import { Gzip, codeOf } from './gzip.ts';
 import { LargeReads } from './large-reads.ts';
 import { sendEntryLate, sendLate } from './late-replies.ts';
-import { type ReadKind, headOf, payloadOf, rawReadKind } from './representation.ts';
+import { type ReadKind, headOf, payloadOf, rawReadKind } from './reply-body.ts';
 
 export interface ReadOptions {
   readonly store: SegmentStore;

@@ -11,6 +11,7 @@ import {
   INCOMPRESSIBLE,
   MAX_KEY_BYTES,
   NOT_TEXT,
+  READ,
   TAG,
   TEXTS,
   VALUE_GZIP,
@@ -152,6 +153,14 @@ export class EntryCodec {
   addFlag(slot: number, flag: number): void {
     const address = this.slots.address(slot);
     setFlagAt(this.blocks.words[blockOf(address)], wordOf(address), flag);
+  }
+
+  markRead(slot: number): void {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    // Written once, and read alone from then on.
+    if ((flagsOf(words[at + 1]) & READ) === 0) setFlagAt(words, at, READ);
   }
 
   /** In ms since the epoch, `Infinity` where the entry does not expire. */

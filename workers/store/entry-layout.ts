@@ -34,7 +34,8 @@ export const INCOMPRESSIBLE = 8;
 export const PLAIN = 16;
 export const TEXTS = 32;
 export const TAG = 64;
-// 128 is free.
+/** The entry was read since it was put. */
+export const READ = 128;
 /** Not all bytes of the value are ASCII. */
 export const NOT_TEXT = 256;
 /** The gzip form is that of the value itself, not of a body made from it. */

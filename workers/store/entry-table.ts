@@ -145,6 +145,7 @@ export class EntryTable {
   /** Gives all memory back. To be called when there is no entry. */
   reset(): void {
     this.blocks.clear();
+    this.list.ages.clear();
     this.slots.clear();
     this.index.clear();
   }

@@ -93,6 +93,19 @@ export class SegmentStore {
     return this.eviction.shedBytes;
   }
 
+  /** Entries that were evicted or shed, and never read since they were put. */
+  get evictedUnread(): number {
+    return this.eviction.unread;
+  }
+
+  /**
+   * For how long the least recently used entry has been neither read nor put, at least. The true time may be up to
+   * twice as long: see `AgeMarks`. 0 where there is no entry.
+   */
+  get oldestAgeMs(): number {
+    return this.list.ages.ageMs(this.options.now());
+  }
+
   /** As `access`, but returns the value itself, which may not be a large one. */
   get(key: string): string | undefined {
     const slot = this.access(key);
@@ -119,6 +132,7 @@ export class SegmentStore {
       return NO_SLOT;
     }
     table.counters.hits++;
+    this.codec.markRead(slot);
     this.list.touch(slot);
     return slot;
   }
@@ -138,6 +152,17 @@ export class SegmentStore {
     return this.codec.chainOf(slot);
   }
 
+  /** Bytes that the entry takes: header, key, value, metadata, gzip form, padding and slot. */
+  entryBytes(slot: number): number {
+    return this.codec.bytes(slot) + SLOT_BYTES;
+  }
+
+  /** How long until the entry expires; undefined for one that does not. */
+  ttlMs(slot: number): number | undefined {
+    const expiryMs = this.codec.expiryMs(slot);
+    return expiryMs === Infinity ? undefined : Math.max(0, expiryMs - this.options.now());
+  }
+
   value(slot: number): string {
     return this.codec.value(slot);
   }
@@ -145,12 +170,6 @@ export class SegmentStore {
   /** The value's bytes where they lie, not a copy: to be read before the next call that changes the segment. */
   valueView(slot: number): Buffer {
     return this.codec.valueView(slot);
-  }
-
-  /** What is left of the entry's lifetime in whole ms, at least 1; 0 where it does not expire. */
-  ttlMs(slot: number): number {
-    const expiryMs = this.codec.expiryMs(slot);
-    return expiryMs === Infinity ? 0 : Math.max(1, Math.floor(expiryMs - this.options.now()));
   }
 
   /** What `put` was given; `NO_METADATA` where that was nothing. */
@@ -269,6 +288,7 @@ export class SegmentStore {
    * @returns false when there is nothing left to do.
    */
   maintain(budgetBytes: number): boolean {
+    this.list.ages.tick(this.options.now());
     return this.maintenance.step(budgetBytes);
   }
 

@@ -9,9 +9,9 @@ export interface BodySink {
   end(): void;
 }
 
-/** Follows what becomes of a body. */
+/** Counts the bytes of a body that wait, and learns when the body has been read. */
 export interface BodyWatcher {
-  /** Bytes have come that nothing takes yet; negative ones have been taken, or thrown away. */
+  /** Bytes have arrived that nothing reads yet. A negative number: they were read or thrown away. */
   countUnread(bytes: number): void;
   /** The body has been taken whole, and its sink is done with it. */
   bodyTaken(request: object): void;
@@ -21,20 +21,20 @@ const NOWHERE: BodySink = { add: () => undefined, end: () => undefined };
 
 /**
  * A request whose body is taken without a stream: what Node's parser pushes goes straight to a sink, in the same turn.
- * A stream hands a small body over two turns later, and costs more than what is done with it.
+ * A stream would deliver a small body two turns later, and cost more than the work on the body.
  */
 export class DirectRequest extends IncomingMessage {
   watcher: BodyWatcher | undefined;
   /** When its head had come. */
   beganMs = 0;
-  /** Of the body, what has come and waits in the stream. */
+  /** Bytes of the body that have arrived and wait in the stream. */
   unreadBytes = 0;
-  /** Of its answer, what cannot leave yet. */
+  /** Bytes of its answer that cannot be sent yet. */
   heldBytes = 0;
   private sink: BodySink | undefined;
   private isTaken = false;
 
-  /** What waits in the stream already, since nothing took it in time, comes through the stream. */
+  /** Bytes that arrived before this call wait in the stream, and are read from there. */
   takeBody(sink: BodySink): void {
     this.isTaken = true;
     this.countUnread(-this.unreadBytes);
@@ -51,7 +51,7 @@ export class DirectRequest extends IncomingMessage {
     this.countUnread(-this.unreadBytes);
   }
 
-  /** Has the body thrown away as it comes. */
+  /** Throws the body away as it arrives. */
   discardBody(): void {
     if (!this.isTaken) this.takeBody(NOWHERE);
   }
@@ -84,13 +84,13 @@ export class DirectRequest extends IncomingMessage {
   }
 }
 
-/** Takes the body of any request: of one that the server did not make (`app.inject`) through its stream. */
+/** Takes the body of any request. If the server did not make the request (`app.inject`), reads its stream. */
 export function takeBody(request: Message, sink: BodySink): void {
   if (request instanceof DirectRequest) request.takeBody(sink);
   else request.on('data', (chunk: Buffer) => sink.add(chunk)).on('end', () => sink.end());
 }
 
-/** Whether the head of a request tells of a body to follow. A chunked one may turn out to have nothing in it. */
+/** Whether the head of a request announces a body. A chunked body may still be empty. */
 export function hasBody(headers: IncomingHttpHeaders): boolean {
   return hasLength(headers) || headers['transfer-encoding'] !== undefined;
 }

@@ -2,14 +2,14 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Callback, interceptWrites, isWaitingForTurn, works } from './node-internals.ts';
 
-/** So many characters leave together at the most. A client that takes none of them has them held. */
+/** Most characters in one write. They stay in memory while the client does not take them. */
 const MAX_CHARACTERS = 2 ** 14;
 
 /**
- * Lets answers to pipelined requests that are ready together leave in one write, which costs more than all the rest
- * of a small answer. Node gives the socket to one response at a time, to the next when what the one before wrote has
- * been taken. So what a response writes is kept, and called taken, while the next one is complete and waits for the
- * socket: it leaves in front of what that one writes.
+ * Sends answers to pipelined requests that are ready together in one write. A write costs more than all the rest of a small
+ * answer. Node gives the socket to one response at a time. The next response gets it when the write of the one before is
+ * done. So while the next response is complete and waits for the socket, the text of a response is kept here and its
+ * write reported as done. It then leaves in front of the text of the next response.
  *
  *     answers   ├─ 1, complete ─┼─ 2, complete ─┼─ 3, complete ─┤  4, not yet
  *     writes    ├───── kept ────┴───── kept ────┴───────────────┤  one write; its callback is the third's

@@ -1,7 +1,7 @@
 /**
- * Every use of what Node does but does not document. Each is checked when the server starts. Where Node has changed it is
- * left out, which a log line says, and the server does without. `test/http/node-internals.test.ts` has a test for each.
- * Elsewhere are only V8's and Node's flags (`src/process/launch.ts`) and `transfer(0)` (`src/shared/free.ts`).
+ * Every use of behaviour that Node does not document. Each is checked when the server starts. If Node has changed one, the
+ * server writes a log line and does without it. `test/http/node-internals.test.ts` has a test for each. Two uses are
+ * elsewhere: V8's and Node's flags (`src/process/launch.ts`) and `transfer(0)` (`src/shared/free.ts`).
  */
 import type { Server, ServerOptions, ServerResponse } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
@@ -39,8 +39,8 @@ interface InternalSocket extends Socket {
 const STOP_PARSING = 2;
 
 /**
- * Has no more requests made of what a connection has sent. Destroying it does not stop the parser, which would go on to
- * the end of the piece it was given. It stops after this answer to the next head, as it does before an upgrade.
+ * Stops the parser of a connection. To destroy the connection is not enough: the parser would still make requests of the
+ * rest of the piece that it was given. With this return value for the next head it stops, as before an upgrade.
  */
 export function stopParsing(socket: Duplex): void {
   const { parser } = socket as InternalSocket;
@@ -65,14 +65,14 @@ export function interceptWrites(socket: Duplex, write: Write, end: End): void {
   Object.assign(socket, { write, end });
 }
 
-/** Has a client get its answer that has closed its side after the request. */
+/** A client may close its side of the connection after its request, and still gets the answer. */
 export function allowHalfOpen(server: Server): void {
   Reflect.set(server, 'httpAllowHalfOpen', true);
 }
 
 /**
- * Has TLS connections read through their stream. Else Node's parser is fed past the stream, and what has been decrypted
- * when the stream is paused is lost. The listener itself does no harm where Node does without.
+ * Makes Node read TLS connections through their stream. Otherwise Node feeds its parser directly, and loses what is
+ * already decrypted when the stream is paused. In a Node that does not need it, the listener does no harm.
  */
 export function readThroughStream(server: Server): void {
   server.on('secureConnection', (socket: Socket) => socket.on('data', () => undefined));

@@ -3,8 +3,17 @@ import type { Socket } from 'node:net';
 import { type BodyWatcher, DirectRequest, hasBody } from '../fast/direct-request.ts';
 import { gatherWrites } from '../fast/gather-writes.ts';
 import { isWaitingForTurn, stopParsing, unsentBytes } from '../fast/node-internals.ts';
+import type { CutOff } from '../../metrics/refusals.ts';
+import type { Traffic } from '../../metrics/traffic.ts';
 import { isProbe } from './probe.ts';
 import { type Holding, type Purse, noHoldings } from './purse.ts';
+
+/** Where the accounts of all connections are added up. */
+export interface Books {
+  readonly purse: Purse;
+  readonly traffic: Traffic;
+  readonly nowMs: () => number;
+}
 
 /**
  * Everything that is known of one connection, from the moment it is accepted: its requests, their order, and what the
@@ -13,11 +22,11 @@ import { type Holding, type Purse, noHoldings } from './purse.ts';
  *
  * It keeps the requests of the connection in their order. A client may write a GET right behind a PUT, without waiting for
  * the answer (pipelining). The GET is complete at once, the PUT only when its body has been read, but the GET must see what
- * was put: RFC 9112, section 9.3.2. So a request waits here while the body of one before it has not been taken. From the
- * end of a body to the message to its shard nothing waits, so no route has to care for the order.
+ * was put: RFC 9112, section 9.3.2. So a request waits here while the body of one before it has not been taken. Between the
+ * end of a body and the message to its shard nothing waits, so routes need not keep the order themselves.
  */
 export class Account implements BodyWatcher {
-  /** Over TLS the raw socket until the handshake is done. */
+  /** Over TLS, the raw socket until the handshake is complete, then the TLS socket. */
   socket: Socket;
   /** Whether it has one of the ordinary places; else it is in the reserve. */
   isOrdinary: boolean;
@@ -29,6 +38,8 @@ export class Account implements BodyWatcher {
   /** Of requests that have not been answered, oldest first. */
   readonly responses: ServerResponse[] = [];
   private readonly purse: Purse;
+  private readonly traffic: Traffic;
+  private readonly nowMs: () => number;
   private readonly holds = noHoldings();
   private hasBegun = false;
   private isPipelined = false;
@@ -43,14 +54,16 @@ export class Account implements BodyWatcher {
   private afterAnswer: (() => void) | undefined;
 
   constructor(
-    purse: Purse,
-    { socket, isOrdinary, tick, nowMs }: { socket: Socket; isOrdinary: boolean; tick: number; nowMs: number },
+    { purse, traffic, nowMs }: Books,
+    { socket, isOrdinary, tick }: { socket: Socket; isOrdinary: boolean; tick: number },
   ) {
     this.purse = purse;
+    this.traffic = traffic;
+    this.nowMs = nowMs;
     this.socket = socket;
     this.isOrdinary = isOrdinary;
     this.tick = tick;
-    this.sinceMs = nowMs;
+    this.sinceMs = nowMs();
   }
 
   /**
@@ -70,8 +83,8 @@ export class Account implements BodyWatcher {
   }
 
   /**
-   * A request has begun. Node reads a connection no further while its answers are not taken, but only after all requests of
-   * the piece it has read, which may be thousands, have become objects. So each is charged.
+   * A request has begun. Node stops reading from a connection whose client does not take its answers. But before it stops,
+   * it makes an object for each request in the piece that it has read, and these may be thousands. So each is charged.
    * @returns whether it may go on; if not, its connection is closed.
    */
   begin(response: ServerResponse, nowMs: number): boolean {
@@ -82,9 +95,9 @@ export class Account implements BodyWatcher {
       socket.once('close', () => this.close());
     }
     const { req: request } = response;
-    if (request instanceof DirectRequest && hasBody(request.headers)) {
-      request.watcher = this;
+    if (request instanceof DirectRequest) {
       request.beganMs = nowMs;
+      if (hasBody(request.headers)) request.watcher = this;
     }
     response.on('close', responseClosed);
     responses.push(response);
@@ -97,7 +110,7 @@ export class Account implements BodyWatcher {
     if (this.purse.bearsRequest(responses.length)) return true;
     // A probe needs next to nothing, and says that the process is well.
     if (responses.length === 1 && isProbe(request)) return true;
-    this.cutOff();
+    this.cutOff('unanswered');
     return false;
   }
 
@@ -113,7 +126,7 @@ export class Account implements BodyWatcher {
 
   countUnread(bytes: number): void {
     if (bytes <= 0) this.release('unreadBytes', -bytes);
-    else if (!this.charge('unreadBytes', bytes)) this.cutOff();
+    else if (!this.charge('unreadBytes', bytes)) this.cutOff('unread_bodies');
   }
 
   bodyTaken(request: object): void {
@@ -129,7 +142,7 @@ export class Account implements BodyWatcher {
   hold({ req: request }: ServerResponse, bytes: number): void {
     if (this.isClosed || !(request instanceof DirectRequest)) return;
     request.heldBytes = bytes;
-    if (!this.charge('heldBytes', bytes)) this.cutOff();
+    if (!this.charge('heldBytes', bytes)) this.cutOff('held_answers');
   }
 
   /** A response has closed: it has left, or its connection has ended. */
@@ -141,6 +154,7 @@ export class Account implements BodyWatcher {
       if (place === 0) this.responses.shift();
       else this.responses.splice(place, 1);
       this.release('requests', 1);
+      this.count(response);
       this.afterAnswer?.();
     }
     if (request instanceof DirectRequest) {
@@ -155,8 +169,7 @@ export class Account implements BodyWatcher {
   /** Whether the client has taken nothing of an answer for too long, from look to look. */
   isStalled(timeoutMs: number, nowMs: number): boolean {
     const isWaiting = this.responses.length > 0 && this.socket.writableLength > 0;
-    // A timeout of Node's would take up to twice as long: it lets a connection go on once for the part that the system took
-    // at once.
+    // Node's own timeout could take twice as long: it starts again once, for the part that the system took at once.
     const taken = this.socket.bytesWritten - unsentBytes(this.socket);
     if (isWaiting && taken === this.takenBytes) return nowMs - this.takenAtMs >= timeoutMs;
     this.takenBytes = taken;
@@ -166,7 +179,7 @@ export class Account implements BodyWatcher {
 
   /** Calls back when all whole requests have been answered; at once if they have. */
   whenAnswered(callback: () => void): void {
-    // A request whose end never came is what is at fault: it will have no answer of its own.
+    // The last request may be incomplete. It is the one at fault, and gets no answer of its own: do not wait for it.
     const broken = this.responses.at(-1)?.req.complete === false ? 1 : 0;
     this.afterAnswer = () => {
       if (this.responses.length > broken) return;
@@ -176,7 +189,14 @@ export class Account implements BodyWatcher {
     this.afterAnswer();
   }
 
-  private cutOff(): void {
+  /** The request is over: its answer has left, or its client has. */
+  private count(response: ServerResponse): void {
+    const { req: request } = response;
+    if (request instanceof DirectRequest) this.traffic.answered(response, request.beganMs, this.nowMs());
+  }
+
+  private cutOff(why: CutOff): void {
+    if (!this.socket.destroyed) this.traffic.cutOff(why);
     stopParsing(this.socket);
     this.socket.destroy();
   }
@@ -185,8 +205,11 @@ export class Account implements BodyWatcher {
     this.isClosed = true;
     const unanswered = this.responses.splice(0);
     this.purse.releaseAll(this.holds);
-    // Behind a CONNECT, Node does not tell those that wait for their turn.
-    for (const response of unanswered) if (isWaitingForTurn(response)) response.destroy();
+    // Node does not close the responses that wait behind a CONNECT.
+    for (const response of unanswered) {
+      this.count(response);
+      if (isWaitingForTurn(response)) response.destroy();
+    }
   }
 }
 

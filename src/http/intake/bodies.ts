@@ -29,6 +29,7 @@ const INCOMPLETE: Failure = { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The b
 const BUSY: Failure = {
   code: 'CACHE_ERR_BUSY',
   message: 'Too many large bodies are being received already.',
+  refusal: 'bodies',
 };
 
 const NOT_FLAT: Failure = {
@@ -39,6 +40,7 @@ const NOT_FLAT: Failure = {
 export const TOO_SLOW: Failure = {
   code: 'CACHE_ERR_REQUEST_TIMEOUT',
   message: 'The body came too slowly while others waited to send theirs.',
+  refusal: 'slow_body',
 };
 
 /** Characters per ms that a large body must come at, while others wait for room. */
@@ -118,7 +120,7 @@ export class Bodies {
   ): void => {
     const { limitBytes } = this.options;
     const declared = request.headers['content-length'];
-    // A chunked body does not say how long it is; it is taken for as long as it may be.
+    // A chunked body does not tell its length: assume the longest that is allowed.
     const bytes = hasBody(request.headers) ? Number(declared ?? limitBytes) : 0;
     if (bytes > limitBytes) {
       done(new FailureError(TOO_LARGE));
@@ -189,7 +191,8 @@ export class Bodies {
   }
 
   /**
-   * While bodies wait for room, takes back that of bodies whose answers cannot leave, and ends bodies that come too slowly.
+   * While bodies wait for room, takes room back from bodies whose answers are complete but not sent, and ends bodies that
+   * arrive too slowly.
    */
   sweep(nowMs: number): void {
     const { bodyQueue } = this.options.purse;
@@ -198,7 +201,7 @@ export class Bodies {
     for (const upload of bodyQueue.hasWaiters ? this.uploads : []) {
       const elapsedMs = nowMs - upload.grantedMs;
       const isSlow = elapsedMs > patienceMs && upload.bytes < elapsedMs * MIN_RATE;
-      // A client may not take its answer; over TLS, when it has reset the connection, Node may never tell.
+      // The client may not take its answer. Over TLS, Node may never report that the client has reset the connection.
       if (upload.reply.raw.writableEnded) this.release(upload);
       else if (isSlow && !upload.isWhole) upload.cutOff();
     }
@@ -229,7 +232,7 @@ export class Bodies {
   private release(upload: Upload): void {
     if (!this.uploads.delete(upload)) return;
     const { request } = upload.reply;
-    // The response, which may stay for long, holds the request.
+    // The response may live long, and it refers to the request.
     request.body = undefined;
     accountOf(request.raw.socket)?.release('bodyBytes', upload.charge);
     this.options.garbage.add(upload.charge);

@@ -34,8 +34,8 @@ export class BodyQueue {
   }
 
   /**
-   * Calls `decide` once, now or later: with true when there is room, which `decide` then charges.
-   * @param mayWait whether it may be later.
+   * Calls `decide` once, now or later. True means that there is room; `decide` must then charge it.
+   * @param mayWait whether `decide` may be called later.
    */
   enter(bytes: number, mayWait: boolean, decide: (isGranted: boolean) => void): void {
     const { hasRoomFor, maxWaiters, nowMs } = this.options;
@@ -47,7 +47,7 @@ export class BodyQueue {
 
   /** To be called when room has become free. */
   serve(): void {
-    // A body that is let in may give back its room at once, and thousands may: none of them from within the other.
+    // A body that is let in may give its room back at once, which calls this again. Thousands may do so: no recursion.
     if (this.isServing) return;
     this.isServing = true;
     while (this.waiters.length > 0 && this.options.hasRoomFor(this.waiters[0].bytes)) {

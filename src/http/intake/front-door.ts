@@ -3,11 +3,12 @@ import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
 import { takeBody } from '../fast/direct-request.ts';
-import { writeAnswer } from '../answers.ts';
+import { writeAnswer } from '../write-answer.ts';
 import { renderFailure } from '../failures.ts';
-import { Account, accountOf, setAccount } from './account.ts';
+import { Account, type Books, accountOf, setAccount } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
 import { isProbe } from './probe.ts';
+import { type Traffic, noteRefusal } from '../../metrics/traffic.ts';
 import type { Purse } from './purse.ts';
 
 export interface DoorLimits {
@@ -42,7 +43,7 @@ const REFUSAL = renderFailure('CACHE_ERR_BUSY', 'All connections are in use.', '
  * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. A refusal
  * itself closes nothing, so it is cheap.
  */
-export class FrontDoor {
+export class FrontDoor implements Books {
   readonly limits: DoorLimits;
   /** A client that takes nothing of its answer for this long is cut off. */
   readonly stalledTimeoutMs: number = 30_000;
@@ -51,10 +52,11 @@ export class FrontDoor {
   private readonly reserve = new Set<Account>();
   /** Newcomers without a place, and the tick when each came, oldest first. */
   private readonly waiting = new Map<Socket, number>();
-  /** TLS handshakes under way, by the client's end: before and after one, Node gives out different sockets. */
+  /** TLS handshakes under way, by the client's address and port: after the handshake Node uses another socket. */
   private readonly handshakes = new Map<string, Account>();
-  private readonly purse: Purse;
-  private readonly nowMs: () => number;
+  readonly purse: Purse;
+  readonly nowMs: () => number;
+  readonly traffic: Traffic;
   private isSecure = false;
   private serve: (socket: Socket) => void = () => undefined;
   private ordinary = 0;
@@ -62,10 +64,11 @@ export class FrontDoor {
   /** Newcomers that found no ordinary place since the last sweep. */
   private refused = 0;
 
-  constructor(limits: DoorLimits, purse: Purse, nowMs: () => number) {
+  constructor(limits: DoorLimits, purse: Purse, nowMs: () => number, traffic: Traffic) {
     this.limits = limits;
     this.purse = purse;
     this.nowMs = nowMs;
+    this.traffic = traffic;
   }
 
   /** How many connections there are. */
@@ -133,6 +136,7 @@ export class FrontDoor {
       return true;
     }
     this.refused++;
+    noteRefusal(response, 'connections');
     // A client that is still sending would be reset, and not see why.
     afterBody(request, () => writeAnswer(response, REFUSAL));
     return false;
@@ -169,7 +173,7 @@ export class FrontDoor {
 
   private place(socket: Socket): void {
     const isOrdinary = this.ordinary < this.limits.maxConnections;
-    const account = new Account(this.purse, { socket, isOrdinary, tick: this.tick, nowMs: this.nowMs() });
+    const account = new Account(this, { socket, isOrdinary, tick: this.tick });
     this.accounts.add(account);
     if (isOrdinary) this.ordinary++;
     else this.reserve.add(account);
@@ -197,6 +201,7 @@ export class FrontDoor {
     const [oldest] = this.waiting.keys();
     this.waiting.delete(oldest);
     this.refused++;
+    this.traffic.cutOff('waited');
     oldest.destroy();
   }
 
@@ -210,7 +215,7 @@ export class FrontDoor {
       if (wanted === 0 || this.tick - tick < RESERVE_TICKS) break;
       // A request whose body does not end is never answered, and would hold its place as long.
       if (hasAsked && responses.at(-1)?.req.complete !== false) continue;
-      socket.destroy();
+      this.closeForOthers(socket);
       wanted--;
     }
   }
@@ -230,7 +235,9 @@ export class FrontDoor {
 
   private cutOffStalled(nowMs: number): void {
     for (const account of this.accounts) {
-      if (account.isStalled(this.stalledTimeoutMs, nowMs)) account.socket.destroy();
+      if (!account.isStalled(this.stalledTimeoutMs, nowMs)) continue;
+      this.traffic.cutOff('stalled');
+      account.socket.destroy();
     }
   }
 
@@ -245,15 +252,20 @@ export class FrontDoor {
       if (!hasAsked || request?.complete === false) unfinished++;
       if (account.sinceMs > sinceMs) continue;
       if (!hasAsked || isUnfinished(request)) {
-        socket.destroy();
+        this.closeForOthers(socket);
         closed++;
       } else if (responses.length === 0 && resting.length < wanted) {
         resting.push(account);
       }
     }
-    // Idle connections have done nothing wrong: they go only when no other connection goes, or soon will.
+    // Idle connections do nothing wrong. They are closed only when no other connection is closed now or soon.
     if (closed > 0 || unfinished > this.ordinary / 2) return;
-    for (const { socket } of resting) socket.destroy();
+    for (const { socket } of resting) this.closeForOthers(socket);
+  }
+
+  private closeForOthers(socket: Socket): void {
+    this.traffic.cutOff('made_room');
+    socket.destroy();
   }
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { Traffic } from '../../metrics/traffic.ts';
 import type { GarbageMeter } from '../garbage-meter.ts';
 import { Bodies } from './bodies.ts';
 import { FrontDoor } from './front-door.ts';
@@ -20,6 +21,8 @@ export interface IntakeOptions extends TrafficBytes {
   readonly bodyLimitBytes: number;
   readonly deadlineMs: number;
   readonly garbage: GarbageMeter;
+  /** Told of what becomes of requests and connections. */
+  readonly traffic: Traffic;
   /** Whether a large reply waits for the room of others. */
   readonly awaitsReplyRoom: () => boolean;
 }
@@ -40,13 +43,13 @@ export class Intake {
   private readonly awaitsReplyRoom: () => boolean;
 
   constructor(options: IntakeOptions) {
-    const { deadlineMs, bodyLimitBytes, garbage, maxTlsConnections } = options;
+    const { deadlineMs, bodyLimitBytes, garbage, maxTlsConnections, traffic } = options;
     const limits = deriveHoldings(options);
     const purse = new Purse({ limits, deadlineMs, isHeapFull, nowMs });
     this.purse = purse;
-    this.door = new FrontDoor(deriveDoorLimits(limits.requests, maxTlsConnections), purse, nowMs);
+    this.door = new FrontDoor(deriveDoorLimits(limits.requests, maxTlsConnections), purse, nowMs, traffic);
     this.bodies = new Bodies({ limitBytes: bodyLimitBytes, purse, garbage, deadlineMs, nowMs });
-    this.largeReplies = new LargeReplies(deadlineMs, nowMs);
+    this.largeReplies = new LargeReplies(deadlineMs, nowMs, () => traffic.cutOff('slow_answer'));
     this.awaitsReplyRoom = options.awaitsReplyRoom;
   }
 

@@ -8,13 +8,18 @@ import { whenClosed } from './when-closed.ts';
 export class LargeReplies {
   private readonly patienceMs: number;
   private readonly nowMs: () => number;
+  private readonly onCutOff: () => void;
   /** When each was begun, oldest first. */
   private readonly begun = new Map<ServerResponse, number>();
 
-  /** @param patienceMs how long a client may take for one reply while another waits for room. */
-  constructor(patienceMs: number, nowMs: () => number) {
+  /**
+   * @param patienceMs how long a client may take for one reply while another waits for room.
+   * @param onCutOff called for each client that took longer.
+   */
+  constructor(patienceMs: number, nowMs: () => number, onCutOff: () => void) {
     this.patienceMs = patienceMs;
     this.nowMs = nowMs;
+    this.onCutOff = onCutOff;
   }
 
   /** @param onEnd called when the reply has left, or its client has. */
@@ -41,6 +46,7 @@ export class LargeReplies {
     for (const [response, begunMs] of this.begun) {
       if (begunMs > overdueBefore) break;
       // A response that waits for those before it has no socket, and would be sent all the same.
+      if (!response.req.socket.destroyed) this.onCutOff();
       response.req.socket.destroy();
     }
   }

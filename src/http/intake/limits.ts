@@ -20,8 +20,9 @@ const MAX_REQUESTS = 2 ** 16;
 const MAX_ADMIN_ANSWERS = 16;
 
 /**
- * Connections beyond the limit, for probes. A place is free again in a moment. With TLS, where it takes some round trips
- * and a client's own arithmetic, there are more: a share of the limit, since each takes much memory.
+ * Connections beyond the limit, for probes. A probe gives its place back in a moment. With TLS it takes longer: some
+ * round trips, and the time that the client computes. So there are more places with TLS. Their number is a share of the
+ * limit, because each TLS connection takes much memory.
  */
 const RESERVE = 64;
 const TLS_RESERVE_SHARE = 1 / 4;

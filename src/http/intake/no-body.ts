@@ -5,7 +5,7 @@ import { hasLength, takeBody } from '../fast/direct-request.ts';
 const NO_BODY: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'DELETE takes no body.' };
 
 /**
- * For routes without a body. A body without content is none. Whether a chunked body has any shows only when it comes.
+ * For routes without a body. An empty body is allowed. Whether a chunked body is empty is known only when it arrives.
  */
 export function refuseBody(
   request: FastifyRequest,
@@ -18,8 +18,8 @@ export function refuseBody(
     return;
   }
   const isChunked = headers['transfer-encoding'] !== undefined;
-  // To whatever looks at the request from here on, it has no body. Clients that set a content type on every request
-  // mean nothing by it.
+  // From here on, the request looks like one without a body. Its content type is removed as well: some clients set one on
+  // every request.
   headers['content-length'] = '0';
   delete headers['transfer-encoding'];
   delete headers['content-type'];

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 
-/** What orchestrators ask must be answered, whoever else asks and however often. */
+/** The paths that orchestrators ask. They are answered, however many other requests there are. */
 export const PROBE_PATHS = { health: '/health', ready: '/ready' } as const;
 
 const PROBE = new RegExp(`^(?:${Object.values(PROBE_PATHS).join('|')})(?:\\?|$)`);

@@ -29,18 +29,18 @@ export interface PurseOptions {
   readonly nowMs: () => number;
 }
 
-/** A connection with no more requests than this is not at fault when there are too many in all. */
+/** When there are too many requests in all, connections with this many or fewer are not closed for it. */
 const FAIR_REQUESTS = 16;
-/** Share of the limit of requests from which on the heap itself is looked at: requests can be larger than reckoned. */
+/** From this share of the request limit on, the heap itself is checked too: requests can be larger than estimated. */
 const HEAP_CHECK_SHARE = 1 / 4;
 /** Bodies that may wait for room, as a share of the limit of requests. */
 const WAITING_BODIES_SHARE = 1 / 4;
-/** Share of the limit of unread bytes from which on no more bodies may wait for room. */
+/** From this share of the limit of unread bytes on, no further body may wait for room. */
 const CALM_UNREAD_SHARE = 1 / 2;
 
 /**
- * Knows all that clients make the process hold, over all connections, and what they may. Each connection's share is in its
- * account, which alone charges and releases here.
+ * The totals of what clients make the process hold, over all connections, and their limits. The part of each connection is
+ * in its account. Only accounts charge and release here.
  */
 export class Purse {
   readonly limits: Readonly<Holdings>;
@@ -79,7 +79,7 @@ export class Purse {
     for (const what of HOLDINGS) if (holds[what] !== 0) this.release(what, holds[what]);
   }
 
-  /** Whether a connection may go on that has just added a request, and now has `requests` of them. */
+  /** A connection has just added a request, and has `requests` of them now. @returns whether it may stay open. */
   bearsRequest(requests: number): boolean {
     const total = this.sums.requests;
     const max = this.limits.requests;
@@ -87,7 +87,7 @@ export class Purse {
     return total <= max * HEAP_CHECK_SHARE || !this.isHeapFull();
   }
 
-  /** Whether one more body may wait for room: a part of it has come with its head, and is held. */
+  /** Whether one more body may wait for room. The part of it that arrived with the head takes memory while it waits. */
   get bearsWaitingBody(): boolean {
     return this.sums.unreadBytes < this.limits.unreadBytes * CALM_UNREAD_SHARE;
   }

@@ -1,13 +1,8 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
-import { acceptsGzip } from '../fast/accept-gzip.ts';
+import { StaticFile } from './static-file.ts';
 
-const compress = promisify(gzip);
 const { resolve } = createRequire(import.meta.url);
 
 const FILES = [
@@ -78,53 +73,4 @@ export function registerDocs(app: FastifyInstance, gzipThresholdBytes: number): 
       file.answer(request, reply, gzipThresholdBytes > 0),
     );
   }
-}
-
-interface Loaded {
-  readonly hash: string;
-  readonly bytes: number;
-  readonly compressed: Buffer;
-}
-
-/** A file that does not change while the process runs. It is compressed at its first request. */
-class StaticFile {
-  private readonly path: string;
-  private readonly type: string;
-  private loaded: Promise<Loaded> | undefined;
-
-  constructor(path: string, type: string) {
-    this.path = path;
-    this.type = type;
-  }
-
-  async answer(request: FastifyRequest, reply: FastifyReply, mayCompress: boolean): Promise<FastifyReply> {
-    this.loaded ??= this.load();
-    const { hash, bytes, compressed } = await this.loaded;
-    const isCompressed = mayCompress && acceptsGzip(request.headers['accept-encoding']);
-    const tag = isCompressed ? `"${hash}-gzip"` : `"${hash}"`;
-    // Clients ask each time, and get the file again only from another version.
-    void reply.headers({ 'cache-control': 'no-cache', etag: tag });
-    if (mayCompress) void reply.header('vary', 'accept-encoding');
-    if (names(request.headers['if-none-match'], tag)) return reply.code(304).send();
-    void reply.headers({ 'content-type': this.type });
-    if (isCompressed) {
-      return reply
-        .headers({ 'content-encoding': 'gzip', 'content-length': compressed.length })
-        .send(compressed);
-    }
-    // As a stream: a whole copy would be held for each client that does not take it.
-    return reply.header('content-length', bytes).send(createReadStream(this.path));
-  }
-
-  private async load(): Promise<Loaded> {
-    const content = await readFile(this.path);
-    const hash = createHash('sha256').update(content).digest('base64url').slice(0, 16);
-    return { hash, bytes: content.length, compressed: await compress(content, { level: 9 }) };
-  }
-}
-
-/** Whether an `If-None-Match` field names a tag: RFC 9110, section 13.1.2. */
-function names(field: string | undefined, tag: string): boolean {
-  if (field === undefined) return false;
-  return field.split(',').some((one) => ['*', tag, `W/${tag}`].includes(one.trim()));
 }

@@ -31,6 +31,7 @@ const TAGS = [
   { name: 'build tools', description: 'Nx and Turborepo.' },
   { name: 'short paths', description: 'The same entries.' },
   { name: 'operation', description: 'What those who run the server look at.' },
+  { name: 'dashboard', description: 'What the page at `/dashboard` is made of; no part of the data API.' },
 ];
 
 type Responses = Readonly<Record<string, { readonly description?: string }>>;

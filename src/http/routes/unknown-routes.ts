@@ -1,15 +1,19 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { RequestKinds } from '../../metrics/request-kinds.ts';
 import { sendFailure } from '../failures.ts';
 import { METHODS } from '../fast/node-http.ts';
 
 type MethodsOf = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** Collects the methods of each path that is registered from now on. */
-export function collectRoutes(app: FastifyInstance): MethodsOf {
+/** Collects the methods of each path that is registered from now on. @param kinds is told of each of them. */
+export function collectRoutes(app: FastifyInstance, kinds: RequestKinds): MethodsOf {
   const methodsOf = new Map<string, Set<string>>();
   app.addHook('onRoute', ({ url, method }) => {
     const methods = methodsOf.get(url) ?? new Set();
-    for (const one of [method].flat()) methods.add(one);
+    for (const one of [method].flat()) {
+      methods.add(one);
+      kinds.add(one, url);
+    }
     methodsOf.set(url, methods);
   });
   return methodsOf;

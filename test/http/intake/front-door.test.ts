@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { DoorLimits, FrontDoor } from '../../../src/http/intake/front-door.ts';
+import type { Traffic } from '../../../src/metrics/traffic.ts';
 import { guardedServer } from '../../support/guarded-server.ts';
 import { RawSocket } from '../../support/raw-socket.ts';
 
@@ -15,6 +16,7 @@ const clock = { ms: 5000 };
 const responses: ServerResponse[] = [];
 let limits: DoorLimits;
 let door: FrontDoor;
+let traffic: Traffic;
 let port: number;
 
 beforeEach(async () => {
@@ -24,7 +26,7 @@ beforeEach(async () => {
     doorLimits: limits,
     nowMs: () => clock.ms,
   });
-  ({ door } = guarded);
+  ({ door, traffic } = guarded);
   const { server } = guarded;
   onTestFinished(async () => {
     server.close();
@@ -73,6 +75,7 @@ describe('when one connection too many comes', () => {
     clock.ms += 1;
     await comeInVain();
     await silent.ended();
+    expect(traffic.counts.cutOffs).toMatchObject({ made_room: 1, waited: 3 });
     await ask(await open());
     clock.ms += 10_000;
     await comeInVain();

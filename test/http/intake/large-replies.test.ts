@@ -16,7 +16,12 @@ test('a client that takes too long is cut off, also where its reply waits behind
   raw.write(GET.repeat(2));
   await expect.poll(() => responses.length).toBe(2);
 
-  const large = new LargeReplies(100, () => 0);
+  let cutOffs = 0;
+  const large = new LargeReplies(
+    100,
+    () => 0,
+    () => cutOffs++,
+  );
   let ends = 0;
   large.begin(responses[1], () => ends++);
   large.sweep(99);
@@ -25,6 +30,7 @@ test('a client that takes too long is cut off, also where its reply waits behind
   large.sweep(100);
   await raw.ended();
   await expect.poll(() => ends).toBe(1);
+  expect(cutOffs).toBe(1);
 });
 
 test.each(['has taken it', 'has gone'])(
@@ -37,7 +43,11 @@ test.each(['has taken it', 'has gone'])(
       const reply = { hijack: () => undefined, raw: response } as unknown as FastifyReply;
       const options = {
         gzipThresholdBytes: 0,
-        largeReplies: new LargeReplies(1000, () => 0),
+        largeReplies: new LargeReplies(
+          1000,
+          () => 0,
+          () => undefined,
+        ),
         garbage: new GarbageMeter(Infinity, () => undefined),
       };
       new GetExchange(reply, options).settle(HIT, payload, () => (isDelivered = true));

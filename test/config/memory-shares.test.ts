@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { type LimitInputs, type Limits, deriveLimits, deriveTrafficLimits } from '../../src/config/limits.ts';
+import {
+  type LimitInputs,
+  type Limits,
+  deriveLimits,
+  deriveTrafficLimits,
+} from '../../src/config/memory-shares.ts';
 import { Random, printedSeed } from '../support/random.ts';
 
 const MIB = 2 ** 20;

@@ -23,17 +23,16 @@ export interface Limits {
 }
 
 const MOST_HEADROOM_BYTES = 512 * 2 ** 20;
-/** Of the headroom, the part that bodies on their way may take; each is copied a few times on that way. */
+/** Share of the headroom for request bodies; large replies may take as much again. Each is copied a few times. */
 const TRAFFIC_SHARE = 1 / 8;
-
-/** And the part that bodies may take which have come before anybody could read them; they are not copied. */
+/** Share of the headroom for bytes of bodies that have arrived and are not read yet. They are not copied. */
 const UNREAD_SHARE = 1 / 2;
-/** And the part that small answers may take which cannot leave yet. */
+/** Share of the headroom for small answers that cannot be sent yet. */
 const HELD_SHARE = 3 / 16;
 
 /**
- * What the buffers of a TLS connection take that rests, or is about to begin: 55 KiB were measured. All of them together
- * may take as much as the headroom, beyond it: `hard` lies further from the limit than that.
+ * Memory for the buffers of one TLS connection that is idle or in its handshake: 55 KiB were measured. All TLS connections
+ * together may take as much as the headroom, in addition to it: the distance from `hard` to the limit is larger than that.
  */
 const TLS_CONNECTION_BYTES = 2 ** 16;
 
@@ -45,12 +44,12 @@ export interface TrafficLimits {
   readonly mostTlsConnections: number;
   /** Per shard. */
   readonly replyWindowBytes: number;
-  /** Large bodies and replies of this many bytes in all, and their garbage is collected. */
+  /** The garbage of large bodies and replies is collected each time that it reaches this many bytes. */
   readonly collectEveryBytes: number;
 }
 
 const MOST_COLLECTION_BYTES = 4 * 2 ** 20;
-/** Of the headroom, what may become garbage before it is collected: what V8 holds on to is many times as much. */
+/** Share of the headroom that may become garbage before it is collected. V8 then holds many times as much. */
 const COLLECTION_SHARE = 1 / 32;
 
 function headroomBytes(limitBytes: number, threshold: number): number {
@@ -75,14 +74,14 @@ const LARGE_LIMIT_BYTES = 2 * 2 ** 30;
 const LEAST_OLD_SPACE_MB = 64;
 
 /**
- * Garbage collection must be there to be called. What is young and alive is next to nothing here, so that waking
- * helpers for it, and waiting for them, takes longer than doing it alone.
+ * The server calls the collector itself, which needs `--expose-gc`. A minor collection finds hardly any live objects
+ * here. So one thread does it faster than several, which must first be woken and then waited for.
  */
 const COLLECTOR_FLAGS = ['--expose-gc', '--no-parallel-scavenge'];
 
 /**
- * How the collector is set up. The main thread's heap is kept small where the limit is: V8 would let its young
- * generation alone take 48 MiB, and its old one as much as the limit.
+ * V8's flags for the heap. When the memory limit is low, the main thread gets a small heap. By default, V8's young
+ * generation alone may take 48 MiB, and the old generation as much as the limit.
  */
 export function heapFlags(limitBytes: number): string[] {
   if (limitBytes >= LARGE_LIMIT_BYTES) return COLLECTOR_FLAGS;
@@ -96,9 +95,9 @@ const MMAP_THRESHOLD_BYTES = 2 ** 17;
 const LEAST_MMAP_THRESHOLD_BYTES = 2 ** 14;
 
 /**
- * From how many bytes on the allocator is to map memory on its own: all blocks. Where the limit is low, the buffers
- * that threads hand to each other, too: freed by a thread that has not made them they would go back to its arena,
- * and stay resident.
+ * Buffers of this size or more are mapped one by one (`mmap`), so that their memory goes back to the system when they are
+ * freed. All blocks are that large. With a low memory limit, the buffers that threads hand to each other count as well:
+ * if they came from the arena of one thread and were freed by another, they would stay resident.
  */
 export function mmapThresholdBytes(limitBytes: number): number {
   return limitBytes < LARGE_LIMIT_BYTES ? LEAST_MMAP_THRESHOLD_BYTES : MMAP_THRESHOLD_BYTES;

@@ -7,7 +7,9 @@ export interface Counter {
   readonly name: string;
   readonly help: string;
   readonly kind: 'counter' | 'gauge';
-  readonly unit: 'entries' | 'bytes' | 'requests' | 'orders' | 'restarts';
+  readonly unit: 'entries' | 'bytes' | 'requests' | 'orders' | 'restarts' | 'seconds';
+  /** What the figure of all shards is; the sum when absent. */
+  readonly total?: 'max';
 }
 
 /** Counted by the shard's thread. */
@@ -28,13 +30,28 @@ export const SHARD_COUNTERS = [
     name: 'cleared',
     kind: 'counter',
     unit: 'entries',
-    help: 'Entries removed by `DELETE /cache`, expired ones that were still held too.',
+    help: 'Entries removed by `DELETE /cache`, including expired ones that were still held.',
   },
   {
     name: 'evicted',
     kind: 'counter',
     unit: 'entries',
     help: 'Entries evicted at the ceiling or by CAPACITY, the least recently used of their shard.',
+  },
+  {
+    name: 'evictedUnread',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries evicted, or shed by an order, that were never read since they were put.',
+  },
+  {
+    name: 'oldestAgeSeconds',
+    kind: 'gauge',
+    unit: 'seconds',
+    total: 'max',
+    help:
+      'For how long the least recently used entry has been neither read nor put, at least. ' +
+      'The true time may be up to twice as long.',
   },
   {
     name: 'expired',
@@ -47,9 +64,14 @@ export const SHARD_COUNTERS = [
     name: 'shedEntries',
     kind: 'counter',
     unit: 'entries',
-    help: 'Entries that orders removed, without those that had expired.',
+    help: 'Entries that shed orders evicted, without those that had expired.',
   },
-  { name: 'shedBytes', kind: 'counter', unit: 'bytes', help: 'Bytes of the entries that orders removed.' },
+  {
+    name: 'shedBytes',
+    kind: 'counter',
+    unit: 'bytes',
+    help: 'Bytes of the entries that shed orders evicted.',
+  },
 ] as const satisfies readonly Counter[];
 
 /** Counted by the main thread, for each shard. */

@@ -68,9 +68,15 @@ export function headOf(store: SegmentStore, slot: number): string {
   return encodeHead({
     ...metadata,
     valueBytes: store.valueBytes(slot),
-    ttlMs: store.ttlMs(slot),
+    ttlMs: wholeTtlMs(store, slot),
     tag: tagOfEntry(store, slot, metadata),
   });
+}
+
+/** At least 1; 0 for an entry that does not expire. */
+function wholeTtlMs(store: SegmentStore, slot: number): number {
+  const ttlMs = store.ttlMs(slot);
+  return ttlMs === undefined ? 0 : Math.max(1, Math.floor(ttlMs));
 }
 
 /** Long values are made into JSON in pieces of this size. */
