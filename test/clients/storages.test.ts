@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { HttpGetStore, HttpStore } from 'metro-cache';
-import { createStorage } from 'unstorage';
+import { type Storage, createStorage } from 'unstorage';
 import httpDriver from 'unstorage/drivers/http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type TestServer, startTestServer } from '../support/server.ts';
@@ -16,12 +16,16 @@ beforeAll(async () => {
 
 afterAll(() => server[Symbol.asyncDispose]());
 
-describe('unstorage', () => {
-  const storage = () =>
-    createStorage({
-      driver: httpDriver({ base: `http://127.0.0.1:${server.port}/kv/nuxt`, headers: HEADERS }),
-    });
+function storage(): Storage {
+  const base = `http://127.0.0.1:${server.port}/kv/nuxt`;
+  return createStorage({ driver: httpDriver({ base, headers: HEADERS }) });
+}
 
+function options(): { endpoint: string; headers: Record<string, string> } {
+  return { endpoint: `http://127.0.0.1:${server.port}/kv/metro`, headers: HEADERS };
+}
+
+describe('unstorage', () => {
   test.each([
     ['an object', { a: [1, 'zwei', null] }],
     ['text that is no JSON', 'plain text, with é and {'],
@@ -52,7 +56,6 @@ describe('unstorage', () => {
 });
 
 describe('metro-cache', () => {
-  const options = () => ({ endpoint: `http://127.0.0.1:${server.port}/kv/metro`, headers: HEADERS });
   const key = Buffer.from('0123456789abcdef0123', 'latin1');
 
   test('its HttpStore has back what it stored, as JSON and as bytes', async () => {
