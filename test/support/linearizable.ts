@@ -1,22 +1,35 @@
+/** When an operation was, as its client saw it: places in the one order of all sendings and answers. */
+export interface Timed {
+  readonly sentAt: number;
+  readonly answeredAt: number;
+}
+
 /** One operation on one key, as its client saw it. */
-export interface Operation {
+export interface Operation extends Timed {
   readonly kind: 'put' | 'get' | 'delete' | 'clear';
   /** What was put, or what was read; null for nothing. */
   readonly value: string | null;
   /** Of a delete: whether there was an entry. */
   readonly wasThere?: boolean;
-  /** Places in the one order of all sendings and answers. */
-  readonly sentAt: number;
-  readonly answeredAt: number;
+}
+
+/** Whether there is an order of the operations in which a key that holds one value would have given these answers. */
+export function isLinearizable(operations: readonly Operation[]): boolean {
+  return canBeOrdered(operations, apply);
 }
 
 /**
- * Whether there is an order of the operations, each at one moment between its sending and its answer, in which
- * a key that holds one value would have given these answers. So the last acknowledged write wins.
+ * Whether there is an order of operations on one key, each at one moment between its sending and its answer, in which
+ * every answer is right. So the last acknowledged write wins.
  *
  * Source: Wing and Gong, "Testing and Verifying Concurrent Objects" (1993), with states seen remembered.
+ *
+ * @param after what the key holds after an operation; undefined when it could not have been answered so.
  */
-export function isLinearizable(operations: readonly Operation[]): boolean {
+export function canBeOrdered<Op extends Timed>(
+  operations: readonly Op[],
+  after: (operation: Op, held: string | null) => string | null | undefined,
+): boolean {
   const all = (1n << BigInt(operations.length)) - 1n;
   const seen = new Set<string>();
 
@@ -30,7 +43,7 @@ export function isLinearizable(operations: readonly Operation[]): boolean {
     const firstAnswer = Math.min(...open.map(({ operation }) => operation.answeredAt));
     return open.some(({ operation, i }) => {
       if (operation.sentAt > firstAnswer) return false;
-      const next = apply(operation, held);
+      const next = after(operation, held);
       return next !== undefined && search(done | (1n << BigInt(i)), next);
     });
   }
