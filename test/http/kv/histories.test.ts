@@ -21,10 +21,12 @@ interface Conditional extends Timed {
   readonly seen: string | null;
 }
 
+function expectHeld(isRight: boolean, next: string | null): string | null | undefined {
+  return isRight ? next : undefined;
+}
+
 /** What a key holds after a request, if the answer was right. */
 function after({ kind, status, value, seen }: Conditional, held: string | null): string | null | undefined {
-  const expectHeld = (isRight: boolean, next: string | null): string | null | undefined =>
-    isRight ? next : undefined;
   switch (kind) {
     case 'put':
       return expectHeld(status === (held === null ? 201 : 204), value);
@@ -114,5 +116,5 @@ test('conditional requests of many clients have an order in which all answers ar
       expect(canBeOrdered(history, after), JSON.stringify(history).slice(0, 3000)).toBe(true);
     }
   }
-  expect([...statuses].toSorted()).toStrictEqual([200, 201, 204, 304, 404, 412]);
+  expect(statuses).toStrictEqual(new Set([200, 201, 204, 304, 404, 412]));
 });
