@@ -2,8 +2,6 @@
  * What the product promises about speed and memory. `docs/performance.md` lists the same table, and every report judges
  * its run by it.
  */
-import { markdownTable } from './lib/report.ts';
-
 export interface Target {
   readonly name: string;
   readonly is: '≤' | '≥';
@@ -53,15 +51,4 @@ export function isMet({ target: { is, limit }, value }: Verdict): boolean {
 
 export function wanted({ is, limit, goal }: Target): string {
   return `${is} ${limit}${goal === undefined ? '' : ` (goal ${goal})`}`;
-}
-
-export function targetsTable(verdicts: readonly Verdict[]): string {
-  const rows = verdicts.map((verdict) => {
-    const { target, value, note } = verdict;
-    const isMeasured = !Number.isNaN(value);
-    const result = isMet(verdict) ? 'met' : 'SHORT';
-    const measured = isMeasured ? value.toFixed(2) : '–';
-    return [target.name, wanted(target), measured, isMeasured ? result : 'not measured', note];
-  });
-  return markdownTable(['target', 'wanted', 'measured', '', 'note'], rows);
 }

@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 /** The server cannot listen. The message is a line that names the setting that is at fault. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
-  /** Whether another setting is what it takes; else the same one may do later. */
+  /** True if a setting must be changed. False if the same settings may work later. */
   readonly isConfiguration: boolean;
 
   constructor(message: string, { isConfiguration }: { readonly isConfiguration: boolean }) {
@@ -15,7 +15,7 @@ export class ListenError extends Error {
 
 export interface ListenAddress {
   readonly address: string;
-  /** Of a name that has several addresses: those that are not listened on. */
+  /** Other addresses of the same name. The server does not listen on them. */
   readonly others: readonly string[];
 }
 
@@ -42,7 +42,7 @@ export async function resolveHost(host: string, lookUp: Lookup = systemLookup): 
 /** What the system says when an address is not one of this machine's. */
 const BAD_ADDRESS_CODES = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']);
 
-/** @returns what `listen` failed with as a line that names the setting, where one is at fault. */
+/** @returns an error that names the setting at fault, or the error of `listen` itself if no setting is at fault. */
 export function listenError(host: string, port: number, error: unknown): unknown {
   const code = codeOf(error);
   if (BAD_ADDRESS_CODES.has(code)) return hostError(host, error);

@@ -1,12 +1,14 @@
-import { formatBytes } from './base/byte-size.ts';
-import type { Limits } from './config/limits.ts';
+import { formatBytes } from './config/byte-size.ts';
+import type { Limits } from './config/memory-shares.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { PressureChange } from './memory/pressure.ts';
 import type { OrderReport } from './memory/supervisor.ts';
+import { NO_STATUS } from './metrics/request-times.ts';
+import type { SlowRequest } from './metrics/slow-requests.ts';
 
 /** What happens to the service, in one line of plain words: for the log, and for whatever else shows it. */
 export interface LogEvent {
-  readonly level: 'info' | 'warn' | 'error';
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly message: string;
   /** For machines. */
   readonly fields: object;
@@ -76,6 +78,16 @@ export function pressureChanged(change: PressureChange, usedBytes: number, limit
   };
 }
 
+export function requestWasSlow({ method, route, status, tookMs, others }: SlowRequest): LogEvent {
+  const answer = status === NO_STATUS ? 'had no answer' : `was answered ${status}`;
+  const more = others === 0 ? '' : `; ${count(others, 'other')} were slow since the last such line`;
+  return {
+    level: 'debug',
+    message: `slow: ${method} ${route} ${answer} after ${Math.round(tookMs)} ms${more}`,
+    fields: { method, route, status, tookMs: Math.round(tookMs), others },
+  };
+}
+
 export function stopping(signal: string, unanswered: number, delayMs: number): LogEvent {
   const waits = [
     ...(delayMs > 0 ? [`connections are taken for ${seconds(delayMs)} more`] : []),
@@ -106,6 +118,14 @@ export function filesNotTaken(faults: readonly string[]): LogEvent {
     level: 'error',
     message: `SIGHUP: the files are not taken, what was read before stays in force: ${faults.join('; ')}`,
     fields: { faults },
+  };
+}
+
+export function nodeChanged(internal: string, fallback: string): LogEvent {
+  return {
+    level: 'warn',
+    message: `Node ${process.version} does not behave as expected (${internal}): ${fallback}`,
+    fields: { internal, fallback, node: process.version },
   };
 }
 

@@ -4,15 +4,20 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import packageJson from '../package.json' with { type: 'json' };
 import type { AccessFiles } from './config/access-files.ts';
-import { type Limits, type TrafficLimits, deriveTrafficLimits } from './config/limits.ts';
+import { type Limits, type TrafficLimits, deriveTrafficLimits } from './config/memory-shares.ts';
+import { parseOriginList } from './config/origin-list.ts';
 import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
+import { EventRing } from './dashboard/events.ts';
+import { Feed, type FeedOptions } from './dashboard/feed.ts';
 import { listenError, resolveHost } from './listening.ts';
 import {
   type LogSink,
   listening,
   logEvent,
+  nodeChanged,
   pressureChanged,
+  requestWasSlow,
   shardDied,
   shardIsBackUp,
   shedOrderDone,
@@ -20,20 +25,25 @@ import {
 import { MemoryPlan } from './memory/memory-plan.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import { Supervisor } from './memory/supervisor.ts';
+import { Metrics } from './metrics/metrics.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
-import { createShards } from './shards/create-shards.ts';
+import { type ShardsOptions, createShards } from './shards/create-shards.ts';
 import type { ShardRouter } from './shards/router.ts';
 import { statsReport } from './stats-report.ts';
 
 const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
-const OPEN_ACCESS: AccessFiles = { authToken: undefined, tls: undefined };
+/** Milliseconds since the epoch; never goes back. */
+const nowMs = (): number => Math.round(performance.timeOrigin + performance.now());
+const OPEN_ACCESS: AccessFiles = { authToken: undefined, readToken: undefined, tls: undefined };
 
 export interface RunningServer {
   readonly app: FastifyInstance;
   readonly router: ShardRouter;
   readonly supervisor: Supervisor;
   readonly limits: Limits;
+  /** Writes to the log, and to the dashboard's list of events. */
+  readonly logger: LogSink;
   readonly memoryLimit: MemoryLimit;
   /** The URL on which it listens. */
   readonly address: string;
@@ -70,25 +80,22 @@ export async function checkMemoryLimit(settings: Settings): Promise<MemoryLimit>
  */
 export async function startServer(
   settings: Settings,
-  logger: LogSink,
+  log: LogSink,
   access: AccessFiles = OPEN_ACCESS,
   workerUrl: URL = WORKER_URL,
 ): Promise<RunningServer> {
-  const host = await resolveHost(settings.HOST);
-  if (host.others.length > 0) {
-    logger.info({ host: settings.HOST, ...host }, 'HOST has several addresses; listens on one');
-  }
+  const { events, logger } = recordEvents(settings, log);
+  const address = await addressOf(settings.HOST, logger);
   const plan = new MemoryPlan(settings);
   plan.checkRoomForShards();
   const { memoryLimit } = plan;
-  const traffic = deriveTrafficLimits(memoryLimit.limitBytes, settings.MEMORY_THRESHOLD, settings.SHARDS);
+  const bounds = deriveTrafficLimits(memoryLimit.limitBytes, settings.MEMORY_THRESHOLD, settings.SHARDS);
   const { router, ledger } = createShards({
     settings,
     guaranteeBytes: plan.fullGuaranteeBytes,
-    replyWindowBytes: traffic.replyWindowBytes,
+    replyWindowBytes: bounds.replyWindowBytes,
     workerUrl,
-    onDeath: (shard, heldBytes, error) => logEvent(logger, shardDied(shard, heldBytes, error)),
-    onRestart: (shard, downMs) => logEvent(logger, shardIsBackUp(shard, downMs)),
+    ...shardEvents(logger),
   });
   // Disposed of in reverse order: at once if the start fails, else by `close`.
   await using parts = new AsyncDisposableStack();
@@ -96,18 +103,23 @@ export async function startServer(
   // The threads start while the main thread is busy loading the HTTP layer.
   const [{ createApp }] = await Promise.all([import('./http/app.ts'), router.start()]);
 
-  const current = { token: access.authToken, isShuttingDown: false };
+  const metrics = new Metrics(packageJson.version, (slow) => logEvent(logger, requestWasSlow(slow)));
+  // Asked for once the server listens, when all of these are there.
+  const sources = () => ({ settings, memoryLimit, limits, supervisor, router, ledger });
+  const current = { ...tokensOf(access), isShuttingDown: false };
   const app = await createApp({
-    ...settingsOf(settings, traffic),
+    ...settingsOf(settings, bounds),
     router,
     tls: access.tls,
     access: current,
     isShuttingDown: () => current.isShuttingDown,
-    onUnexpectedError: (error) => logger.error({ err: error }, 'unexpected error'),
-    // Called once the server listens, when all of these are there.
-    stats: () => statsReport({ settings, memoryLimit, limits, supervisor, router, ledger }),
+    ...reportsTo(logger),
+    stats: () => statsReport(sources()),
+    feed: createFeed(() => statsReport(sources()), metrics.traffic.times, events, logger),
+    metrics: () => metrics.text(sources(), app),
+    traffic: metrics.traffic,
   });
-  parts.defer(() => app.close());
+  parts.defer(() => app.close().then(() => metrics.stop()));
 
   const baselineBytes = plan.usedBytes();
   const limits = plan.limitsFor(baselineBytes);
@@ -116,8 +128,8 @@ export async function startServer(
   supervisor.start();
   parts.defer(() => supervisor.stop());
 
-  const address = await listen(app, host.address, settings);
-  logEvent(logger, listening(address, settings.SHARDS, limits, memoryLimit));
+  const url = await listen(app, address, settings);
+  logEvent(logger, listening(url, settings.SHARDS, limits, memoryLimit));
   const running = parts.move();
   const beginShutdown = (): void => void (current.isShuttingDown = true);
   return {
@@ -125,17 +137,73 @@ export async function startServer(
     router,
     supervisor,
     limits,
+    logger,
     memoryLimit,
-    address,
-    useAccess: (files) => {
-      current.token = files.authToken;
-      if (app.server instanceof TlsServer && files.tls) app.server.setSecureContext(files.tls);
-    },
+    address: url,
+    useAccess: (files) => useAccess(app, current, files),
     beginShutdown,
     close: () => {
       beginShutdown();
       return running.disposeAsync();
     },
+  };
+}
+
+function tokensOf({ authToken: token, readToken }: AccessFiles) {
+  return { token, readToken };
+}
+
+function useAccess(
+  { server }: FastifyInstance,
+  current: ReturnType<typeof tokensOf>,
+  files: AccessFiles,
+): void {
+  Object.assign(current, tokensOf(files));
+  if (server instanceof TlsServer && files.tls) server.setSecureContext(files.tls);
+}
+
+/** What is logged from now on, the dashboard tells, too. */
+function recordEvents({ LOG_LEVEL }: Settings, log: LogSink): { events: EventRing; logger: LogSink } {
+  const events = new EventRing(nowMs);
+  return { events, logger: events.recording(log, LOG_LEVEL === 'debug' || LOG_LEVEL === 'trace') };
+}
+
+function createFeed(
+  stats: FeedOptions['stats'],
+  times: FeedOptions['times'],
+  events: EventRing,
+  logger: LogSink,
+): Feed {
+  return new Feed({
+    version: packageJson.version,
+    stats,
+    times,
+    events,
+    nowMs,
+    onError: (error) => logger.error({ err: error }, 'the dashboard could not be told'),
+  });
+}
+
+async function addressOf(host: string, logger: LogSink): Promise<string> {
+  const { address, others } = await resolveHost(host);
+  if (others.length > 0) {
+    logger.info({ host, address, others }, 'HOST has several addresses; listens on one');
+  }
+  return address;
+}
+
+function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestart'> {
+  return {
+    onDeath: (shard, heldBytes, error) => logEvent(logger, shardDied(shard, heldBytes, error)),
+    onRestart: (shard, downMs) => logEvent(logger, shardIsBackUp(shard, downMs)),
+  };
+}
+
+/** What the HTTP layer reports. */
+function reportsTo(logger: LogSink) {
+  return {
+    onNodeChange: (internal: string, fallback: string) => logEvent(logger, nodeChanged(internal, fallback)),
+    onUnexpectedError: (error: Error) => logger.error({ err: error }, 'unexpected error'),
   };
 }
 
@@ -145,14 +213,17 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     version: packageJson.version,
     maxKeyLength: settings.MAX_KEY_LENGTH,
     maxValueBytes: settings.MAX_VALUE_BYTES,
+    maxRawBytes: settings.MAX_RAW_BYTES,
     gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
     rateLimit: settings.RATE_LIMIT,
     trustedProxies: parseProxyList(settings.TRUST_PROXY) ?? undefined,
+    // The settings have been checked.
+    corsOrigins: parseOriginList(settings.CORS_ORIGIN)!,
     deadlineMs: settings.REQUEST_DEADLINE_MS,
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,
     heldBytes: traffic.heldBytes,
-    mostTlsConnections: traffic.mostTlsConnections,
+    maxTlsConnections: traffic.mostTlsConnections,
     collectEveryBytes: traffic.collectEveryBytes,
   };
 }
@@ -179,7 +250,7 @@ function createSupervisor(parts: SupervisorParts): Supervisor {
       router.shards.map(({ number }) => Math.max(0, ledger.held(number) - EMPTY_SEGMENT_BYTES)),
     shed: (orders) => router.shed(orders),
     isAtCeiling: () => router.shards.some(({ number }) => ledger.isTight(number)),
-    now: () => Math.round(performance.timeOrigin + performance.now()),
+    now: nowMs,
     onOrder: (report) => logEvent(logger, shedOrderDone(report, settings.SHED_FRACTION)),
     onPressure: (change, used) => logEvent(logger, pressureChanged(change, used, limits)),
     onError: (error) => logger.error({ err: error }, 'memory was not looked at'),

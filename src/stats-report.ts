@@ -1,10 +1,10 @@
 import type { Ledger } from './shared/ledger.ts';
-import type { Limits } from './config/limits.ts';
+import type { Limits } from './config/memory-shares.ts';
 import { type Settings, publicSettings } from './config/settings.ts';
 import type { ShardRouter, ShardRow } from './shards/router.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { Supervisor } from './memory/supervisor.ts';
-import { ROUTING_COUNTERS, SHARD_COUNTERS } from './shared/counters.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS } from './shared/stats-counters.ts';
 
 export interface StatsSources {
   readonly settings: Settings;
@@ -16,14 +16,13 @@ export interface StatsSources {
 }
 
 /** What `/stats` says: totals, one row per shard, memory, and the configuration in force. */
-export async function statsReport(sources: StatsSources): Promise<object> {
+export async function statsReport(sources: StatsSources) {
   const { settings, memoryLimit, limits, supervisor, router, ledger } = sources;
   const rows = await router.stats();
-  const shards = rows.map(({ stats, ...row }) => ({ ...row, ...stats }));
   return {
     uptimeSeconds: Math.floor(process.uptime()),
     totals: totals(rows),
-    shards,
+    shards: rows.map(shardReport),
     memory: {
       limitBytes: memoryLimit.limitBytes,
       limitSource: memoryLimit.source,
@@ -42,6 +41,10 @@ export async function statsReport(sources: StatsSources): Promise<object> {
   };
 }
 
+function shardReport({ shard, state, restarts, inFlight, busyRejections, stats }: ShardRow) {
+  return { shard, state, restarts, inFlight, busyRejections, ...stats };
+}
+
 function lastOrder({ lastReport }: Supervisor): object | null {
   if (!lastReport) return null;
   const { atMs, ...rest } = lastReport;
@@ -50,8 +53,10 @@ function lastOrder({ lastReport }: Supervisor): object | null {
 
 function totals(rows: readonly ShardRow[]): Record<string, number> {
   const sums: Record<string, number> = {};
-  for (const { name } of SHARD_COUNTERS) {
-    sums[name] = rows.reduce((sum, { stats }) => sum + (stats?.[name] ?? 0), 0);
+  for (const { name, ...counter } of SHARD_COUNTERS) {
+    const figures = rows.map(({ stats }) => stats?.[name] ?? 0);
+    sums[name] =
+      'total' in counter ? Math.max(0, ...figures) : figures.reduce((sum, figure) => sum + figure, 0);
   }
   for (const { name } of ROUTING_COUNTERS) sums[name] = rows.reduce((sum, row) => sum + row[name], 0);
   return sums;

@@ -1,16 +1,24 @@
 import { assert } from '../src/shared/assert.ts';
-import type { ShardStats } from '../src/shared/counters.ts';
+import type { ShardStats } from '../src/shared/stats-counters.ts';
 import { free } from '../src/shared/free.ts';
+import type { LargeValueMessage } from '../src/shared/large-values.ts';
+import type { ThreadFigures } from '../src/shared/thread-meter.ts';
 import {
   CLEAR,
   CLEARED,
   type ControlRequest,
   DELETE,
   DELETED,
+  type EntryFacts,
   type LargePut,
   MISS,
   PUT,
   PUT_TTL,
+  RAW_DELETE,
+  RAW_GET,
+  RAW_GET_GZIP,
+  RAW_HEAD,
+  RAW_PUT,
   STORED,
   type SessionMessage,
   TOO_LARGE,
@@ -20,11 +28,14 @@ import {
   keyStart,
   requestEnd,
 } from '../src/shared/protocol.ts';
+import { decodeConditions } from '../src/shared/raw-entries.ts';
+import { RawWrites } from './raw-writes.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
-import { readKindOf } from './reads/representation.ts';
+import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
-import { AHEAD_KEYS, type SegmentStore } from './store/segment-store.ts';
+import { AHEAD_KEYS, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
+import { Uploads } from './uploads.ts';
 
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
@@ -32,6 +43,8 @@ const MAINTENANCE_STEP_BYTES = 2 ** 15;
 export interface ActorOptions extends ReadOptions {
   /** Calls back when it is time for the next slice of a shed order, after messages have been handled. */
   readonly deferSlice: (slice: () => void, ageMs: number) => void;
+  /** What this thread has done. */
+  readonly readThread: () => ThreadFigures;
 }
 
 /** One shard: handles one message at a time, of any session, and is the only one to touch its segment. */
@@ -39,6 +52,8 @@ export class ShardActor {
   private readonly options: ActorOptions;
   private readonly store: SegmentStore;
   private readonly reads: Reads;
+  private readonly rawWrites: RawWrites;
+  private readonly uploads: Uploads;
   private order: ShedOrder | undefined;
   private shedOrders = 0;
 
@@ -46,6 +61,8 @@ export class ShardActor {
     this.options = options;
     this.store = options.store;
     this.reads = new Reads(options);
+    this.rawWrites = new RawWrites(options.store, this.reads);
+    this.uploads = new Uploads({ ...options, writes: this.rawWrites });
   }
 
   /** True while slices of a shed order are to come. */
@@ -53,21 +70,23 @@ export class ShardActor {
     return this.order !== undefined;
   }
 
-  /** True while something is being compressed, or waits for it, which needs turns of the event loop. */
-  get isCompressing(): boolean {
-    return this.reads.isCompressing;
+  /** True while something is being compressed, or a piece is being taken, which needs turns of the event loop. */
+  get needsTurns(): boolean {
+    return this.reads.isCompressing || this.uploads.isBusy;
   }
 
   /** A string is a batch of requests. */
   handle(session: Session, message: SessionMessage): void {
     if (typeof message === 'string') this.handleBatch(session, message);
     else if (message.kind === 'put') this.handleLargePut(session, message);
+    else if ('upload' in message || 'read' in message) this.handleLargeValue(session, message);
     else this.handleControl(session, message);
   }
 
-  /** A session has ended: its waiting reads are dropped. */
+  /** A session has ended: its waiting reads and its uploads are dropped. */
   forget(session: Session): void {
     this.reads.forget(session);
+    this.uploads.forget(session);
   }
 
   /** Does a little of the work that no request waits for. @returns whether there is more. */
@@ -91,19 +110,52 @@ export class ShardActor {
     session.flush();
   }
 
-  private handleLargePut(session: Session, { key, value, ttlMs }: LargePut): void {
-    this.put(session, key, new Uint8Array(value), ttlMs);
+  private handleLargePut(session: Session, { key, value, ttlMs, rawOptions }: LargePut): void {
+    if (rawOptions === undefined) this.put(session, key, new Uint8Array(value), ttlMs);
+    else this.rawWrites.put(session, key, new Uint8Array(value), rawOptions);
     free(value);
     session.flush();
+  }
+
+  private handleLargeValue(session: Session, message: LargeValueMessage): void {
+    const { uploads, reads } = this;
+    switch (message.kind) {
+      case 'upload':
+        uploads.begin(session, message.upload, message.bytes);
+        break;
+      case 'piece':
+        uploads.take(session, message);
+        break;
+      case 'commit':
+        uploads.commit(session, message.upload, message.key, message.options);
+        break;
+      case 'abort':
+        uploads.abort(session, message.upload);
+        break;
+      case 'more':
+        reads.largeReads.more(session, message.read);
+        break;
+      case 'cancel':
+        reads.largeReads.cancel(session, message.read);
+        break;
+    }
   }
 
   private handleControl(session: Session, request: ControlRequest): void {
     switch (request.kind) {
       case 'stats':
-        session.post({ kind: 'stats', id: request.id, stats: this.stats() });
+        session.post({
+          kind: 'stats',
+          id: request.id,
+          stats: this.stats(),
+          thread: request.withThread ? this.options.readThread() : undefined,
+        });
         break;
       case 'ping':
         session.post({ kind: 'ping', id: request.id });
+        break;
+      case 'inspect':
+        session.post({ kind: 'inspect', id: request.id, entry: this.inspect(request.key) });
         break;
       case 'delivered':
         this.reads.acknowledge(session, request.bytes);
@@ -165,11 +217,38 @@ export class ShardActor {
       this.delete(session, key);
       return keyEnd;
     }
-    assert(opcode === PUT || opcode === PUT_TTL, `no request begins with ${opcode}`);
     const end = requestEnd(batch, at);
+    if (opcode !== PUT && opcode !== PUT_TTL) {
+      this.handleRaw(session, opcode, key, batch, { at, keyEnd, end });
+      return end;
+    }
     const ttlMs = opcode === PUT_TTL ? decodeU48(batch, at + 7) : 0;
     this.put(session, key, batch.slice(keyEnd, end), ttlMs);
     return end;
+  }
+
+  /** @param places of the request, of the end of its key, and of its own end. */
+  private handleRaw(
+    session: Session,
+    opcode: number,
+    key: string,
+    batch: string,
+    { at, keyEnd, end }: { readonly at: number; readonly keyEnd: number; readonly end: number },
+  ): void {
+    if (opcode === RAW_PUT) {
+      const valueStart = keyEnd + decodeU16(batch, at + 7);
+      const value = Buffer.from(batch.slice(valueStart, end), 'latin1');
+      this.rawWrites.put(session, key, value, batch.slice(keyEnd, valueStart));
+      return;
+    }
+    const conditions = decodeConditions(batch.slice(keyEnd, end));
+    if (opcode === RAW_DELETE) {
+      this.rawWrites.delete(session, key, conditions);
+      return;
+    }
+    const isRead = opcode === RAW_GET || opcode === RAW_GET_GZIP || opcode === RAW_HEAD;
+    assert(isRead, `no request begins with ${opcode}`);
+    this.reads.getRaw(session, key, opcode, conditions);
   }
 
   private put(session: Session, key: string, value: string | Uint8Array, ttlMs: number): void {
@@ -187,6 +266,15 @@ export class ShardActor {
     session.reply(String.fromCharCode(CLEARED) + encodeU32(this.store.clear()));
   }
 
+  private inspect(key: string): EntryFacts | undefined {
+    const { store } = this;
+    const slot = store.peek(key);
+    if (slot === NO_SLOT) return undefined;
+    const ttlMs = store.ttlMs(slot);
+    const facts = { valueBytes: store.valueBytes(slot), entryBytes: store.entryBytes(slot) };
+    return ttlMs === undefined ? facts : { ...facts, ttlMs };
+  }
+
   private stats(): ShardStats {
     const { store } = this;
     const { hits, misses, puts, deleted, cleared, evicted, expired, shed } = store.counters;
@@ -200,6 +288,8 @@ export class ShardActor {
       deletes: deleted,
       cleared,
       evicted,
+      evictedUnread: store.evictedUnread,
+      oldestAgeSeconds: Math.floor(store.oldestAgeMs / 1000),
       expired,
       shedOrders: this.shedOrders,
       shedEntries: shed,

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { Doorbell, WAIT_MS } from '../src/shared/doorbell.ts';
 import type { ControlReply, ShardStart, ToShard } from '../src/shared/protocol.ts';
+import { ThreadMeter } from '../src/shared/thread-meter.ts';
 import { RingPoller } from './ring-poller.ts';
 import { Session } from './session.ts';
 import { ShardActor } from './shard-actor.ts';
@@ -47,6 +48,7 @@ export class ShardLoop {
     this.store = store;
     this.doorbell = new Doorbell(start.doorbell);
     this.poller = new RingPoller(this.doorbell, start.pollsForRequests);
+    const meter = new ThreadMeter(nowMs);
     this.actor = new ShardActor({
       store,
       gzipThresholdBytes: start.gzipThresholdBytes,
@@ -57,6 +59,7 @@ export class ShardLoop {
       nowMs,
       defer: setImmediate,
       deferSlice: (slice, ageMs) => this.deferSlice(slice, ageMs),
+      readThread: () => meter.read(),
     });
   }
 
@@ -106,7 +109,7 @@ export class ShardLoop {
       const leftMs = endMs - nowMs();
       if (leftMs <= 0) return hasServed;
       if (!this.handleNext()) {
-        if (this.actor.isCompressing) return hasServed;
+        if (this.actor.needsTurns) return hasServed;
         this.waitForRing(rings, leftMs);
         if (!this.handleNext()) return hasServed;
       }
@@ -140,7 +143,7 @@ export class ShardLoop {
     this.sliceDeferredMs = nowMs();
     setImmediate(() => {
       if (this.isAsked && ageMs < MAX_RESTING_MS) {
-        this.isAsked = this.serveUntil(nowMs() + REST_MS) || this.actor.isCompressing;
+        this.isAsked = this.serveUntil(nowMs() + REST_MS) || this.actor.needsTurns;
       }
       if (this.dueSlice === slice) this.runSlice();
     });

@@ -28,6 +28,8 @@ export class ShedOrder {
   /** Bytes that have gone so far, for whatever reason. */
   private goneBytes = 0;
   private sweepBytesLeft: number;
+  /** Memory of what the order has removed that is still about to go back. It has been counted already. */
+  private ownLeftoverBytes = 0;
   private longestSliceMs = 0;
 
   constructor(store: SegmentStore, orderedBytes: number) {
@@ -64,11 +66,23 @@ export class ShedOrder {
   private evictSome(): boolean {
     const { store } = this;
     const wantedBytes = Math.min(this.orderedBytes - this.goneBytes, EVICTION_STEP_BYTES);
+    if (wantedBytes <= 0 && this.ownLeftoverBytes <= 0) return false;
+    if (this.giveBackSome()) return true;
     if (wantedBytes <= 0) return false;
     const isSwept = this.sweepBytesLeft <= 0;
-    const bytes = store.giveBackLeftover() || (isSwept ? store.evict(wantedBytes, 'shed') : this.sweepSome());
+    const bytes = isSwept ? store.evict(wantedBytes, 'shed') : this.sweepSome();
     this.goneBytes += bytes;
+    this.ownLeftoverBytes = store.leftoverBytes;
     return bytes > 0 || !isSwept;
+  }
+
+  /** Large values that were removed go back in pieces, as cleared memory does. */
+  private giveBackSome(): boolean {
+    const bytes = this.store.giveBackLeftover();
+    const ownBytes = Math.min(bytes, this.ownLeftoverBytes);
+    this.ownLeftoverBytes = bytes === 0 ? 0 : this.ownLeftoverBytes - ownBytes;
+    this.goneBytes += bytes - ownBytes;
+    return bytes > 0;
   }
 
   private sweepSome(): number {

@@ -3,31 +3,19 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { parseCount, parseNames, readFlags } from '../lib/flags.ts';
 import { startOurs } from '../lib/peers.ts';
 import { temporaryDirectory } from '../lib/process.ts';
 import { say } from '../lib/progress.ts';
-import { markdownTable } from '../lib/report.ts';
-import { median, quantile } from '../lib/statistics.ts';
-import {
-  cpuMicros,
-  errorCount,
-  type Figure,
-  mainThreadMicros,
-  type Measurement,
-  p50Micros,
-  p99Micros,
-  pairedRatios,
-  requestsPerSecond,
-  roundsOf,
-} from './measurement.ts';
-import { nodePeer } from './peers.ts';
-import { type Plan, WORKLOAD_NAMES } from './plan.ts';
+import { printPage } from '../lib/report.ts';
+import { errorsOf } from './measurement.ts';
+import { peerOf } from './peers.ts';
+import { WORKLOAD_NAMES } from './plan.ts';
 import { LoadGenerator, runPlan } from './run.ts';
-import { type Workload, WORKLOADS } from './workloads.ts';
+import { planOfTwo, ratioTable } from './side-by-side.ts';
 
 const DEFAULT_WORKLOADS = 'get-hits,put,pipelined,connections-1';
-/** Turns are short and many, since a shared machine is faster and slower by the second. */
 const SECONDS = 0.6;
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const OURS = 'working-tree';
@@ -42,14 +30,6 @@ const HELP = `Compares the working tree with another commit.
   --only     of ${WORKLOAD_NAMES.join(', ')}
              (default ${DEFAULT_WORKLOADS})
 `;
-
-const FIGURES: Readonly<Record<string, Figure>> = {
-  'requests/s': requestsPerSecond,
-  'CPU µs/request': cpuMicros,
-  'main thread µs/request': mainThreadMicros,
-  'p50 µs': p50Micros,
-  'p99 µs': p99Micros,
-};
 
 function git(...args: string[]): Buffer {
   return execFileSync('git', args, { cwd: ROOT, maxBuffer: 2 ** 30 });
@@ -86,65 +66,32 @@ function parseRef([ref]: readonly string[]): string {
   return ref;
 }
 
-/** The other server's turn comes next, whatever else judges the workload. */
-function sideBySide(workload: Workload): Workload {
-  return { ...workload, peers: [OURS, THEIRS], judgedBy: undefined };
-}
-
-/** The quotient of each round's neighbours: its median and quartiles. */
-function ratioTable(
-  workloads: readonly Workload[],
-  measurements: readonly Measurement[],
-  ref: string,
-): string {
-  const rows = workloads.flatMap(({ name, title }) => {
-    const [ours, theirs] = [OURS, THEIRS].map((each) => roundsOf(measurements, name, each));
-    return Object.entries(FIGURES).map(([figureName, figure]) => {
-      const ratios = pairedRatios(ours, theirs, figure);
-      const [above, below] = [ours, theirs].map((each) => Number(median(each.map(figure)).toPrecision(4)));
-      const half = `${quantile(ratios, 0.25).toFixed(2)} to ${quantile(ratios, 0.75).toFixed(2)}`;
-      return [title, figureName, above, below, median(ratios).toFixed(3), half];
-    });
+const { ref, rounds, shards, only } = readFlags(HELP, () => {
+  const { values, positionals } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '30' },
+      shards: { type: 'string', default: '1' },
+      only: { type: 'string', default: DEFAULT_WORKLOADS },
+    },
+    allowPositionals: true,
   });
-  return markdownTable(['workload', 'figure', 'working tree', ref, 'ratio', 'middle half of rounds'], rows);
-}
-
-const { ref, rounds, shards, only } = readFlags({
-  help: HELP,
-  options: {
-    rounds: { type: 'string', default: '30' },
-    shards: { type: 'string', default: '1' },
-    only: { type: 'string', default: DEFAULT_WORKLOADS },
-  },
-  allowPositionals: true,
-  interpret: (values, positionals) => ({
+  return {
     ref: parseRef(positionals),
     rounds: parseCount('rounds', values.rounds),
     shards: parseCount('shards', values.shards),
     only: parseNames('only', values.only, WORKLOAD_NAMES),
-  }),
+  };
 });
-const ours = nodePeer(OURS, 'working tree', 'ours', () => startOurs(shards));
+const ours = peerOf(OURS, 'working tree', 'ours', () => startOurs(shards));
 const tree = checkOut(ref);
-const theirs = nodePeer(THEIRS, ref, 'ours', () => startOurs(shards, {}, tree));
-const plan: Plan = {
-  peers: [ours, theirs],
-  workloads: WORKLOADS.filter(({ name }) => only.includes(name)).map(sideBySide),
-  keyCount: 100_000,
-  rounds,
-  seconds: SECONDS,
-  settleSeconds: 0.1,
-  warmUpSeconds: 2,
-};
+const theirs = peerOf(THEIRS, ref, 'ours', () => startOurs(shards, {}, tree));
+const plan = planOfTwo([ours, theirs], only, rounds, SECONDS);
 const generator = new LoadGenerator();
 try {
   const measurements = await runPlan(plan, generator, true);
-  process.stdout.write(`${ratioTable(plan.workloads, measurements, ref)}\n`);
-  const errors = measurements.reduce((sum, each) => sum + errorCount(each), 0);
+  await printPage(ratioTable(plan, measurements));
+  const errors = errorsOf(measurements);
   if (errors > 0) throw new Error(`${errors} answers were wrong or missing: the figures mean nothing`);
-} catch (error) {
-  say(error instanceof Error ? error.message : String(error));
-  process.exitCode = 1;
 } finally {
-  generator.close();
+  await generator.close();
 }

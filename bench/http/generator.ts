@@ -1,10 +1,10 @@
-/** The process that makes the load. A process of its own, so that its usage is neither the server's nor the bench's. */
+/** The tasks of the thread that makes the load. `run.ts` starts it, and measures it apart from the rest of the bench. */
 import { setTimeout as delay } from 'node:timers/promises';
 import autocannon from 'autocannon';
-import type { Job, LoadJob, MeasureJob, Reply } from './measurement.ts';
+import type { LoadJob, MeasureJob, Reply } from './measurement.ts';
 import { Recorder } from './recorder.ts';
 import { type DialectName, DIALECTS, expectedOf, putRequest, workloadRequests } from './requests.ts';
-import { keyCountOf, type Workload, workloadNamed } from './workloads.ts';
+import { keyCountOf } from './workloads.ts';
 
 const LOAD_CONNECTIONS = 64;
 /** How often autocannon looks whether it is to stop. */
@@ -60,7 +60,8 @@ function countBytes(this: { peek: () => { body: string } | undefined }, data: Bu
   if (request) request.body = String(Number(request.body) + data.length);
 }
 
-async function load({ port, dialect, dataSet, keyCount }: LoadJob): Promise<Reply> {
+/** Fills a server. */
+export async function load({ port, dialect, dataSet, keyCount }: LoadJob): Promise<Reply> {
   const count = keyCountOf(dataSet, keyCount);
   const statuses = [DIALECTS[dialect].statuses.stored];
   const recorder = new Recorder({ statuses, minBytes: 0, maxBytes: Number.POSITIVE_INFINITY }, []);
@@ -71,11 +72,11 @@ async function load({ port, dialect, dataSet, keyCount }: LoadJob): Promise<Repl
   return recorder.stop();
 }
 
-async function measure(job: MeasureJob): Promise<Reply> {
-  const workload = workloadNamed(job.workload);
-  const { connections, pipelining } = workload;
-  const recorder = new Recorder(expectedOf(workload, job.dialect), job.pids, job.withTimeline);
-  const requests = requestsFor(job, workload);
+/** Puts a server under load and measures it. */
+export async function measure(job: MeasureJob): Promise<Reply> {
+  const { connections, pipelining } = job.workload;
+  const recorder = new Recorder(expectedOf(job.workload, job.dialect), job.pids, job.withTimeline);
+  const requests = requestsFor(job);
   let next = -1;
   const nextRequest = (): Buffer => {
     next = next + 1 === requests.length ? 0 : next + 1;
@@ -92,7 +93,7 @@ async function measure(job: MeasureJob): Promise<Reply> {
 }
 
 /** Built once for all servers of a dialect, and kept only while their workload lasts. */
-function requestsFor({ dialect, keyCount }: MeasureJob, workload: Workload): Buffer[] {
+function requestsFor({ dialect, keyCount, workload }: MeasureJob): Buffer[] {
   if (built.workload !== workload.name) built = { workload: workload.name, byDialect: new Map() };
   const requests = built.byDialect.get(dialect) ?? workloadRequests(workload, dialect, keyCount);
   built.byDialect.set(dialect, requests);
@@ -100,14 +101,3 @@ function requestsFor({ dialect, keyCount }: MeasureJob, workload: Workload): Buf
 }
 
 let built = { workload: '', byDialect: new Map<DialectName, Buffer[]>() };
-
-function answer(job: Job): Promise<Reply> {
-  const reply = job.kind === 'load' ? load(job) : measure(job);
-  return reply.catch((error: unknown) => ({ failure: String(error) }));
-}
-
-process.on('message', (job: Job) => void answer(job).then((reply) => process.send?.(reply)));
-// The bench is gone, for whatever reason, and so is its load.
-process.on('disconnect', () => process.exit());
-// Ctrl-C reaches the whole group, but the bench decides what ends when.
-process.on('SIGINT', () => {});

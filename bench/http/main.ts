@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util';
 import { readFlags } from '../lib/flags.ts';
 import { machineText } from '../lib/machine.ts';
 import { say } from '../lib/progress.ts';
@@ -5,7 +6,7 @@ import { writeReport } from '../lib/report.ts';
 import { optionsOf, PEER_NAMES, planOf, WORKLOAD_NAMES } from './plan.ts';
 import { httpReport } from './report.ts';
 import { LoadGenerator, runPlan } from './run.ts';
-import { measureShedding, type ShedResult } from './shed.ts';
+import { measureShedding } from './shed.ts';
 
 const HELP = `HTTP benchmarks: our server beside others, on this machine.
 
@@ -21,14 +22,15 @@ The report goes to bench/results; with --quick or --only to bench/results/raw.
   workloads: ${WORKLOAD_NAMES.join(', ')}, shed
 `;
 
-const options = readFlags({
-  help: HELP,
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
-    rounds: { type: 'string' },
-  },
-  interpret: optionsOf,
+const options = readFlags(HELP, () => {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', default: '' },
+      rounds: { type: 'string' },
+    },
+  });
+  return optionsOf(values);
 });
 const isWhole = !options.quick && options.only.length === 0;
 const plan = planOf(options);
@@ -36,17 +38,11 @@ const machine = machineText();
 const generator = new LoadGenerator();
 try {
   const measurements = await runPlan(plan, generator);
-  let shed: ShedResult | undefined;
-  if (isWhole || options.only.includes('shed')) {
-    try {
-      shed = await measureShedding(generator);
-    } catch (error) {
-      // The report still shows what was measured before.
-      say(String(error));
-    }
-  }
-  const results = { machine, plan, measurements, shed };
+  const hasShed = isWhole || options.only.includes('shed');
+  // Without its result the report still shows what was measured before.
+  const shed = hasShed ? await measureShedding(generator).catch((error) => say(String(error))) : undefined;
+  const results = { machine, plan, measurements, shed: shed ?? undefined };
   await writeReport(httpReport(results), results, isWhole);
 } finally {
-  generator.close();
+  await generator.close();
 }

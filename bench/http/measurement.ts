@@ -1,25 +1,21 @@
 import type { DialectName } from './requests.ts';
-import type { DataSetName } from './workloads.ts';
+import type { DataSetName, Workload } from './workloads.ts';
 
-/** What the load generator's process is told to do; names only, so that it can be sent there. */
-export type Job = LoadJob | MeasureJob;
-
-interface Target {
+/** What the load generator's thread is to do: plain data, so that it can be sent there. */
+interface Job {
   readonly port: number;
   readonly dialect: DialectName;
   readonly keyCount: number;
 }
 
 /** Store each key of a data set once. */
-export interface LoadJob extends Target {
-  readonly kind: 'load';
+export interface LoadJob extends Job {
   readonly dataSet: DataSetName;
 }
 
 /** Send a workload's requests for some time. */
-export interface MeasureJob extends Target {
-  readonly kind: 'measure';
-  readonly workload: string;
+export interface MeasureJob extends Job {
+  readonly workload: Workload;
   readonly seconds: number;
   /** Time under load before counting begins, for connections to be made and queues to fill. */
   readonly settleSeconds: number;
@@ -31,25 +27,27 @@ export interface MeasureJob extends Target {
 
 export interface Sample {
   readonly requests: number;
-  readonly seconds: number;
+  readonly requestsPerSecond: number;
   readonly p50Micros: number;
   readonly p97_5Micros: number;
   readonly p99Micros: number;
-  /** Answers with a wrong status or length, and requests without an answer, by what was wrong. */
-  readonly errors: Readonly<Record<string, number>>;
-  /** Processor time of all processes of the server in the counted time. */
+  /** Answers with a wrong status or length, and requests without an answer. */
+  readonly errors: number;
+  /** How often each error came, by what was wrong. */
+  readonly errorKinds: Readonly<Record<string, number>>;
+  /** Processor time of all processes of the server, per request. */
   readonly cpuMicros: number;
   /** The part of it that the first thread of the first process used. */
-  readonly mainThreadCpuMicros: number;
+  readonly mainThreadMicros: number;
   readonly residentBytes: number;
-  /** The share of one processor that the load generator's only busy thread used: near 1, it is the bottleneck. */
+  /** The share of one processor that the load generator's thread used: near 1, it is the bottleneck. */
   readonly generatorShare: number;
 }
 
 /** Every counted answer in the order they came: when (ms of Unix time) and after how long. */
 export interface Timeline {
-  readonly atMs: Float64Array;
-  readonly latencyMicros: Float64Array;
+  readonly atMs: number[];
+  readonly latencyMicros: number[];
 }
 
 export interface Measurement extends Sample {
@@ -58,28 +56,19 @@ export interface Measurement extends Sample {
   readonly round: number;
 }
 
-export type Reply = { readonly sample: Sample; readonly timeline?: Timeline } | { readonly failure: string };
+export interface Reply {
+  readonly sample: Sample;
+  readonly timeline?: Timeline | undefined;
+}
 
 /** From this share of a processor on the generator, not the server, may be what limits a figure. */
 export const SATURATED_SHARE = 0.95;
 
-export type Figure = (sample: Sample) => number;
-
-export const requestsPerSecond: Figure = ({ requests, seconds }) => requests / seconds;
-export const cpuMicros: Figure = (sample) => sample.cpuMicros / sample.requests;
-export const mainThreadMicros: Figure = (sample) => sample.mainThreadCpuMicros / sample.requests;
-export const p50Micros: Figure = (sample) => sample.p50Micros;
-export const p99Micros: Figure = (sample) => sample.p99Micros;
-export const errorCount: Figure = ({ errors }) =>
-  Object.values(errors).reduce((sum, count) => sum + count, 0);
+export type Figure = Exclude<keyof Sample, 'errorKinds'>;
 
 /** The rounds of one server in one workload. */
-export function roundsOf(
-  measurements: readonly Measurement[],
-  workload: string,
-  peer: string,
-): Measurement[] {
-  return measurements.filter((each) => each.peer === peer && each.workload === workload);
+export function roundsOf(all: readonly Measurement[], workload: string, peer: string): Measurement[] {
+  return all.filter((each) => each.peer === peer && each.workload === workload);
 }
 
 /**
@@ -91,9 +80,14 @@ export function pairedRatios(
   below: readonly Measurement[],
   figure: Figure,
 ): number[] {
-  const divisors = new Map(below.map((each) => [each.round, figure(each)]));
+  const divisors = new Map(below.map((each) => [each.round, each[figure]]));
   return above.flatMap((each) => {
     const divisor = divisors.get(each.round);
-    return divisor === undefined ? [] : [figure(each) / divisor];
+    return divisor === undefined ? [] : [each[figure] / divisor];
   });
+}
+
+/** Wrong or missing answers of all rounds. */
+export function errorsOf(rounds: readonly Measurement[]): number {
+  return rounds.reduce((sum, { errors }) => sum + errors, 0);
 }

@@ -1,12 +1,5 @@
 import { availableParallelism } from 'node:os';
-import {
-  type HttpServer,
-  NGINX_MODULE,
-  startNginxMemcached,
-  startOurs,
-  startScript,
-  startWebdis,
-} from '../lib/peers.ts';
+import { type HttpServer, startNginxMemcached, startOurs, startScript, startWebdis } from '../lib/peers.ts';
 import type { DialectName } from './requests.ts';
 
 /**
@@ -22,13 +15,16 @@ export interface Peer {
   readonly kind: Kind;
   readonly start: () => Promise<HttpServer>;
   readonly dialect: DialectName;
-  /** Commands and files that it needs; without them it is left out. */
-  readonly needs: readonly string[];
 }
 
-/** A peer on Node. */
-export function nodePeer(name: string, label: string, kind: Kind, start: Peer['start']): Peer {
-  return { name, label, kind, start, dialect: 'cache', needs: [] };
+export function peerOf(
+  name: string,
+  label: string,
+  kind: Kind,
+  start: Peer['start'],
+  dialect: DialectName = 'cache',
+): Peer {
+  return { name, label, kind, start, dialect };
 }
 
 const DEFAULT_SHARDS = Math.min(64, Math.max(1, availableParallelism() - 1));
@@ -40,32 +36,15 @@ export function oursWith(shards: number): string {
 
 function ours(shards: number): Peer {
   const label = `key-value-cache (${shards} shard${shards === 1 ? '' : 's'})`;
-  return nodePeer(oursWith(shards), label, 'ours', () => startOurs(shards));
+  return peerOf(oursWith(shards), label, 'ours', () => startOurs(shards));
 }
 
 /** In the order in which they are shown; `kvc` is ours with its default of shards. */
 export const PEERS: readonly Peer[] = [
-  nodePeer('fastify', 'bare Fastify', 'constant', () => startScript('bare-fastify.ts')),
+  peerOf('fastify', 'bare Fastify', 'constant', () => startScript('bare-fastify.ts')),
   ours(DEFAULT_SHARDS),
   ...[1, 2, 4].filter((shards) => shards !== DEFAULT_SHARDS).map(ours),
-  nodePeer('fastify-lru', 'Fastify over lru-cache', 'hand-made', () => startScript('fastify-lru.ts')),
-  nodePeer('fastify-lru-compress', 'Fastify over lru-cache, compress', 'hand-made', () =>
-    startScript('fastify-lru.ts', '--compress'),
-  ),
-  {
-    name: 'webdis',
-    label: 'webdis + Redis',
-    kind: 'alternative',
-    start: startWebdis,
-    dialect: 'webdis',
-    needs: ['webdis', 'redis-server'],
-  },
-  {
-    name: 'nginx-memcached',
-    label: 'nginx + memcached',
-    kind: 'alternative',
-    start: startNginxMemcached,
-    dialect: 'memcached',
-    needs: ['nginx', 'memcached', NGINX_MODULE],
-  },
+  peerOf('fastify-lru', 'Fastify over lru-cache', 'hand-made', () => startScript('fastify-lru.ts')),
+  peerOf('webdis', 'webdis + Redis', 'alternative', startWebdis, 'webdis'),
+  peerOf('nginx-memcached', 'nginx + memcached', 'alternative', startNginxMemcached, 'memcached'),
 ];

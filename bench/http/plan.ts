@@ -1,65 +1,41 @@
 import { parseCount, parseNames } from '../lib/flags.ts';
-import { isInstalled } from '../lib/process.ts';
-import { say } from '../lib/progress.ts';
 import { inRound } from '../lib/statistics.ts';
 import { type Peer, PEERS } from './peers.ts';
 import { type DataSetName, type Workload, WORKLOADS } from './workloads.ts';
-
-/** What one run measures. */
-export interface Plan {
-  readonly peers: readonly Peer[];
-  readonly workloads: readonly Workload[];
-  readonly keyCount: number;
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly settleSeconds: number;
-  readonly warmUpSeconds: number;
-}
-
-export interface Options {
-  readonly quick: boolean;
-  /** Names of peers, of workloads, or of both; empty for all. */
-  readonly only: readonly string[];
-  readonly rounds: number;
-}
-
-/** One measurement of a plan; round 0 is the warm-up, which does not count. */
-interface PlannedStep {
-  readonly workload: Workload;
-  readonly peer: Peer;
-  readonly round: number;
-  readonly seconds: number;
-}
 
 // Rounds are short and many, since a shared machine is faster and slower by the second.
 const FULL = { keyCount: 100_000, seconds: 1.2, settleSeconds: 0.3, warmUpSeconds: 2 };
 const QUICK = { keyCount: 20_000, seconds: 0.45, settleSeconds: 0.1, warmUpSeconds: 0.6 };
 
+/** What one run measures. */
+export type Plan = Readonly<typeof FULL> & {
+  readonly peers: readonly Peer[];
+  readonly workloads: readonly Workload[];
+  readonly rounds: number;
+};
+
 export const WORKLOAD_NAMES = WORKLOADS.map(({ name }) => name);
 export const PEER_NAMES = PEERS.map(({ name }) => name);
 
-/** @throws Error that says what is wrong with the command line. */
-export function optionsOf(values: { quick: boolean; only: string; rounds?: string | undefined }): Options {
+/**
+ * @returns `only`: names of peers, of workloads, or of both; empty for all.
+ * @throws Error that says what is wrong with the command line.
+ */
+export function optionsOf(values: { quick: boolean; only: string; rounds?: string | undefined }) {
   const { quick, rounds = quick ? '3' : '8' } = values;
   const only = parseNames('only', values.only, [...PEER_NAMES, ...WORKLOAD_NAMES, 'shed']);
   return { quick, only, rounds: parseCount('rounds', rounds) };
 }
 
-export function planOf({ quick, only, rounds }: Options): Plan {
+export function planOf({ quick, only, rounds }: ReturnType<typeof optionsOf>): Plan {
   const onlyPeers = only.filter((name) => PEER_NAMES.includes(name));
   const onlyWorkloads = only.filter((name) => !onlyPeers.includes(name));
   const workloads = WORKLOADS.filter(({ name, isInQuickRun }) =>
     onlyWorkloads.length > 0 ? onlyWorkloads.includes(name) : !quick || isInQuickRun,
   );
-  const wanted = PEERS.filter(
-    ({ name }) =>
-      (onlyPeers.length === 0 || onlyPeers.includes(name)) &&
-      workloads.some(({ peers }) => peers.includes(name)),
-  );
-  const peers = wanted.filter(({ label, needs }) => {
-    const absent = needs.filter((need) => !isInstalled(need));
-    if (absent.length > 0) say(`${label}: left out, not installed: ${absent.join(', ')}`);
-    return absent.length === 0;
+  const peers = PEERS.filter(({ name }) => {
+    const isWanted = onlyPeers.length === 0 || onlyPeers.includes(name);
+    return isWanted && workloads.some((workload) => workload.peers.includes(name));
   });
   return { ...(quick ? QUICK : FULL), peers, workloads, rounds };
 }
@@ -71,11 +47,11 @@ export function dataSetsOf({ workloads }: Plan, peer: Peer): DataSetName[] {
 }
 
 /**
- * The measurements in their order. Neighbours in time find the machine in the same mood, so servers take turns rather
+ * The measurements in their order; round 0 is the warm-up, which does not count. Neighbours in time find the machine in the same mood, so servers take turns rather
  * than having their rounds in a row, and so do workloads. Where one workload is judged by another, each server has the
  * two in a row.
  */
-export function stepsOf(plan: Plan, peers: readonly Peer[]): PlannedStep[] {
+export function stepsOf(plan: Plan, peers: readonly Peer[]) {
   const groups = [...Map.groupBy(plan.workloads, ({ name, judgedBy }) => judgedBy ?? name).values()];
   return Array.from({ length: plan.rounds + 1 }, (_, round) => {
     const seconds = round === 0 ? plan.warmUpSeconds : plan.seconds;

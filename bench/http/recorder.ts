@@ -1,6 +1,6 @@
 import { createHistogram, performance } from 'node:perf_hooks';
-import { mainThreadCpuMicros, treeCpuMicros, treeRssBytes } from '../lib/usage.ts';
-import type { Sample, Timeline } from './measurement.ts';
+import { mainThreadCpuMicros, serverCpuMicros, serverRssBytes } from '../lib/usage.ts';
+import type { Reply, Sample, Timeline } from './measurement.ts';
 import type { Expected } from './requests.ts';
 
 /** Counts the answers between `start` and `stop`, and what server and generator use in that time. */
@@ -9,8 +9,9 @@ export class Recorder {
   private readonly pids: readonly number[];
   // In µs. autocannon's own is in whole ms, and a single connection's answers take a fraction of one.
   private readonly latencies = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
-  private readonly times: { atMs: number[]; latencyMicros: number[] } | undefined;
-  private readonly errors: Record<string, number> = {};
+  private readonly times: Timeline | undefined;
+  private readonly errorKinds: Record<string, number> = {};
+  private errors = 0;
   private isOn = false;
   private isStatusRight = true;
   private requests = 0;
@@ -49,7 +50,7 @@ export class Recorder {
     this.isOn = true;
   }
 
-  stop(): { sample: Sample; timeline?: Timeline } {
+  stop(): Reply {
     this.isOn = false;
     const after = usageOf(this.pids);
     const before = this.before ?? after;
@@ -58,24 +59,23 @@ export class Recorder {
     const elapsedMicros = (after.atMs - before.atMs) * 1_000;
     const sample: Sample = {
       requests: this.requests,
-      seconds: elapsedMicros / 1e6,
+      requestsPerSecond: this.requests / (elapsedMicros / 1e6),
       p50Micros: this.latencies.percentile(50),
       p97_5Micros: this.latencies.percentile(97.5),
       p99Micros: this.latencies.percentile(99),
       errors: this.errors,
-      cpuMicros: after.cpuMicros - before.cpuMicros,
-      mainThreadCpuMicros: after.mainThreadCpuMicros - before.mainThreadCpuMicros,
-      residentBytes: this.pids.reduce((sum, pid) => sum + treeRssBytes(pid), 0),
+      errorKinds: this.errorKinds,
+      cpuMicros: (after.cpuMicros - before.cpuMicros) / this.requests,
+      mainThreadMicros: (after.mainThreadMicros - before.mainThreadMicros) / this.requests,
+      residentBytes: this.pids.reduce((sum, pid) => sum + serverRssBytes(pid), 0),
       generatorShare: (after.ownCpuMicros - before.ownCpuMicros) / elapsedMicros,
     };
-    if (this.times === undefined) return { sample };
-    const { atMs, latencyMicros } = this.times;
-    const timeline = { atMs: Float64Array.from(atMs), latencyMicros: Float64Array.from(latencyMicros) };
-    return { sample, timeline };
+    return { sample, timeline: this.times };
   }
 
   private count(kind: string): void {
-    this.errors[kind] = (this.errors[kind] ?? 0) + 1;
+    this.errors++;
+    this.errorKinds[kind] = (this.errorKinds[kind] ?? 0) + 1;
   }
 }
 
@@ -86,7 +86,7 @@ function usageOf(pids: readonly number[]) {
   return {
     atMs: performance.now(),
     ownCpuMicros: own.user + own.system,
-    cpuMicros: pids.reduce((sum, pid) => sum + treeCpuMicros(pid), 0),
-    mainThreadCpuMicros: pids.length > 0 ? mainThreadCpuMicros(pids[0]) : 0,
+    cpuMicros: pids.reduce((sum, pid) => sum + serverCpuMicros(pid), 0),
+    mainThreadMicros: pids.length > 0 ? mainThreadCpuMicros(pids[0]) : 0,
   };
 }

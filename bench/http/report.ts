@@ -1,15 +1,11 @@
 import { type BarChart, type Columns, middle, type Report, seriesTable } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
-import { judge, targetsTable, type Verdict } from '../targets.ts';
+import { judge, type Verdict } from '../targets.ts';
 import {
-  cpuMicros,
-  errorCount,
+  errorsOf,
   type Figure,
-  mainThreadMicros,
   type Measurement,
-  p50Micros,
   pairedRatios,
-  requestsPerSecond,
   roundsOf,
   SATURATED_SHARE,
 } from './measurement.ts';
@@ -36,56 +32,51 @@ function rowsOf(measurements: readonly Measurement[], workload: string): Row[] {
   return all.filter(({ rounds }) => rounds.length > 0);
 }
 
-/** Wrong or missing answers of all rounds. */
-function errorsOf(rounds: readonly Measurement[]): number {
-  return rounds.reduce((sum, each) => sum + errorCount(each), 0);
-}
-
-function rateOf({ rounds }: Row): number {
-  return median(rounds.map(requestsPerSecond));
+function medianOf(rounds: readonly Measurement[], figure: Figure): number {
+  return median(rounds.map((each) => each[figure]));
 }
 
 /** Pure: judges the measurements of a run. Rounds with wrong answers do not count: answering wrongly is not fast. */
 export function judgeHttp(measurements: readonly Measurement[], shed: ShedResult | undefined): Verdict[] {
-  const right = measurements.filter((each) => errorCount(each) === 0);
+  const right = measurements.filter(({ errors }) => errors === 0);
   const ratio = (figure: Figure, workload: string, below: string, above = 'kvc', other = workload): number =>
     median(pairedRatios(roundsOf(right, workload, above), roundsOf(right, other, below), figure));
   const users = roundsOf(measurements, 'users-100', 'kvc');
-  const fastest = rowsOf(measurements, 'get-hits')
+  const [fastest] = rowsOf(measurements, 'get-hits')
     .filter(({ peer, rounds }) => peer.kind === 'alternative' && errorsOf(rounds) === 0)
-    .toSorted((a, b) => rateOf(b) - rateOf(a))[0]?.peer;
+    .toSorted((a, b) => medianOf(b.rounds, 'requestsPerSecond') - medianOf(a.rounds, 'requestsPerSecond'))
+    .map(({ peer }) => peer);
   const shedRatio = shed && shed.duringP99Micros / shed.beforeP99Micros;
   return [
-    judge('getProcessor', ratio(cpuMicros, 'get-hits', 'fastify')),
-    judge('getMainThread', ratio(mainThreadMicros, 'get-hits', 'fastify')),
-    judge('getRate', ratio(requestsPerSecond, 'get-hits', fastest?.name ?? ''), fastest?.label),
-    judge('usersRate', median(users.map(requestsPerSecond))),
+    judge('getProcessor', ratio('cpuMicros', 'get-hits', 'fastify')),
+    judge('getMainThread', ratio('mainThreadMicros', 'get-hits', 'fastify')),
+    judge('getRate', ratio('requestsPerSecond', 'get-hits', fastest?.name ?? ''), fastest?.label),
+    judge('usersRate', medianOf(users, 'requestsPerSecond')),
     judge('usersFailed', users.length > 0 ? errorsOf(users) : undefined),
-    judge('putRate', ratio(requestsPerSecond, 'put', 'kvc', 'kvc', 'get-hits')),
-    judge('pipelinedRate', ratio(requestsPerSecond, 'pipelined', 'fastify')),
-    judge('oneConnection1', ratio(p50Micros, 'connections-1', 'fastify', oursWith(1))),
-    judge('oneConnection4', ratio(p50Micros, 'connections-1', 'fastify', oursWith(4))),
-    judge('gzipRate', ratio(requestsPerSecond, 'gzip', 'fastify-lru-compress')),
+    judge('putRate', ratio('requestsPerSecond', 'put', 'kvc', 'kvc', 'get-hits')),
+    judge('pipelinedRate', ratio('requestsPerSecond', 'pipelined', 'fastify')),
+    judge('oneConnection1', ratio('p50Micros', 'connections-1', 'fastify', oursWith(1))),
+    judge('oneConnection4', ratio('p50Micros', 'connections-1', 'fastify', oursWith(4))),
+    judge('gzipRate', ratio('requestsPerSecond', 'gzip', 'fastify-lru')),
     judge('shedLatency', shedRatio, shed && `${shed.orders.length} orders together`),
   ];
 }
 
 const COLUMNS: Columns<Measurement> = {
-  'requests/s': middle(requestsPerSecond),
+  'requests/s': middle((each) => each.requestsPerSecond),
   '±': (rounds) => {
-    const rates = rounds.map(requestsPerSecond);
+    const rates = rounds.map((each) => each.requestsPerSecond);
     return percent((Math.max(...rates) - Math.min(...rates)) / 2 / median(rates));
   },
   'p50 ms': middle((each) => each.p50Micros / 1e3, 3),
   'p97.5 ms': middle((each) => each.p97_5Micros / 1e3, 2),
   'p99 ms': middle((each) => each.p99Micros / 1e3, 2),
   errors: errorsOf,
-  'CPU µs/request': middle(cpuMicros, 1),
-  'main thread µs': (rounds) =>
-    hasOneEventLoop(rounds[0]) ? median(rounds.map(mainThreadMicros)).toFixed(1) : '–',
+  'CPU µs/request': middle((each) => each.cpuMicros, 1),
+  'main thread µs': middle((each) => (hasOneEventLoop(each) ? each.mainThreadMicros : Number.NaN), 1),
   'resident MiB': middle((each) => each.residentBytes / 2 ** 20),
   generator: (rounds) => {
-    const share = median(rounds.map(({ generatorShare }) => generatorShare));
+    const share = medianOf(rounds, 'generatorShare');
     return `${percent(share)}${share > SATURATED_SHARE ? '†' : ''}`;
   },
 };
@@ -99,13 +90,11 @@ function percent(share: number): string {
 }
 
 /** A server that answers wrongly is shown, but its figures mean nothing. */
-function labelOf({ peer, rounds }: Row): string {
-  return peer.label + (errorsOf(rounds) > 0 ? ' — disqualified: wrong or missing answers' : '');
-}
-
 function workloadTable(measurements: readonly Measurement[], workload: string): string {
-  const rows = rowsOf(measurements, workload);
-  const series = rows.map((row) => ({ labels: [labelOf(row)], rounds: row.rounds }));
+  const series = rowsOf(measurements, workload).map(({ peer, rounds }) => ({
+    labels: [peer.label + (errorsOf(rounds) > 0 ? ' — disqualified: wrong or missing answers' : '')],
+    rounds,
+  }));
   return seriesTable(['server'], COLUMNS, series);
 }
 
@@ -120,10 +109,11 @@ function shedSection({ orders, beforeP99Micros, duringP99Micros, failed }: ShedR
 }
 
 function chart(title: string, measurements: readonly Measurement[], figure: Figure): BarChart {
-  const groups = ['get-hits', 'put', 'mixed', 'pipelined'].map((name) => {
-    const rows = rowsOf(measurements, name).filter(({ rounds }) => errorsOf(rounds) === 0);
-    const bars = rows.map(({ peer, rounds }) => ({ label: peer.label, value: median(rounds.map(figure)) }));
-    return { label: WORKLOADS.find((workload) => workload.name === name)!.title, bars };
+  const charted = WORKLOADS.filter(({ name }) => ['get-hits', 'put', 'mixed', 'pipelined'].includes(name));
+  const groups = charted.map((workload) => {
+    const rows = rowsOf(measurements, workload.name).filter(({ rounds }) => errorsOf(rounds) === 0);
+    const bars = rows.map(({ peer, rounds }) => ({ label: peer.label, value: medianOf(rounds, figure) }));
+    return { label: workload.title, bars };
   });
   return { title, groups: groups.filter(({ bars }) => bars.length > 0) };
 }
@@ -132,17 +122,19 @@ export function httpReport(results: HttpResults): Report {
   const { machine, plan, measurements, shed } = results;
   const measured = WORKLOADS.filter(({ name }) => measurements.some(({ workload }) => workload === name));
   const parts = [
-    '# HTTP benchmarks',
-    machine,
-    `Each figure is the median of ${plan.rounds} rounds of ${plan.seconds} s. bench/README.md says how to read it.`,
-    '## Targets',
-    targetsTable(judgeHttp(measurements, shed)),
     ...measured.flatMap(({ name, title }) => [`## ${title}`, workloadTable(measurements, name)]),
     ...(shed === undefined ? [] : shedSection(shed)),
   ];
   const charts = {
-    'http-throughput': chart('Requests per second; more is better', measurements, requestsPerSecond),
-    'http-processor': chart('Processor time per request, µs; less is better', measurements, cpuMicros),
+    'http-throughput': chart('Requests per second; more is better', measurements, 'requestsPerSecond'),
+    'http-processor': chart('Processor time per request, µs; less is better', measurements, 'cpuMicros'),
   };
-  return { name: 'http', parts, charts };
+  return {
+    name: 'http',
+    title: 'HTTP benchmarks',
+    introduction: `${machine} Each figure is the median of ${plan.rounds} rounds of ${plan.seconds} s.`,
+    verdicts: judgeHttp(measurements, shed),
+    parts,
+    charts,
+  };
 }

@@ -1,58 +1,53 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
 import type { HttpServer } from '../lib/peers.ts';
-import { Progress, say } from '../lib/progress.ts';
+import { runSteps, say } from '../lib/progress.ts';
 import {
-  cpuMicros,
-  errorCount,
-  type Job,
+  type LoadJob,
   type Measurement,
+  type MeasureJob,
   type Reply,
-  requestsPerSecond,
   SATURATED_SHARE,
 } from './measurement.ts';
 import type { Peer } from './peers.ts';
 import { dataSetsOf, type Plan, stepsOf } from './plan.ts';
-import { type DialectName, DIALECTS } from './requests.ts';
-import { type DataSetName, keyCountOf, keyOf, valueOf } from './workloads.ts';
+import { DIALECTS } from './requests.ts';
+import { keyCountOf, keyOf, valueOf } from './workloads.ts';
 
 /** How many keys of each data set are read back and compared before anything is measured. */
 const CHECKED_KEYS = 200;
 
-/** The bench's end of the load generator's process. One job at a time. */
+/** A thread that makes the load. A thread of its own, so that its usage can be told from that of the bench. */
 export class LoadGenerator {
-  // 'advanced' so that timelines cross as typed arrays.
-  private readonly child: ChildProcess = fork(fileURLToPath(new URL('generator.ts', import.meta.url)), {
-    serialization: 'advanced',
+  private readonly pool = new Piscina({
+    filename: new URL('generator.ts', import.meta.url).href,
+    maxThreads: 1,
+    idleTimeout: Infinity,
+    atomics: 'disabled',
   });
 
-  run(job: Job): Promise<Exclude<Reply, { failure: string }>> {
-    return new Promise((resolve, reject) => {
-      const onExit = (): void => reject(new Error('the load generator ended'));
-      this.child.once('exit', onExit);
-      this.child.once('message', (reply: Reply) => {
-        this.child.off('exit', onExit);
-        if ('failure' in reply) reject(new Error(reply.failure));
-        else resolve(reply);
-      });
-      this.child.send(job);
-    });
+  load(job: LoadJob): Promise<Reply> {
+    return this.pool.run(job, { name: 'load' });
   }
 
-  close(): void {
-    if (this.child.connected) this.child.disconnect();
+  measure(job: MeasureJob): Promise<Reply> {
+    return this.pool.run(job, { name: 'measure' });
+  }
+
+  close(): Promise<void> {
+    return this.pool.destroy();
   }
 }
 
 /**
- * Starts all peers of a plan, loads them, checks their answers and measures them in turns. A peer that does not start or
- * answers wrongly is left out, or, with `needsAll`, ends the run.
+ * Starts all peers of a plan, loads them, checks their answers and measures them in turns. A peer that is not installed,
+ * does not start or answers wrongly is left out, or, with `needsAll`, ends the run.
  */
 export async function runPlan(
   plan: Plan,
   generator: LoadGenerator,
   needsAll = false,
 ): Promise<Measurement[]> {
+  const { keyCount, settleSeconds } = plan;
   const servers = new Map<Peer, HttpServer>();
   try {
     for (const peer of plan.peers) {
@@ -67,7 +62,17 @@ export async function runPlan(
         servers.delete(peer);
       }
     }
-    return await runRounds(plan, servers, generator);
+    const measurements: Measurement[] = [];
+    const steps = stepsOf(plan, [...servers.keys()]).map(({ workload, peer, round, seconds }) => async () => {
+      const { port, pids } = servers.get(peer)!;
+      const job = { port, dialect: peer.dialect, keyCount, workload, seconds, settleSeconds, pids };
+      const { sample } = await generator.measure(job);
+      const measurement = { peer: peer.name, workload: workload.name, round, ...sample };
+      if (round > 0) measurements.push(measurement);
+      return inWords(measurement);
+    });
+    await runSteps(steps);
+    return measurements;
   } finally {
     await Promise.all([...servers.values()].map((server) => server.stop()));
   }
@@ -81,25 +86,18 @@ async function loadAndCheck(
   generator: LoadGenerator,
 ): Promise<void> {
   const { label, kind, dialect } = peer;
-  const { keyCount } = plan;
-  const { port } = server;
   if (kind === 'constant') return;
   for (const dataSet of dataSetsOf(plan, peer)) {
-    const { sample } = await generator.run({ kind: 'load', port, dialect, keyCount, dataSet });
-    const wrong = await countWrong(dialect, port, dataSet, keyCount);
-    if (errorCount(sample) === 0 && wrong === 0) continue;
-    const errors = JSON.stringify(sample.errors);
-    const text = `${label}: ${wrong} of ${CHECKED_KEYS} keys read back wrong; while loading: ${errors}`;
-    throw new Error(`${text}\n${server.outputTail().trimEnd()}`);
+    const job = { port: server.port, dialect, keyCount: plan.keyCount, dataSet };
+    const { sample } = await generator.load(job);
+    const wrong = await countWrong(job);
+    if (sample.errors === 0 && wrong === 0) continue;
+    const errors = JSON.stringify(sample.errorKinds);
+    throw new Error(`${label}: ${wrong} of ${CHECKED_KEYS} keys read back wrong; while loading: ${errors}`);
   }
 }
 
-async function countWrong(
-  dialect: DialectName,
-  port: number,
-  dataSet: DataSetName,
-  keyCount: number,
-): Promise<number> {
+async function countWrong({ dialect, port, dataSet, keyCount }: LoadJob): Promise<number> {
   const { getPath, readValue, statuses } = DIALECTS[dialect];
   const count = keyCountOf(dataSet, keyCount);
   const encoding = dataSet === 'text' ? 'gzip' : 'identity';
@@ -120,36 +118,12 @@ async function countWrong(
   return wrong;
 }
 
-async function runRounds(
-  plan: Plan,
-  servers: ReadonlyMap<Peer, HttpServer>,
-  generator: LoadGenerator,
-): Promise<Measurement[]> {
-  const { keyCount, settleSeconds } = plan;
-  const steps = stepsOf(plan, [...servers.keys()]);
-  const progress = new Progress(steps.length);
-  const measurements: Measurement[] = [];
-  for (const { workload, peer, round, seconds } of steps) {
-    const { port, pids } = servers.get(peer)!;
-    const { dialect } = peer;
-    const job = { port, dialect, keyCount, workload: workload.name, seconds, settleSeconds, pids };
-    const { sample } = await generator.run({ kind: 'measure', ...job });
-    const measurement = { peer: peer.name, workload: workload.name, round, ...sample };
-    if (round > 0) measurements.push(measurement);
-    progress.step(inWords(measurement));
-  }
-  return measurements;
-}
-
 function inWords(measurement: Measurement): string {
-  const { peer, workload, round, p99Micros, generatorShare } = measurement;
-  const errors = errorCount(measurement);
-  const parts = [
-    `${workload}, ${peer}, ${round === 0 ? 'warm-up' : `round ${round}`}: ${requestsPerSecond(measurement).toFixed(0)}/s`,
-    `${cpuMicros(measurement).toFixed(1)} µs each`,
-    `p99 ${(p99Micros / 1_000).toFixed(2)} ms`,
-    generatorShare > SATURATED_SHARE ? 'generator busy' : '',
-    errors > 0 ? `${errors} errors` : '',
-  ];
-  return parts.filter((part) => part !== '').join(', ');
+  const { peer, workload, round, requestsPerSecond, cpuMicros, p99Micros, generatorShare, errors } =
+    measurement;
+  const when = round === 0 ? 'warm-up' : `round ${round}`;
+  const figures = `${requestsPerSecond.toFixed(0)}/s, ${cpuMicros.toFixed(1)} µs each, p99 ${(p99Micros / 1e3).toFixed(2)} ms`;
+  const isBusy = generatorShare > SATURATED_SHARE;
+  const warnings = (isBusy ? ', generator busy' : '') + (errors > 0 ? `, ${errors} errors` : '');
+  return `${workload}, ${peer}, ${when}: ${figures}${warnings}`;
 }

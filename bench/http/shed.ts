@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startOurs } from '../lib/peers.ts';
 import { say } from '../lib/progress.ts';
 import { quantile } from '../lib/statistics.ts';
-import { errorCount, type Timeline } from './measurement.ts';
+import type { Timeline } from './measurement.ts';
 import type { LoadGenerator } from './run.ts';
+import { WORKLOADS } from './workloads.ts';
 
 /** What GETs feel of shed orders that each take a tenth of 1 GiB. */
 export interface ShedResult {
@@ -23,6 +24,7 @@ interface Order {
 }
 
 const MIB = 2 ** 20;
+const GET_HITS = WORKLOADS.find(({ name }) => name === 'get-hits')!;
 /** The keys that are read: few, so that they stay the most recently used and are never shed. */
 const READ_KEYS = 20_000;
 /** Above 1 GiB of values: their keys and records, the process itself, and room for the heap to vary in. */
@@ -47,19 +49,19 @@ export async function measureShedding(generator: LoadGenerator): Promise<ShedRes
   try {
     say('shed: filling with 1 GiB of 1 KiB values');
     for (const dataSet of ['gigabyte', 'small'] as const) {
-      const { sample } = await generator.run({ kind: 'load', dataSet, ...target });
+      const { sample } = await generator.load({ dataSet, ...target });
       // A few failed PUTs do not matter: what is missing is put afterwards.
-      if (errorCount(sample) > sample.requests / 100) throw new Error('shed: too many PUTs failed');
+      if (sample.errors > sample.requests / 100) throw new Error('shed: too many PUTs failed');
     }
     // By the end of a first order the server has compiled the code for it.
     await putUntil(server.port, async () => (await lastOrder(server.port)) !== null);
     say(`shed: ${MEASURED_SECONDS} s of GETs, with an order about every ten`);
     const time = { seconds: MEASURED_SECONDS, settleSeconds: 0.5, pids: server.pids, withTimeline: true };
-    const measuring = generator.run({ kind: 'measure', workload: 'get-hits', ...time, ...target });
+    const measuring = generator.measure({ workload: GET_HITS, ...time, ...target });
     const orders = await ordersOf(server.port, MEASURED_SECONDS * 1_000);
     const { timeline, sample } = await measuring;
     if (timeline === undefined || orders.length === 0) throw new Error('shed: no order came');
-    return { orders, ...effectOf(orders, timeline), failed: errorCount(sample) };
+    return { orders, ...effectOf(orders, timeline), failed: sample.errors };
   } finally {
     await server.stop();
   }
@@ -105,10 +107,8 @@ export function effectOf(
 ): Pick<ShedResult, 'beforeP99Micros' | 'duringP99Micros'> {
   const p99 = (windows: readonly (readonly [number, number])[]): number => {
     const isInside = (at: number): boolean => windows.some(([from, to]) => at >= from && at < to);
-    return quantile(
-      [...latencyMicros].filter((_, i) => isInside(atMs[i])),
-      0.99,
-    );
+    const inside = latencyMicros.filter((_, i) => isInside(atMs[i]));
+    return quantile(inside, 0.99);
   };
   const times = orders.map(({ at, tookMs }) => ({ startMs: Date.parse(at), tookMs }));
   return {

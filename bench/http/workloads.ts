@@ -84,15 +84,9 @@ export const WORKLOADS: readonly Workload[] = [
     ...quick,
     dataSet: 'text',
     acceptGzip: true,
-    peers: ['kvc', 'fastify-lru-compress', 'nginx-memcached'],
+    peers: ['kvc', 'fastify-lru', 'nginx-memcached'],
   }),
   workload('get-10k', 'GET, 10 KB, 64 connections', { dataSet: 'medium', peers: withFastify }),
   workload('get-100k', 'GET, 100 KB, 64 connections', { dataSet: 'large', peers: withFastify }),
   workload('put-10k', 'PUT, 10 KB, 64 connections', { dataSet: 'medium', putShare: 1 }),
 ];
-
-export function workloadNamed(name: string): Workload {
-  const found = WORKLOADS.find((candidate) => candidate.name === name);
-  if (found === undefined) throw new Error(`no workload named ${name}`);
-  return found;
-}

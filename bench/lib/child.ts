@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { atExit } from './process.ts';
 
 /** What a measurement needs of Node: the collector on demand, and room for a large `Map`. */
 const NODE_FLAGS = ['--expose-gc', '--max-old-space-size=12288'];
@@ -8,6 +10,7 @@ const SERVER_FLAG = '--no-parallel-scavenge';
 /** Makes glibc give freed blocks back to the system at once (ADR 1). */
 const ALLOCATOR = { MALLOC_MMAP_THRESHOLD_: '131072' };
 export const SERVER_SETUP = `${SERVER_FLAG} and ${Object.entries(ALLOCATOR)[0].join('=')}`;
+const run = promisify(execFile);
 const MAX_OUTPUT_BYTES = 16 * 2 ** 20;
 
 /** How the process is set up: as our server sets itself up, or as Node starts without any setting. */
@@ -22,30 +25,20 @@ export function inFreshProcess<Job, Result>(
   measure: (job: Job) => Promise<Result> | Result,
 ): (job: Job, setup?: Setup) => Promise<Result> {
   const program = fileURLToPath(module.url);
-  if (module.main) void serve((job) => measure(job as Job));
-  return (job, setup = 'as the server') => {
+  if (module.main) void answer(measure(JSON.parse(process.argv[2]) as Job));
+  return async (job, setup = 'as the server') => {
     const isServer = setup === 'as the server';
     const args = [...NODE_FLAGS, ...(isServer ? [SERVER_FLAG] : []), program, JSON.stringify(job)];
     const env = { ...process.env, ...(isServer && ALLOCATOR) };
-    return new Promise((resolve, reject) => {
-      const child = execFile(
-        process.execPath,
-        args,
-        { env, maxBuffer: MAX_OUTPUT_BYTES },
-        (error, stdout, stderr) => {
-          process.off('exit', kill);
-          if (error !== null) reject(new Error(`${JSON.stringify(job)}: ${stderr || error.message}`));
-          else resolve(JSON.parse(stdout) as Result);
-        },
-      );
-      const kill = (): void => void child.kill('SIGKILL');
-      process.once('exit', kill);
-    });
+    const running = run(process.execPath, args, { env, maxBuffer: MAX_OUTPUT_BYTES });
+    const forget = atExit(() => running.child.kill('SIGKILL'));
+    const { stdout } = await running.finally(forget);
+    return JSON.parse(stdout) as Result;
   };
 }
 
-async function serve(measure: (job: unknown) => unknown): Promise<void> {
-  process.stdout.write(JSON.stringify(await measure(JSON.parse(process.argv[2] ?? 'null'))));
+async function answer(result: unknown): Promise<void> {
+  process.stdout.write(JSON.stringify(await result));
 }
 
 /** As thorough as it gets: also compacts, and gives back to the system what the heap does not need. */

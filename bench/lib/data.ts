@@ -15,6 +15,7 @@ const STRIDE = 15_485_863;
 const HEX = Buffer.from('0123456789abcdef', 'latin1');
 /** Characters that JSON does not escape. */
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+const CITIES = ['Amsterdam', 'Berlin', 'Kyiv', 'Lisbon', 'Nairobi', 'Osaka', 'Toronto'];
 
 /** Murmur3's finaliser: a bijection on 32 bits, so different indices stay different. */
 export function mix32(n: number): number {
@@ -52,20 +53,18 @@ export function valueOf(index: number, version = 0, bytes = VALUE_BYTES): string
 
 /** Records as an API would return them: gzip makes about a quarter of such text. */
 export function jsonText(seed: number, length: number): string {
-  const cities = ['Amsterdam', 'Berlin', 'Kyiv', 'Lisbon', 'Nairobi', 'Osaka', 'Toronto'];
-  let [text, step] = ['[', seed * 1_000];
-  while (text.length < length) {
+  let text = '[';
+  for (let step = seed * 1_000; text.length < length; step++) {
     const id = randomIndex(step, 1e9, 1);
     const record = {
       id,
       name: `customer-${id.toString(36)}`,
-      city: cities[id % cities.length],
+      city: CITIES[id % CITIES.length],
       balance: randomIndex(step, 1e6, 2) / 100,
       isActive: randomUnit(step, 3) < 0.8,
       createdAt: new Date(1.7e12 + randomUnit(step, 4) * 5e10).toISOString(),
     };
     text += `${JSON.stringify(record)},`;
-    step++;
   }
   return text.slice(0, length);
 }
@@ -73,11 +72,12 @@ export function jsonText(seed: number, length: number): string {
 /** How long values are: as a cache's usually are (log-uniform), or as they rarely are but cost most (uniform). */
 export type Sizes = '100 B' | 'log-uniform' | 'uniform';
 
-/** The length of the value of an index's `version`th PUT: 100 B, or 10 B to 100 KB. */
-export function valueBytesOf(sizes: Sizes, index: number, version: number): number {
-  if (sizes === '100 B') return VALUE_BYTES;
+/** The value of an index's `version`th PUT, of 100 B, or of 10 B to 100 KB. */
+export function sizedValueOf(sizes: Sizes, index: number, version: number): string {
+  if (sizes === '100 B') return valueOf(index, version);
   const unit = randomUnit(index, Math.imul(version, 0x85ebca6b));
-  return Math.round(sizes === 'uniform' ? 10 + unit * 99_990 : 10 * 10_000 ** unit);
+  const bytes = Math.round(sizes === 'uniform' ? 10 + unit * 99_990 : 10 * 10_000 ** unit);
+  return valueOf(index, version, bytes);
 }
 
 /** A random index below `count`; the same for the same `step` and `salt`. */

@@ -1,26 +1,14 @@
-import { type ParseArgsConfig, parseArgs } from 'node:util';
-
-type OptionsOf<T> = NonNullable<ParseArgsConfig['options']> & T;
-type ValuesOf<T> = ReturnType<typeof parseArgs<{ options: OptionsOf<T> }>>['values'];
-
-interface Command<T, R> {
-  readonly help: string;
-  readonly options: OptionsOf<T>;
-  readonly allowPositionals?: boolean;
-  /** Turns the texts into what they mean. Throws an Error that says what is wrong with one of them. */
-  readonly interpret: (values: ValuesOf<T>, positionals: readonly string[]) => R;
-}
-
-/** Reads the command line. Prints the help and ends the process if it is asked for, or if something is wrong. */
-export function readFlags<const T, R>(command: Command<T, R>): R {
-  const { help, options, allowPositionals = false, interpret } = command;
+/**
+ * Reads the command line. Prints the help and ends the process if it is asked for, or if something is wrong.
+ * @param read turns the arguments into what they mean. Throws an Error that says what is wrong with one of them.
+ */
+export function readFlags<Flags>(help: string, read: () => Flags): Flags {
   if (process.argv.includes('--help')) {
     process.stdout.write(help);
     process.exit(0);
   }
   try {
-    const { values, positionals } = parseArgs({ options, allowPositionals });
-    return interpret(values, positionals);
+    return read();
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${help}`);
     return process.exit(1);

@@ -1,8 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
+import packageJson from '../../package.json' with { type: 'json' };
 
-const NPM_PACKAGES = ['autocannon', 'fastify', 'lru-cache'];
 const DEBIAN_PACKAGES = ['redis-server', 'webdis', 'memcached', 'nginx'];
 
 /** What one must know to compare figures with those of another machine or day. */
@@ -10,7 +9,14 @@ export function machineText(): string {
   const commit = outputOf('git', 'describe', '--always', '--dirty') || 'unknown';
   const format = '--showformat=${Package} ${Version}\n';
   const installed = outputOf('dpkg-query', format, '--show', ...DEBIAN_PACKAGES).split('\n');
-  const versions = [...NPM_PACKAGES.map(npmVersion), ...installed.filter((line) => /\s\S/.test(line))];
+  // package.json names exact versions.
+  const {
+    fastify,
+    autocannon,
+    'lru-cache': lru,
+  } = { ...packageJson.dependencies, ...packageJson.devDependencies };
+  const npm = [`autocannon ${autocannon}`, `fastify ${fastify}`, `lru-cache ${lru}`];
+  const versions = [...npm, ...installed.filter((line) => /\s\S/.test(line))];
   return [
     `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC, commit ${commit}`,
     `${cpus()[0]?.model.trim()}, ${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GiB`,
@@ -19,12 +25,6 @@ export function machineText(): string {
     // Above 0, others were using the machine.
     `load average before the run ${loadavg()[0].toFixed(2)}.`,
   ].join('; ');
-}
-
-function npmVersion(name: string): string {
-  const url = new URL(`../../node_modules/${name}/package.json`, import.meta.url);
-  const { version } = JSON.parse(readFileSync(url, 'utf8')) as { version: string };
-  return `${name} ${version}`;
 }
 
 /** What it printed, even if it failed: dpkg-query fails if one of several packages is missing. */

@@ -2,28 +2,29 @@
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, type ServerProcess, startProcess, temporaryDirectory } from './process.ts';
+import {
+  freePort,
+  type ServerProcess,
+  type StartOptions,
+  startProcess,
+  temporaryDirectory,
+} from './process.ts';
 
 const HOST = '127.0.0.1';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Two of each kind of worker, as their own defaults would choose on a machine of two processors. */
 const WORKERS = 2;
-export const NGINX_MODULE = '/usr/lib/nginx/modules/ngx_http_memc_module.so';
+const NGINX_MODULE = '/usr/lib/nginx/modules/ngx_http_memc_module.so';
 
 /** A running HTTP server, which may be several processes. */
 export interface HttpServer {
   readonly port: number;
   /** The first is the one whose main thread runs the event loop. */
   readonly pids: readonly number[];
-  stop(): Promise<void>;
-  /** The end of its output, for when it answers wrongly. */
-  outputTail(): string;
+  readonly stop: () => Promise<void>;
 }
-
-/** Where Redis or memcached listen. */
-export type Address = { readonly port: number } | { readonly path: string };
 
 /** This project's server, from this checkout or from another one. */
 export async function startOurs(
@@ -32,48 +33,36 @@ export async function startOurs(
   root = ROOT,
 ): Promise<HttpServer> {
   const port = await freePort();
-  const server = await startProcess({
-    command: process.execPath,
-    args: ['src/main.ts'],
-    cwd: root,
-    env: { HOST, PORT: `${port}`, SHARDS: `${shards}`, NODE_ENV: 'production', ...settings },
-    ready: () => answers(port, '/ready', 200),
-  });
-  return together(port, [server]);
+  const env = { HOST, PORT: `${port}`, SHARDS: `${shards}`, NODE_ENV: 'production', ...settings };
+  return startHttp(port, '/ready', { command: process.execPath, args: ['src/main.ts'], cwd: root, env });
 }
 
 /** A server of one file in `bench/http/servers`. */
-export async function startScript(file: string, ...args: string[]): Promise<HttpServer> {
+export async function startScript(file: string): Promise<HttpServer> {
   const port = await freePort();
-  const server = await startProcess({
-    command: process.execPath,
-    args: [join(ROOT, 'bench/http/servers', file), ...args],
-    env: { PORT: `${port}`, NODE_ENV: 'production' },
-    ready: () => answers(port, '/cache/probe'),
-  });
-  return together(port, [server]);
+  const args = [join(ROOT, 'bench/http/servers', file)];
+  const env = { PORT: `${port}`, NODE_ENV: 'production' };
+  return startHttp(port, '/cache/probe', { command: process.execPath, args, env });
 }
 
-export function startRedis(address: Address): Promise<ServerProcess> {
-  const listen =
-    'path' in address ? ['--port', '0', '--unixsocket', address.path] : ['--port', `${address.port}`];
-  const directory = temporaryDirectory('redis');
+/** @param port where it listens beside its Unix socket; 0 for nowhere. */
+export function startRedis(socket: string, port = 0): Promise<ServerProcess> {
+  const listen = ['--unixsocket', socket, '--bind', HOST, '--port', `${port}`];
   return startProcess({
     command: 'redis-server',
-    args: [...listen, '--bind', HOST, '--save', '', '--appendonly', 'no', '--dir', directory],
-    ready: () => isListening(address),
+    args: [...listen, '--save', '', '--appendonly', 'no', '--dir', dirname(socket)],
+    ready: () => isListening(socket),
   });
 }
 
 /** @param megabytes more than is put: nothing may be evicted. */
-export function startMemcached(address: Address, threads: number, megabytes: number): Promise<ServerProcess> {
-  const listen = 'path' in address ? ['-s', address.path] : ['-l', HOST, '-p', `${address.port}`, '-U', '0'];
-  // It refuses to run as root unless told so.
+export function startMemcached(socket: string, threads: number, megabytes: number): Promise<ServerProcess> {
+  // It refuses to run as root unless it is asked to.
   const user = process.getuid?.() === 0 ? ['-u', 'root'] : [];
   return startProcess({
     command: 'memcached',
-    args: [...listen, '-m', `${megabytes}`, '-t', `${threads}`, ...user],
-    ready: () => isListening(address),
+    args: ['-s', socket, '-m', `${megabytes}`, '-t', `${threads}`, ...user],
+    ready: () => isListening(socket),
   });
 }
 
@@ -93,28 +82,26 @@ export async function startWebdis(): Promise<HttpServer> {
     logfile: join(directory, 'webdis.log'),
   };
   await writeFile(join(directory, 'webdis.json'), JSON.stringify(config));
-  const ready = (): Promise<boolean> => answers(port, '/PING', 200);
-  return startBefore(await startRedis({ port: redisPort }), port, () =>
-    startProcess({ command: 'webdis', args: ['webdis.json'], cwd: directory, ready }),
-  );
+  const redis = await startRedis(join(directory, 'redis'), redisPort);
+  return startHttp(port, '/PING', { command: 'webdis', args: ['webdis.json'], cwd: directory }, redis);
 }
 
 /** memcached behind nginx, which speaks its protocol with a module. */
 export async function startNginxMemcached(): Promise<HttpServer> {
-  const [port, memcachedPort] = [await freePort(), await freePort()];
+  const port = await freePort();
   const directory = temporaryDirectory('nginx');
-  const config = join(directory, 'nginx.conf');
-  await writeFile(config, nginxConfig(port, memcachedPort, directory));
+  const [config, socket] = [join(directory, 'nginx.conf'), join(directory, 'memcached')];
+  await writeFile(config, nginxConfig(port, socket, directory));
+  const memcached = await startMemcached(socket, WORKERS, 1024);
   const args = ['-p', directory, '-c', config, '-e', join(directory, 'error.log')];
-  const ready = (): Promise<boolean> => answers(port, '/cache/probe', 404);
-  return startBefore(await startMemcached({ port: memcachedPort }, WORKERS, 1024), port, () =>
-    startProcess({ command: 'nginx', args, ready }),
-  );
+  return startHttp(port, '/cache/probe', { command: 'nginx', args }, memcached);
 }
 
-function nginxConfig(port: number, memcachedPort: number, directory: string): string {
+/** `user` counts only if root starts it: another one could not reach the socket. */
+function nginxConfig(port: number, socket: string, directory: string): string {
   return `
 load_module ${NGINX_MODULE};
+user root;
 daemon off;
 worker_processes ${WORKERS};
 pid ${join(directory, 'nginx.pid')};
@@ -131,7 +118,7 @@ http {
   gzip_types text/plain;
   gzip_min_length 1024;
   upstream memcached {
-    server ${HOST}:${memcachedPort};
+    server unix:${socket};
     keepalive 256;
     keepalive_requests 1000000000;
   }
@@ -147,38 +134,28 @@ http {
 `;
 }
 
-/** Starts the HTTP front of a cache. If that fails, the cache is stopped too. */
-async function startBefore(
-  cache: ServerProcess,
+/** Starts an HTTP server, and waits until it answers at `path`: whatever it answers, unless something is wrong. */
+async function startHttp(
   port: number,
-  startFront: () => Promise<ServerProcess>,
+  path: string,
+  options: Omit<StartOptions, 'ready'>,
+  ...behind: readonly ServerProcess[]
 ): Promise<HttpServer> {
-  try {
-    return together(port, [await startFront(), cache]);
-  } catch (error) {
-    await cache.stop();
-    throw error;
-  }
-}
-
-function together(port: number, processes: readonly ServerProcess[]): HttpServer {
+  const ready = async (): Promise<boolean> => {
+    const response = await fetch(`http://${HOST}:${port}${path}`, { signal: AbortSignal.timeout(2_000) });
+    await response.arrayBuffer();
+    return response.status < 500;
+  };
+  const processes = [await startProcess({ ...options, ready }), ...behind];
   return {
     port,
     pids: processes.map(({ pid }) => pid),
     stop: async () => void (await Promise.all(processes.map((each) => each.stop()))),
-    outputTail: () => processes.map((each) => each.outputTail()).join(''),
   };
 }
 
-/** Whether an HTTP server answers at all, or with `status`. */
-async function answers(port: number, path: string, status?: number): Promise<boolean> {
-  const response = await fetch(`http://${HOST}:${port}${path}`, { signal: AbortSignal.timeout(2_000) });
-  await response.arrayBuffer();
-  return status === undefined || response.status === status;
-}
-
-async function isListening(address: Address): Promise<boolean> {
-  const socket = connect('path' in address ? address : { ...address, host: HOST });
+async function isListening(path: string): Promise<boolean> {
+  const socket = connect(path);
   await once(socket, 'connect');
   socket.destroy();
   return true;

@@ -1,7 +1,7 @@
 /** Starts servers as processes, and ends them with everything that they started. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,9 +15,7 @@ const READY_TIMEOUT_MS = 15_000;
 export interface ServerProcess {
   readonly pid: number;
   /** Ends the whole process group: SIGTERM first, SIGKILL for what is left after some seconds. */
-  stop(): Promise<void>;
-  /** The end of what it wrote to standard output and error. */
-  outputTail(): string;
+  readonly stop: () => Promise<void>;
 }
 
 export interface StartOptions {
@@ -43,43 +41,44 @@ export async function freePort(): Promise<number> {
 /** A new directory that is removed when this process ends, unless by SIGKILL. */
 export function temporaryDirectory(name: string): string {
   const directory = mkdtempSync(join(tmpdir(), `bench-${name}-`));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  atExit(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
-/** Whether there is a command of that name, or a file at that path. */
-export function isInstalled(need: string): boolean {
-  return need.includes('/') ? existsSync(need) : spawnSync('which', [need]).status === 0;
+export function isInstalled(command: string): boolean {
+  return spawnSync('which', [command]).status === 0;
 }
 
-/** Starts a command in a process group of its own and waits until it is ready; stops it if it never is. */
+/** Starts a command in a session of its own and waits until it is ready; stops it if it never is. */
 export async function startProcess({ command, args, cwd, env, ready }: StartOptions): Promise<ServerProcess> {
-  endGroupsOnExit();
   const child = spawn(command, args, {
     cwd,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A group of its own: one signal reaches every descendant, and Ctrl-C reaches only the benchmark.
+    // A session and group of its own: one signal reaches every descendant, and Ctrl-C reaches only the benchmark.
     detached: true,
   });
   let output = '';
-  const keepTail = (chunk: Buffer): void => {
-    output = (output + chunk.toString()).slice(-OUTPUT_TAIL_CHARACTERS);
-  };
-  child.stdout.on('data', keepTail);
-  child.stderr.on('data', keepTail);
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on(
+      'data',
+      (chunk: Buffer) => (output = (output + chunk.toString()).slice(-OUTPUT_TAIL_CHARACTERS)),
+    );
+  }
   await once(child, 'spawn');
   const exited = once(child, 'exit');
   const pid = child.pid!;
-  groups.add(pid);
+  const kill = (): void => signalGroup(pid, 'SIGKILL');
+  const forget = atExit(kill);
+  let isStopped = false;
   const stop = async (): Promise<void> => {
-    if (!groups.has(pid)) return;
+    if (isStopped) return;
     signalGroup(pid, 'SIGTERM');
     await Promise.race([exited, delay(STOP_GRACE_MS, undefined, { ref: false })]);
     // Also if the leader is gone: its descendants may not be.
-    signalGroup(pid, 'SIGKILL');
+    kill();
     await exited;
-    groups.delete(pid);
+    isStopped = forget();
   };
   try {
     await waitUntilReady(child, ready);
@@ -87,7 +86,7 @@ export async function startProcess({ command, args, cwd, env, ready }: StartOpti
     await stop();
     throw new Error(`${command} ${args.join(' ')}: ${String(error)}\n${output}`, { cause: error });
   }
-  return { pid, stop, outputTail: () => output };
+  return { pid, stop };
 }
 
 async function waitUntilReady(child: ChildProcess, ready: StartOptions['ready']): Promise<void> {
@@ -101,9 +100,6 @@ async function waitUntilReady(child: ChildProcess, ready: StartOptions['ready'])
   throw new Error('was not ready in time');
 }
 
-const groups = new Set<number>();
-let isHooked = false;
-
 function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
@@ -112,10 +108,17 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Nothing outlives the benchmark. 'exit' also follows an uncaught exception; signals need handlers that lead to it. */
-function endGroupsOnExit(): void {
-  if (isHooked) return;
-  isHooked = true;
-  process.on('exit', () => groups.forEach((pid) => signalGroup(pid, 'SIGKILL')));
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+const exitActions = new Set<() => void>();
+let isHooked = false;
+
+/** Does something when this process ends, unless by SIGKILL. @returns what takes it back. */
+export function atExit(action: () => void): () => boolean {
+  exitActions.add(action);
+  if (!isHooked) {
+    isHooked = true;
+    process.on('exit', () => exitActions.forEach((act) => act()));
+    // 'exit' also follows an uncaught exception; signals need handlers that lead to it.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+  }
+  return () => exitActions.delete(action);
 }

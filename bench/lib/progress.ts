@@ -1,47 +1,23 @@
-const BAR_CELLS = 24;
-const { stderr } = process;
-
-/** Says on standard error how far a run is: a bar on a terminal, a line per step elsewhere. */
-export class Progress {
-  private readonly steps: number;
-  private readonly startedMs = performance.now();
-  private done = 0;
-
-  constructor(steps: number) {
-    this.steps = steps;
-  }
-
-  /** One more step is done. The time left is a guess, since some steps take longer than others. */
-  step(text: string): void {
-    this.done++;
-    const share = this.done / this.steps;
-    const minutesLeft = ((performance.now() - this.startedMs) / 60_000) * (1 / share - 1);
-    const position = `${this.done}/${this.steps}, about ${minutesLeft.toFixed(1)} min left`;
-    if (!stderr.isTTY) {
-      stderr.write(`[${position}] ${text}\n`);
-      return;
-    }
-    const full = Math.round(share * BAR_CELLS);
-    const line = `${'█'.repeat(full).padEnd(BAR_CELLS, '░')} ${position} | ${text}`;
-    stderr.write(`\r\u001B[2K${line.slice(0, stderr.columns - 1)}${share === 1 ? '\n' : ''}`);
-  }
-}
-
-/** A line that stays. */
+/** A line on standard error: the report alone goes to standard output. */
 export function say(text: string): void {
-  stderr.write(`${stderr.isTTY ? '\r\u001B[2K' : ''}${text}\n`);
+  process.stderr.write(`${text}\n`);
 }
 
-/** One measurement of a run that consists of several. */
-export interface Step {
-  readonly label: string;
-  readonly run: () => Promise<unknown>;
-}
+/** One measurement of a run that consists of several. @returns what to say about it. */
+export type Step = () => Promise<string>;
 
+/** Says after each step how far the run is. The time left is a guess, since some steps take longer than others. */
 export async function runSteps(steps: readonly Step[]): Promise<void> {
-  const progress = new Progress(steps.length);
-  for (const { label, run } of steps) {
-    await run();
-    progress.step(label);
+  const startedMs = performance.now();
+  for (const [index, run] of steps.entries()) {
+    const text = await run();
+    const minutesPerStep = (performance.now() - startedMs) / 60_000 / (index + 1);
+    const minutesLeft = minutesPerStep * (steps.length - index - 1);
+    say(`[${index + 1}/${steps.length}, about ${minutesLeft.toFixed(1)} min left] ${text}`);
   }
+}
+
+/** All steps once, then all of them again. */
+export function inRounds(rounds: number, steps: readonly Step[]): Step[] {
+  return Array.from({ length: rounds }, () => steps).flat();
 }

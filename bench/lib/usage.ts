@@ -2,25 +2,25 @@
 import { openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 
 /**
- * Processor time of a process tree since its start, in µs: every living thread of `pid` and of its living descendants.
- * From schedstat, because /proc/PID/stat counts in ticks of 10 ms.
+ * Processor time of a server since its start, in µs: every living thread of every process of its session. `startProcess`
+ * makes the session. From schedstat, because /proc/PID/stat counts in ticks of 10 ms.
  */
-export function treeCpuMicros(pid: number): number {
-  const tasks = processTree(pid).flatMap((member) =>
-    list(`/proc/${member}/task`).map((tid) => [member, tid]),
+export function serverCpuMicros(session: number): number {
+  const threads = processesOf(session).flatMap((pid) =>
+    list(`/proc/${pid}/task`).map((tid) => threadCpuMicros(pid, tid)),
   );
-  return sum(tasks.map(([member, tid]) => taskCpuMicros(member, tid)));
+  return sum(threads);
 }
 
 /** Processor time of a process's first thread since its start, in µs: Node's event loop. */
 export function mainThreadCpuMicros(pid: number): number {
-  return taskCpuMicros(pid, pid);
+  return threadCpuMicros(pid, pid);
 }
 
-/** Resident bytes of a process tree. Pages that several processes share count once for each. */
-export function treeRssBytes(pid: number): number {
-  const kilobytes = processTree(pid).map((member) =>
-    /^VmRSS:\s+(\d+) kB/m.exec(read(`/proc/${member}/status`)),
+/** Resident bytes of a server. Pages that several processes share count once for each. */
+export function serverRssBytes(session: number): number {
+  const kilobytes = processesOf(session).map((pid) =>
+    /^VmRSS:\s+(\d+) kB/m.exec(read(`/proc/${pid}/status`)),
   );
   return sum(kilobytes.map((match) => Number(match?.[1] ?? 0) * 1024));
 }
@@ -43,21 +43,17 @@ export class ProcessorWait {
   }
 }
 
-function taskCpuMicros(pid: number, tid: number): number {
+function threadCpuMicros(pid: number, tid: number): number {
   const nanos = Number(read(`/proc/${pid}/task/${tid}/schedstat`).split(' ', 1)[0]);
   return Number.isFinite(nanos) ? nanos / 1_000 : 0;
 }
 
-function processTree(root: number): number[] {
-  const parents = list('/proc').map((pid): [number, number] => {
+function processesOf(session: number): number[] {
+  return list('/proc').filter((pid) => {
     const stat = read(`/proc/${pid}/stat`);
-    // "pid (name) state ppid …": a name may hold parentheses and blanks, so count from the last parenthesis.
-    return [pid, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ', 2)[1])];
+    // "pid (name) state ppid group session …": a name may hold blanks, so count from the last parenthesis.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ', 4)[3]) === session;
   });
-  const tree = [root];
-  for (const member of tree)
-    tree.push(...parents.filter(([, parent]) => parent === member).map(([pid]) => pid));
-  return tree;
 }
 
 function sum(numbers: readonly number[]): number {

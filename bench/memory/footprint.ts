@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { collectGarbage, inFreshProcess } from '../lib/child.ts';
 import { KEY_BYTES, keyOf, randomIndex, VALUE_BYTES, valueOf } from '../lib/data.ts';
-import { treeRssBytes } from '../lib/usage.ts';
-import { CacheServer, type ServerName } from '../store/servers.ts';
+import { serverRssBytes } from '../lib/usage.ts';
+import { type ServerName, withServer } from '../store/servers.ts';
 import { openSubject, type SubjectName } from '../store/subjects.ts';
 
 /** Resident bytes that a cache needs for its entries. */
@@ -39,13 +39,12 @@ async function loadCode(name: SubjectName): Promise<void> {
   for (let i = 0; i < WARM_UP; i++) subject.delete(keyOf(i));
 }
 
-async function measure({
-  subject: name,
-  entries,
-}: {
-  subject: SubjectName;
-  entries: number;
-}): Promise<Footprint> {
+interface FootprintJob {
+  readonly subject: SubjectName;
+  readonly entries: number;
+}
+
+async function measure({ subject: name, entries }: FootprintJob): Promise<Footprint> {
   stretchHeap();
   await loadCode(name);
   const before = await settledRssBytes();
@@ -53,7 +52,7 @@ async function measure({
   for (let i = 0; i < entries; i++) subject.put(keyOf(i), valueOf(i));
   const residentBytes = (await settledRssBytes()) - before;
   const faults = sink === 0 ? ['the heap was never stretched'] : [];
-  if (subject.count() !== entries) faults.push(`${subject.count()} entries after ${entries} puts`);
+  if (subject.entries !== entries) faults.push(`${subject.entries} entries after ${entries} puts`);
   for (let step = 0; step < SAMPLE && faults.length === 0; step++) {
     const i = sampleIndex(step, entries);
     if (subject.get(keyOf(i)) !== valueOf(i)) faults.push(`a wrong value for key ${i}`);
@@ -66,21 +65,17 @@ function sampleIndex(step: number, entries: number): number {
 }
 
 /** The same of a server. */
-export async function serverFootprint(name: ServerName, entries: number): Promise<Footprint> {
-  const server = await CacheServer.start(name);
-  const { protocol, pid, faults } = server;
-  try {
-    const before = treeRssBytes(pid);
-    await server.ask('put', entries, (i) => protocol.put(keyOf(i), valueOf(i)));
-    const residentBytes = treeRssBytes(pid) - before;
-    await server.ask('get', SAMPLE, (step) => {
+export function serverFootprint(name: ServerName, entries: number): Promise<Footprint> {
+  return withServer(name, async ({ protocol, pid, faults, ask }) => {
+    const before = serverRssBytes(pid);
+    await ask('put', entries, (i) => protocol.put(keyOf(i), valueOf(i)));
+    const residentBytes = serverRssBytes(pid) - before;
+    await ask('get', SAMPLE, (step) => {
       const i = sampleIndex(step, entries);
       return protocol.get(keyOf(i), valueOf(i));
     });
     return { overheadBytes: residentBytes / entries - CONTENT_BYTES, faults };
-  } finally {
-    await server.stop();
-  }
+  });
 }
 
 export const footprint = inFreshProcess(import.meta, measure);

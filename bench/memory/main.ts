@@ -1,7 +1,8 @@
+import { parseArgs } from 'node:util';
 import { parseNames, readFlags } from '../lib/flags.ts';
 import { machineText } from '../lib/machine.ts';
-import { runSteps, type Step } from '../lib/progress.ts';
-import { type Series, writeReport } from '../lib/report.ts';
+import { inRounds, runSteps, type Step } from '../lib/progress.ts';
+import { rowOf, writeReport } from '../lib/report.ts';
 import { installedServers } from '../store/servers.ts';
 import { SUBJECT_NAMES } from '../store/subjects.ts';
 import { footprint, serverFootprint } from './footprint.ts';
@@ -21,10 +22,11 @@ what one shed order gives back. Every measurement is a process of its own; round
 With either, the report goes to bench/results/raw.
 `;
 
-const { quick, only } = readFlags({
-  help: HELP,
-  options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
-  interpret: (values) => ({ quick: values.quick, only: parseNames('only', values.only, PARTS) }),
+const { quick, only } = readFlags(HELP, () => {
+  const { values } = parseArgs({
+    options: { quick: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
+  });
+  return { quick: values.quick, only: parseNames('only', values.only, PARTS) };
 });
 const MIB = 2 ** 20;
 const scale = quick
@@ -37,27 +39,11 @@ const scale = quick
       heldBytes: 1024 * MIB,
     };
 const { contentBytes, turnovers, heldBytes } = scale;
-const machine = machineText();
-const results: MemoryResults = { machine, scale, footprints: [], replacements: [], sheds: [] };
-
-/** Makes a row of a table, and what measures one of its rounds. */
-function rowOf<Round>(
-  table: Series<Round>[],
-  labels: readonly (string | number)[],
-  measure: () => Promise<Round>,
-): Step {
-  const rounds: Round[] = [];
-  table.push({ labels, rounds });
-  return { label: labels.join(', '), run: async () => rounds.push(await measure()) };
-}
-
-function inRounds(steps: readonly Step[]): Step[] {
-  return Array.from({ length: scale.rounds }, () => steps).flat();
-}
+const results: MemoryResults = { machine: machineText(), scale, footprints: [], replacements: [], sheds: [] };
 
 function footprintSteps(entries: number): Step[] {
   const { footprints } = results;
-  return inRounds([
+  return inRounds(scale.rounds, [
     ...SUBJECT_NAMES.map((subject) =>
       rowOf(footprints, [subject, entries], () => footprint({ subject, entries })),
     ),
@@ -76,13 +62,12 @@ function replacementSteps(): Step[] {
 
 function shedSteps(): Step[] {
   const steps = (['100 B', 'log-uniform'] as const).flatMap((sizes) =>
-    [false, true].map((isScattered) =>
-      rowOf(results.sheds, [sizes, isScattered ? 'scattered' : 'together'], () =>
-        shed({ sizes, heldBytes, isScattered }),
-      ),
-    ),
+    [false, true].map((isScattered) => {
+      const labels = [sizes, isScattered ? 'scattered' : 'together'];
+      return rowOf(results.sheds, labels, () => shed({ sizes, heldBytes, isScattered }));
+    }),
   );
-  return inRounds(steps);
+  return inRounds(scale.rounds, steps);
 }
 
 const isWanted = (part: string): boolean => only.length === 0 || only.includes(part);

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inFreshProcess } from '../lib/child.ts';
-import { KEY_BYTES, keyOf, randomIndex, randomUnit, type Sizes, valueBytesOf, valueOf } from '../lib/data.ts';
+import { KEY_BYTES, keyOf, randomIndex, randomUnit, type Sizes, sizedValueOf } from '../lib/data.ts';
 import { OurStore } from '../lib/product.ts';
 import { settledRssBytes, stretchHeap } from './footprint.ts';
 
@@ -34,12 +34,12 @@ async function measure({ sizes, contentBytes, turnovers }: ReplacementJob): Prom
   /** What each key must hold: the number of its last PUT, or 0 once it is deleted. */
   const versions: number[] = [];
   const put = (i: number, version: number): number => {
-    const valueBytes = valueBytesOf(sizes, i, version);
+    const value = sizedValueOf(sizes, i, version);
     versions[i] = version;
-    store.put(keyOf(i), valueOf(i, version, valueBytes));
-    return KEY_BYTES + valueBytes;
+    store.put(keyOf(i), value);
+    return KEY_BYTES + value.length;
   };
-  const liveShare = (): number => store.stats().liveBytes / store.stats().reservedBytes;
+  const liveShare = (): number => store.liveBytes / store.reservedBytes;
 
   for (let bytes = 0; bytes < contentBytes;) bytes += put(versions.length, 1);
   let [putBytes, lowestLiveShare] = [0, 1];
@@ -55,15 +55,15 @@ async function measure({ sizes, contentBytes, turnovers }: ReplacementJob): Prom
     if (step % 10_000 === 0) await nextTurn();
   }
   const endLiveShare = liveShare();
-  const rssToReserved = ((await settledRssBytes()) - rssBefore) / store.stats().reservedBytes;
+  const rssToReserved = ((await settledRssBytes()) - rssBefore) / store.reservedBytes;
   while (store.maintain(UPKEEP_STEP_BYTES));
   const wrong = versions.findIndex((version, i) => {
-    const expected = version === 0 ? undefined : valueOf(i, version, valueBytesOf(sizes, i, version));
+    const expected = version === 0 ? undefined : sizedValueOf(sizes, i, version);
     return store.get(keyOf(i)) !== expected;
   });
   store.checkIntegrity();
   return {
-    entries: store.count(),
+    entries: store.entries,
     liveShare: endLiveShare,
     lowestLiveShare,
     idleLiveShare: liveShare(),

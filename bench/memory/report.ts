@@ -1,8 +1,9 @@
 import { SERVER_SETUP } from '../lib/child.ts';
 import { KEY_BYTES, VALUE_BYTES } from '../lib/data.ts';
-import { type Columns, middle, most, type Report, type Series, seriesTable } from '../lib/report.ts';
+import { type Columns, faultOf, middle, most, type Report, type Series, seriesTable } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
-import { judge, targetsTable, type Verdict } from '../targets.ts';
+import { OURS } from '../store/subjects.ts';
+import { judge, type Verdict } from '../targets.ts';
 import type { Footprint } from './footprint.ts';
 import type { ReplacementResult } from './replacement.ts';
 import type { ShedResult } from './shed.ts';
@@ -23,7 +24,7 @@ const MIB = 2 ** 20;
 
 const FOOTPRINT_COLUMNS: Columns<Footprint> = {
   'resident bytes per entry': middle(({ overheadBytes }) => overheadBytes, 1),
-  fault: (rounds) => rounds.flatMap(({ faults }) => faults)[0] ?? '',
+  fault: faultOf,
 };
 
 const REPLACEMENT_COLUMNS: Columns<ReplacementResult> = {
@@ -46,50 +47,47 @@ const SHED_COLUMNS: Columns<ShedResult> = {
 };
 
 function judgeMemory({ footprints, replacements, sheds }: MemoryResults): Verdict[] {
-  const ours = footprints.filter(({ labels }) => labels[0] === 'segment store');
+  const ours = footprints.filter(({ labels }) => labels[0] === OURS);
   const drops = sheds.map(({ rounds }) => median(rounds.map(({ rssDropPercent }) => rssDropPercent)));
   const shedRounds = sheds.flatMap(({ rounds }) => rounds);
   const longest = Math.max(...shedRounds.map(({ longestOwnMs }) => longestOwnMs));
   const byClock = Math.max(...shedRounds.map(({ longestMs }) => longestMs)).toFixed(2);
-  const ofSheds = [
-    judge('shedDrop', Math.min(...drops), 'the worst case'),
-    judge('shedSlice', longest, `by the clock ${byClock}`),
-  ];
-  const faults = [...ours, ...replacements, ...sheds].flatMap(({ rounds }) =>
-    rounds.flatMap((each) => each.faults),
-  );
+  const all: Series<{ faults: readonly string[] }>[] = [...ours, ...replacements, ...sheds];
+  const faults = all.flatMap(({ rounds }) => rounds.flatMap((round) => round.faults));
   return [
-    ...ours.map(({ labels, rounds }) =>
-      judge(
-        'entryOverhead',
-        median(rounds.map(({ overheadBytes }) => overheadBytes)),
-        `${labels[1]} entries`,
-      ),
-    ),
+    ...ours.map(({ labels, rounds }) => {
+      const bytes = median(rounds.map(({ overheadBytes }) => overheadBytes));
+      return judge('entryOverhead', bytes, `${labels[1]} entries`);
+    }),
     ...replacements.map(({ labels, rounds }) =>
       judge('liveShare', rounds[0].liveShare, `${labels[0]} sizes`),
     ),
-    ...(sheds.length > 0 ? ofSheds : []),
+    ...(sheds.length === 0
+      ? []
+      : [
+          judge('shedDrop', Math.min(...drops), 'the worst case'),
+          judge('shedSlice', longest, `by the clock ${byClock}`),
+        ]),
     judge('wrongAnswers', faults.length, faults[0]),
   ];
 }
 
 export function memoryReport(results: MemoryResults): Report {
   const { machine, scale, footprints, replacements, sheds } = results;
-  const { contentBytes, turnovers, rounds } = scale;
-  const parts = [
-    '# Memory',
-    `${machine} With ${SERVER_SETUP}. Medians of ${rounds} interleaved rounds. bench/README.md says how to read it.`,
-    '## Targets',
-    targetsTable(judgeMemory(results)),
-    '## Resident bytes per entry beyond key and value',
-    `Keys of ${KEY_BYTES} and values of ${VALUE_BYTES} bytes.`,
-    seriesTable(['', 'entries'], FOOTPRINT_COLUMNS, footprints),
-    '## Replacement',
-    `${contentBytes / MIB} MiB of values of 10 B to 100 KB, replaced ${turnovers} times over.`,
-    seriesTable(['value sizes'], REPLACEMENT_COLUMNS, replacements),
-    '## One shed order of 10 %',
-    seriesTable(['values', 'oldest entries'], SHED_COLUMNS, sheds),
-  ];
-  return { name: 'memory', parts };
+  return {
+    name: 'memory',
+    title: 'Memory',
+    introduction: `${machine} With ${SERVER_SETUP}. Medians of ${scale.rounds} interleaved rounds.`,
+    verdicts: judgeMemory(results),
+    parts: [
+      '## Resident bytes per entry beyond key and value',
+      `Keys of ${KEY_BYTES} and values of ${VALUE_BYTES} bytes.`,
+      seriesTable(['', 'entries'], FOOTPRINT_COLUMNS, footprints),
+      '## Replacement',
+      `${scale.contentBytes / MIB} MiB of values of 10 B to 100 KB, replaced ${scale.turnovers} times over.`,
+      seriesTable(['value sizes'], REPLACEMENT_COLUMNS, replacements),
+      '## One shed order of 10 %',
+      seriesTable(['values', 'oldest entries'], SHED_COLUMNS, sheds),
+    ],
+  };
 }

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { inFreshProcess } from '../lib/child.ts';
-import { keyOf, randomIndex, type Sizes, valueBytesOf, valueOf } from '../lib/data.ts';
+import { keyOf, randomIndex, type Sizes, sizedValueOf } from '../lib/data.ts';
 import { OurStore } from '../lib/product.ts';
 import { ProcessorWait } from '../lib/usage.ts';
 import { settledRssBytes, stretchHeap } from './footprint.ts';
@@ -38,8 +38,8 @@ const processorWait = new ProcessorWait();
 /** @returns how many entries were put. */
 function fill({ sizes, heldBytes, isScattered }: ShedJob, store: OurStore): number {
   let puts = 0;
-  for (; store.stats().reservedBytes < heldBytes; puts++) {
-    store.put(keyOf(puts), valueOf(puts, 0, valueBytesOf(sizes, puts, 0)));
+  for (; store.reservedBytes < heldBytes; puts++) {
+    store.put(keyOf(puts), sizedValueOf(sizes, puts, 0));
   }
   if (isScattered) {
     for (let step = 0; step < puts; step++) store.get(keyOf(randomIndex(step, puts, 0x51ed270b)));
@@ -73,13 +73,13 @@ async function measure(job: ShedJob): Promise<ShedResult> {
   // A small order before the one that counts: a server, too, has compiled this code when an order comes.
   const small = new OurStore();
   fill({ ...job, heldBytes: WARM_UP_BYTES, isScattered: true }, small);
-  await runOrder(small, small.stats().reservedBytes / 2, () => {});
+  await runOrder(small, small.reservedBytes / 2, () => {});
   small.clear();
 
   const store = new OurStore();
   const puts = fill(job, store);
   const rssBefore = await settledRssBytes();
-  const { reservedBytes } = store.stats();
+  const { reservedBytes } = store;
   let [totalMs, rssAfter]: [number, number | undefined] = [0, undefined];
   const slices = await runOrder(store, Math.floor(reservedBytes * SHED_FRACTION), (ms) => {
     totalMs = ms;
@@ -89,7 +89,7 @@ async function measure(job: ShedJob): Promise<ShedResult> {
   const rssDropBytes = rssBefore - (rssAfter ?? process.memoryUsage.rss());
   return {
     reservedBytes,
-    shedEntries: puts - store.count(),
+    shedEntries: puts - store.entries,
     rssDropPercent: (rssDropBytes / reservedBytes) * 100,
     totalMs,
     slices: slices.length,
@@ -102,13 +102,13 @@ async function measure(job: ShedJob): Promise<ShedResult> {
 
 /** What was not shed is whole; without reads, exactly the first ones put are gone. */
 function findFaults({ sizes, isScattered }: ShedJob, store: OurStore, puts: number): string[] {
-  const shed = puts - store.count();
+  const shed = puts - store.entries;
   for (let i = 0; i < puts; i += SAMPLE_STRIDE) {
     const value = store.get(keyOf(i));
     const isGone = value === undefined;
     if (!isScattered && isGone !== i < shed)
       return [`${shed} shed, but key ${i} is ${isGone ? '' : 'not '}gone`];
-    if (!isGone && value !== valueOf(i, 0, valueBytesOf(sizes, i, 0))) return [`a wrong value for key ${i}`];
+    if (!isGone && value !== sizedValueOf(sizes, i, 0)) return [`a wrong value for key ${i}`];
   }
   store.checkIntegrity();
   return [];

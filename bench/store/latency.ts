@@ -14,17 +14,12 @@ const SEED = [0x2f6e2b1, 0x9b05688c] as const;
 const WARM_UP = 300_000;
 const WARM_UP_CEILING_BYTES = 16 * 2 ** 20;
 
-interface Entry {
-  readonly key: string;
-  readonly value: string;
-}
-
-function entryOf(index: number): Entry {
-  return { key: keyOf(index), value: valueOf(index) };
-}
-
 function asIs(step: number): number {
   return step;
+}
+
+function entryOf(index: number, version = 0): [key: string, value: string] {
+  return [keyOf(index), valueOf(index, version)];
 }
 
 /** Phases over one store, and what was found wrong on the way. */
@@ -38,11 +33,16 @@ class Sequence {
     this.store = new OurStore({ seed: SEED, ...options });
   }
 
-  readonly put = ({ key, value }: Entry): void => this.store.put(key, value);
+  readonly put = (entry: readonly [key: string, value: string]): boolean =>
+    this.store.put(entry[0], entry[1]);
 
   readonly get = (key: string): void => {
     if (this.store.get(key) !== undefined) this.found++;
   };
+
+  fill(entries: number, ttlMs?: number): void {
+    for (let i = 0; i < entries; i++) this.store.put(...entryOf(i), ttlMs);
+  }
 
   async time<Item>(...phase: Parameters<typeof timePhase<Item>>): Promise<void> {
     this.phases.push(await timePhase(...phase));
@@ -58,29 +58,29 @@ async function runCapacity(entries: number): Promise<Sequence> {
   const run = new Sequence({ maxEntries: entries });
   const { store } = run;
   const half = Math.floor(entries / 2);
-  await run.time('fill', entries, entryOf, run.put);
-  run.expect('entries after the fill', store.count(), store.count() === entries);
+  await run.time('fill', entries, (step) => entryOf(step), run.put);
+  run.expect('entries after the fill', store.entries, store.entries === entries);
   await run.time('get', half, (step) => keyOf(randomIndex(step, entries, 0x51ed270b)), run.get);
   run.expect('hits', run.found, run.found === half);
   // Every second key is new and evicts an entry; the others are likely to be there.
   const mixed = (step: number): number =>
     step % 2 === 0 ? entries + step : randomIndex(step, entries, 0x2545f491);
   await run.time('overwrite and evict', entries, (step) => entryOf(mixed(step)), run.put);
-  run.expect('entries at the capacity', store.count(), store.count() === entries);
+  run.expect('entries at the capacity', store.entries, store.entries === entries);
   const anyKey = (step: number): string => keyOf(randomIndex(step, 2 * entries, 0x1b873593));
-  await run.time('delete', half, anyKey, (key) => void store.delete(key));
+  await run.time('delete', half, anyKey, (key) => store.delete(key));
   return run;
 }
 
 /** A cache at its ceiling of bytes, after reads have scattered the least recently used entries over all blocks. */
 async function runCeiling(entries: number): Promise<Sequence> {
   const run = new Sequence({ ceilingBytes: entries * BYTES_PER_ENTRY });
-  await run.time('fill to the ceiling', entries, entryOf, run.put);
-  const held = run.store.count();
+  await run.time('fill to the ceiling', entries, (step) => entryOf(step), run.put);
+  const held = run.store.entries;
   run.expect('entries at the ceiling', held, held > entries * 0.8);
   await run.time('get', held, (step) => keyOf(entries - held + randomIndex(step, held, 0x51ed270b)), run.get);
   await run.time('evict at the ceiling', Math.floor(entries / 2), (step) => entryOf(entries + step), run.put);
-  run.expect('entries after evictions', run.store.count(), run.store.count() > held * 0.8);
+  run.expect('entries after evictions', run.store.entries, run.store.entries > held * 0.8);
   return run;
 }
 
@@ -93,13 +93,13 @@ async function runMixed(entries: number): Promise<Sequence> {
   const ceilingBytes = entries * BYTES_PER_ENTRY;
   const run = new Sequence({ ceilingBytes });
   const { store } = run;
-  for (let i = 0; i < entries; i++) run.put(entryOf(i));
-  const held = store.count();
+  run.fill(entries);
+  const held = store.entries;
   for (let i = 0; i < held; i++) run.get(keyOf(entries - held + randomIndex(i, held, 0x51ed270b)));
   for (const kib of [16, 128, 1024]) {
     const value = 'x'.repeat(kib * 2 ** 10);
     const puts = Math.min(MAX_LARGE_PUTS, Math.floor((ceilingBytes * LARGE_SHARE) / value.length));
-    await run.time(`put of ${kib} KiB`, puts, (step) => ({ key: `${kib} KiB, ${step}`, value }), run.put);
+    await run.time(`put of ${kib} KiB`, puts, (step) => [`${kib} KiB, ${step}`, value] as const, run.put);
     run.expect('wrong value, KiB', kib, store.get(`${kib} KiB, ${puts - 1}`) === value);
   }
   return run;
@@ -115,17 +115,17 @@ async function runUpkeep(entries: number): Promise<Sequence> {
   const run = new Sequence({ now: () => nowMs });
   const { store } = run;
   const upkeep = (): boolean => store.maintain(UPKEEP_STEP_BYTES);
-  for (let i = 0; i < entries; i++) store.put(keyOf(i), valueOf(i), TTL_MS);
+  run.fill(entries, TTL_MS);
   const steps = Math.ceil((entries * BYTES_PER_ENTRY) / UPKEEP_STEP_BYTES);
   await run.time('sweep, nothing is due', steps, asIs, upkeep);
-  run.expect('entries before any is due', store.count(), store.count() === entries);
+  run.expect('entries before any is due', store.entries, store.entries === entries);
   nowMs += TTL_MS;
   await run.time('sweep, 32 KiB of expired entries', steps, asIs, upkeep);
   while (upkeep());
-  run.expect('entries after all have expired', store.count(), store.count() === 0);
-  for (let i = 0; i < entries; i++) run.put(entryOf(i));
-  await run.time('clear', 1, asIs, () => void store.clear());
-  const blocks = Math.ceil(store.stats().reservedBytes / BLOCK_BYTES);
+  run.expect('entries after all have expired', store.entries, store.entries === 0);
+  run.fill(entries);
+  await run.time('clear', 1, asIs, () => store.clear());
+  const blocks = Math.ceil(store.reservedBytes / BLOCK_BYTES);
   await run.time('give a block back after clear', blocks, asIs, upkeep);
   return run;
 }
@@ -151,15 +151,13 @@ async function runControl(entries: number): Promise<Sequence> {
   /** As many as the store holds; the oldest gives way to the next. */
   const blocks: Uint8Array[] = [];
   const maxBlocks = Math.ceil((entries * BYTES_PER_ENTRY) / CONTROL_BLOCK_BYTES);
-  let [block, taken] = [new Uint8Array(0), 0];
   const touch = (step: number): void => {
     work(step);
     const at = step * BYTES_PER_ENTRY;
-    if (at >= taken * CONTROL_BLOCK_BYTES) {
-      block = new Uint8Array(CONTROL_BLOCK_BYTES);
-      blocks[taken++ % maxBlocks] = block;
-    }
-    if (at % PAGE_BYTES < BYTES_PER_ENTRY) block[at % CONTROL_BLOCK_BYTES] = 1;
+    const block = Math.floor(at / CONTROL_BLOCK_BYTES);
+    const place = at % CONTROL_BLOCK_BYTES;
+    if (place < BYTES_PER_ENTRY) blocks[block % maxBlocks] = new Uint8Array(CONTROL_BLOCK_BYTES);
+    if (place % PAGE_BYTES < BYTES_PER_ENTRY) blocks[block % maxBlocks][place] = 1;
   };
   const steps = entries * CONTROL_STEPS_PER_ENTRY;
   await run.time('arithmetic', steps, asIs, work);
@@ -171,7 +169,7 @@ async function runControl(entries: number): Promise<Sequence> {
 function warmUp(): void {
   const store = new OurStore({ ceilingBytes: WARM_UP_CEILING_BYTES });
   for (let i = 0; i < WARM_UP; i++) {
-    store.put(keyOf(i), valueOf(i));
+    store.put(...entryOf(i));
     store.get(keyOf(randomIndex(i, i + 1, 0)));
     if (i % 4 === 0) store.delete(keyOf(randomIndex(i, i + 1, 1)));
   }
@@ -184,7 +182,7 @@ const RUNS = {
   mixed: runMixed,
   upkeep: runUpkeep,
 };
-export type LatencyKind = keyof typeof RUNS;
+type LatencyKind = keyof typeof RUNS;
 export const LATENCY_KINDS = Object.keys(RUNS) as LatencyKind[];
 
 export type LatencyResult = Pick<Sequence, 'phases' | 'faults'>;
@@ -194,8 +192,9 @@ async function measure({ entries, kind }: { entries: number; kind: LatencyKind }
   const { store, phases, faults } = await RUNS[kind](entries);
   // New entries must be there with their own values, and every part of the store must agree with the others.
   for (let index = 2 * entries; index < 2 * entries + 1_000; index++) {
-    store.put(keyOf(index), valueOf(index, 2));
-    if (store.get(keyOf(index)) !== valueOf(index, 2)) faults.push(`a wrong value for key ${index}`);
+    const [key, value] = entryOf(index, 2);
+    store.put(key, value);
+    if (store.get(key) !== value) faults.push(`a wrong value for key ${index}`);
   }
   store.checkIntegrity();
   return { phases, faults: faults.slice(0, 5) };

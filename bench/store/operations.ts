@@ -2,15 +2,18 @@ import { collectGarbage, inFreshProcess } from '../lib/child.ts';
 import { keyOf, randomIndex, scatteredIndex, valueOf } from '../lib/data.ts';
 import { openSubject, type Subject, type SubjectName } from './subjects.ts';
 
-export const OPERATIONS = [
-  'put new',
-  'get hit',
-  'get miss',
-  'put overwrite',
-  'put evicting',
-  'delete',
-] as const;
-export type Operation = (typeof OPERATIONS)[number];
+/** The entry of the `step`th operation of a phase: every subject, also a server, gets the same ones in the same order. */
+export const ORDER = {
+  'put new': (step: number): number => step,
+  'get hit': (step: number, entries: number): number => randomIndex(step, entries, 0x51ed270b),
+  'get miss': (step: number, entries: number): number => entries + step,
+  'put overwrite': scatteredIndex,
+  'put evicting': (step: number, entries: number): number => entries + step,
+  delete: scatteredIndex,
+};
+
+export type Operation = keyof typeof ORDER;
+export const OPERATIONS = Object.keys(ORDER) as Operation[];
 
 export interface OperationsResult {
   /** Per operation; absent where the subject has no such operation. */
@@ -18,16 +21,6 @@ export interface OperationsResult {
   /** What was wrong; empty for a subject that answers rightly. */
   readonly faults: string[];
 }
-
-/** The entry of the `step`th operation of a phase: every subject, also a server, gets the same ones in the same order. */
-export const ORDER = {
-  'put new': (step: number): number => step,
-  'get hit': (step: number, entries: number): number => randomIndex(step, entries, 0x51ed270b),
-  'get miss': (step: number, entries: number): number => entries + step,
-  'put overwrite': (step: number, entries: number): number => randomIndex(step, entries, 0x2545f491),
-  'put evicting': (step: number, entries: number): number => entries + step,
-  delete: scatteredIndex,
-} satisfies Record<Operation, (step: number, entries: number) => number>;
 
 const SAMPLE = 2_000;
 const WARM_UP = 50_000;
@@ -39,7 +32,7 @@ let sink = 0;
  * same strings are made for nothing before. What is left is the subject's, with the collections that its garbage and
  * its live objects cause.
  */
-function nanosOf(operation: Operation, entries: number, operate: (index: number) => void): number {
+function nanosOf(operation: Operation, entries: number, operate: (index: number) => unknown): number {
   const makeStrings = operation.startsWith('put') ? makeKeyAndValue : makeKey;
   const indexOf = ORDER[operation];
   const [alone, together] = [makeStrings, operate].map((body) => {
@@ -76,54 +69,49 @@ interface OperationsJob {
 
 async function measure({ subject: name, entries }: OperationsJob): Promise<OperationsResult> {
   await warmUp(name);
-  const faults: string[] = [];
-  const nanos = measurePhases(await openSubject(name, entries), entries, faults);
-  if (name !== 'Map') {
-    const full = await openSubject(name, entries, entries);
-    for (let i = 0; i < entries; i++) full.put(keyOf(i), valueOf(i));
-    nanos['put evicting'] = nanosOf('put evicting', entries, (i) => full.put(keyOf(i), valueOf(i)));
-    if (full.count() !== entries) faults.push(`${full.count()} entries with room for ${entries}`);
-    if (full.get(keyOf(entries - 1)) !== undefined) faults.push('the oldest entry was not evicted');
-  }
-  if (sink === 0) faults.push('the strings alone were never made');
-  return { nanos, faults: faults.slice(0, 5) };
-}
-
-function measurePhases(subject: Subject, entries: number, faults: string[]): OperationsResult['nanos'] {
   const nanos: OperationsResult['nanos'] = {};
-  const versions = new Uint8Array(entries);
+  const faults: string[] = [];
+  const expect = (what: string, count: number, expected: number): void => {
+    if (count !== expected) faults.push(`${what}: ${count} instead of ${expected}`);
+  };
   let found = 0;
-  const phase = (operation: Operation, expected: number, operate: (index: number) => void): void => {
+  const phase = (operation: Operation, operate: (index: number) => unknown): void => {
     found = 0;
     nanos[operation] = nanosOf(operation, entries, operate);
-    const isPut = operation.startsWith('put');
-    const count = isPut ? subject.count() : found;
-    if (count !== expected) faults.push(`${operation}: ${count} instead of ${expected}`);
-    if (isPut) verify(subject, entries, versions, faults);
   };
+
+  const subject = await openSubject(name, entries);
   const get = (i: number): void => {
     if (subject.get(keyOf(i)) !== undefined) found++;
   };
-  const remove = (i: number): void => {
+  phase('put new', (i) => subject.put(keyOf(i), valueOf(i)));
+  expect('entries after put new', subject.entries, entries);
+  phase('get hit', get);
+  expect('hits', found, entries);
+  phase('get miss', get);
+  expect('hits of absent keys', found, 0);
+  phase('put overwrite', (i) => subject.put(keyOf(i), valueOf(i, 1)));
+  expect('entries after put overwrite', subject.entries, entries);
+  expect('wrong values', countWrong(subject, entries), 0);
+  phase('delete', (i) => {
     if (subject.delete(keyOf(i))) found++;
-  };
-  phase('put new', entries, (i) => subject.put(keyOf(i), valueOf(i)));
-  phase('get hit', entries, get);
-  phase('get miss', 0, get);
-  phase('put overwrite', entries, (i) => {
-    versions[i] = 1;
-    subject.put(keyOf(i), valueOf(i, 1));
   });
-  phase('delete', entries, remove);
-  return nanos;
+  expect('deleted', found, entries);
+  if (name !== 'Map') {
+    const full = await openSubject(name, entries, entries);
+    for (let i = 0; i < entries; i++) full.put(keyOf(i), valueOf(i));
+    phase('put evicting', (i) => full.put(keyOf(i), valueOf(i)));
+    expect('entries of a full cache', full.entries, entries);
+    if (full.get(keyOf(entries - 1)) !== undefined) faults.push('the oldest entry was not evicted');
+  }
+  if (sink === 0) faults.push('the strings alone were never made');
+  return { nanos, faults };
 }
 
-/** Checks a sample of keys. */
-function verify(subject: Subject, entries: number, versions: Uint8Array, faults: string[]): void {
-  for (let step = 0; step < SAMPLE; step++) {
-    const i = randomIndex(step, entries, 0x1b873593);
-    if (subject.get(keyOf(i)) !== valueOf(i, versions[i])) faults.push(`a wrong value for key ${i}`);
-  }
+/** Of a sample of keys, after each was put again. */
+function countWrong(subject: Subject, entries: number): number {
+  const sample = Array.from({ length: SAMPLE }, (_, step) => randomIndex(step, entries, 0x1b873593));
+  return sample.filter((i) => subject.get(keyOf(i)) !== valueOf(i, 1)).length;
 }
 
 export const operations = inFreshProcess(import.meta, measure);

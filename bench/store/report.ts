@@ -1,45 +1,38 @@
 import { SERVER_SETUP } from '../lib/child.ts';
 import { KEY_BYTES, VALUE_BYTES } from '../lib/data.ts';
-import {
-  type Columns,
-  markdownTable,
-  middle,
-  most,
-  type Report,
-  type Series,
-  seriesTable,
-} from '../lib/report.ts';
-import { median } from '../lib/statistics.ts';
-import { judge, targetsTable, type Verdict } from '../targets.ts';
-import { LATENCY_KINDS, type LatencyKind, type LatencyResult } from './latency.ts';
+import { type Columns, faultOf, middle, most, type Report, type Series, seriesTable } from '../lib/report.ts';
+import { judge, type Verdict } from '../targets.ts';
+import type { LatencyResult } from './latency.ts';
 import { OPERATIONS, type OperationsResult } from './operations.ts';
+import { OURS } from './subjects.ts';
 import { longestRecurring, type Phase } from './timing.ts';
 
 /** All that a run measured. */
 export interface StoreResults {
   readonly machine: string;
   readonly scale: { readonly rounds: number; readonly entries: number; readonly latencyEntries: number };
-  readonly operations: Readonly<Record<string, OperationsResult[]>>;
-  readonly latency: Readonly<Record<LatencyKind, LatencyResult[]>>;
+  /** By cache. */
+  readonly operations: Series<OperationsResult>[];
+  /** By kind of sequence. */
+  readonly latency: Series<LatencyResult>[];
 }
 
-/** A subject that answered wrongly even once is out. */
-function operationsTable({ operations }: StoreResults): string {
-  const rows = Object.entries(operations).map(([subject, rounds]) => {
-    const [fault] = rounds.flatMap(({ faults }) => faults);
-    if (fault !== undefined) return [`${subject}: disqualified, ${fault}`];
-    const nanos = OPERATIONS.map((each) => median(rounds.flatMap((round) => round.nanos[each] ?? [])));
-    return [subject].concat(nanos.map((each) => (Number.isNaN(each) ? '–' : each.toFixed(0))));
-  });
-  return markdownTable(['', ...OPERATIONS], rows);
-}
+const OPERATION_COLUMNS: Columns<OperationsResult> = {
+  ...Object.fromEntries(
+    OPERATIONS.map((operation) => {
+      const figure = (round: OperationsResult): number => round.nanos[operation] ?? Number.NaN;
+      return [operation, middle(figure)];
+    }),
+  ),
+  fault: faultOf,
+};
 
 /** Each phase in all rounds. */
-function phasesOf({ latency }: StoreResults, kinds: readonly LatencyKind[]): Series<Phase>[] {
-  return kinds.flatMap((kind) =>
-    latency[kind][0].phases.map(({ phase, operations }, index) => ({
-      labels: [kind, phase, operations],
-      rounds: latency[kind].map(({ phases }) => phases[index]),
+function phasesOf(latency: readonly Series<LatencyResult>[]): Series<Phase>[] {
+  return latency.flatMap(({ labels, rounds }) =>
+    rounds[0].phases.map(({ phase, operations }, index) => ({
+      labels: [...labels, phase, operations],
+      rounds: rounds.map(({ phases }) => phases[index]),
     })),
   );
 }
@@ -65,51 +58,50 @@ const PHASE_COLUMNS: Columns<Phase> = {
   'in its best round': (rounds) => shortestPauseMs(rounds).toFixed(1),
 };
 
-function judgeStore(results: StoreResults): Verdict[] {
-  const kinds = LATENCY_KINDS.filter((kind) => kind !== 'control');
-  const longest = (kind: LatencyKind, pick: (phase: Phase) => number): number =>
-    Math.max(...phasesOf(results, [kind]).flatMap(({ rounds }) => rounds.map(pick)));
-  const all = phasesOf(results, kinds).map(({ rounds }) => rounds);
-  const own = [...kinds.flatMap((kind) => results.latency[kind]), ...results.operations['segment store']];
-  const faults = own.flatMap((result) => result.faults);
-  const controlMs = longest('control', ({ maxOwnMs }) => maxOwnMs).toFixed(2);
+function judgeStore({ latency, operations }: StoreResults): Verdict[] {
+  const kinds = latency.filter(({ labels }) => labels[0] !== 'control');
+  const longest = (series: readonly Series<LatencyResult>[], pick: (phase: Phase) => number): number =>
+    Math.max(...phasesOf(series).flatMap(({ rounds }) => rounds.map(pick)));
+  const control = latency.filter((series) => !kinds.includes(series));
+  const controlMs = longest(control, ({ maxOwnMs }) => maxOwnMs).toFixed(2);
+  const phases = phasesOf(kinds).map(({ rounds }) => rounds);
+  const own = [...kinds, ...operations.filter(({ labels }) => labels[0] === OURS)];
+  const faults = own.flatMap(({ rounds }) => rounds.flatMap((round) => round.faults));
   return [
     ...kinds.map((kind) => {
-      const note = `${kind}; by the clock ${longest(kind, ({ maxMs }) => maxMs).toFixed(2)}; control ${controlMs}`;
+      const byClock = longest([kind], ({ maxMs }) => maxMs).toFixed(2);
+      const ownMs = longest([kind], ({ maxOwnMs }) => maxOwnMs);
       return judge(
         'longestOperation',
-        longest(kind, ({ maxOwnMs }) => maxOwnMs),
-        note,
+        ownMs,
+        `${kind.labels[0]}; by the clock ${byClock}; control ${controlMs}`,
       );
     }),
     ...kinds.map((kind) => {
-      const recurring = phasesOf(results, [kind]).map(({ rounds }) => recurringMs(rounds));
+      const recurring = Math.max(...phasesOf([kind]).map(({ rounds }) => recurringMs(rounds)));
       // In a single round everything recurs.
-      return judge(
-        'recurringOperation',
-        results.latency[kind].length > 1 ? Math.max(...recurring) : undefined,
-        kind,
-      );
+      return judge('recurringOperation', kind.rounds.length > 1 ? recurring : undefined, `${kind.labels[0]}`);
     }),
-    judge('collectorPause', Math.max(...all.flat().map(({ pauseMs }) => pauseMs))),
-    judge('recurringPause', Math.max(...all.map(shortestPauseMs))),
+    judge('collectorPause', Math.max(...phases.flat().map(({ pauseMs }) => pauseMs))),
+    judge('recurringPause', Math.max(...phases.map(shortestPauseMs))),
     judge('wrongAnswers', faults.length, faults[0]),
   ];
 }
 
 export function storeReport(results: StoreResults): Report {
-  const { scale, machine, latency } = results;
-  const parts = [
-    '# The store, operation by operation',
-    `${machine} Our store runs with ${SERVER_SETUP}, as the server does. bench/README.md says how to read it.`,
-    '## Targets',
-    targetsTable(judgeStore(results)),
-    '## Processor time per operation, ns',
-    `${scale.entries} entries of ${KEY_BYTES} + ${VALUE_BYTES} bytes, medians of ${scale.rounds} interleaved rounds.`,
-    operationsTable(results),
-    '## Single operations',
-    `${scale.latencyEntries} entries, ${latency.control.length} interleaved rounds.`,
-    seriesTable(['', 'phase', 'operations'], PHASE_COLUMNS, phasesOf(results, LATENCY_KINDS)),
-  ];
-  return { name: 'store', parts };
+  const { scale, machine, operations, latency } = results;
+  return {
+    name: 'store',
+    title: 'The store, operation by operation',
+    introduction: `${machine} Our store runs with ${SERVER_SETUP}, as the server does.`,
+    verdicts: judgeStore(results),
+    parts: [
+      '## Processor time per operation, ns',
+      `${scale.entries} entries of ${KEY_BYTES} + ${VALUE_BYTES} bytes, medians of ${scale.rounds} interleaved rounds.`,
+      seriesTable([''], OPERATION_COLUMNS, operations),
+      '## Single operations',
+      `${scale.latencyEntries} entries, ${latency[0].rounds.length} interleaved rounds.`,
+      seriesTable(['', 'phase', 'operations'], PHASE_COLUMNS, phasesOf(latency)),
+    ],
+  };
 }

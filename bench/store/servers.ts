@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { keyOf, valueOf } from '../lib/data.ts';
-import { type Address, startMemcached, startRedis } from '../lib/peers.ts';
+import { startMemcached, startRedis } from '../lib/peers.ts';
 import { isInstalled, type ServerProcess, temporaryDirectory } from '../lib/process.ts';
-import { treeCpuMicros } from '../lib/usage.ts';
+import { serverCpuMicros } from '../lib/usage.ts';
 import { type Operation, type OperationsResult, ORDER } from './operations.ts';
 
 export type ServerName = 'Redis' | 'memcached';
@@ -12,7 +12,7 @@ type Exchange = readonly [request: string, rightAnswer: string];
 
 interface Protocol {
   readonly command: string;
-  readonly start: (address: Address) => Promise<ServerProcess>;
+  readonly start: (socket: string) => Promise<ServerProcess>;
   readonly put: (key: string, value: string) => Exchange;
   readonly get: (key: string, value: string | undefined) => Exchange;
   readonly delete: (key: string) => Exchange;
@@ -36,7 +36,7 @@ const PROTOCOLS: Record<ServerName, Protocol> = {
   memcached: {
     command: 'memcached',
     // One thread, as a shard has: the others would only wait.
-    start: (address) => startMemcached(address, 1, MEMCACHED_MEGABYTES),
+    start: (socket) => startMemcached(socket, 1, MEMCACHED_MEGABYTES),
     put: (key, value) => [`set ${key} 0 0 ${value.length}\r\n${value}\r\n`, 'STORED\r\n'],
     get: (key, value) => [
       `get ${key}\r\n`,
@@ -59,85 +59,85 @@ export function installedServers(): ServerName[] {
 }
 
 /** A cache that is a process of its own, with one connection over a Unix socket. */
-export class CacheServer {
+export interface CacheServer {
   readonly protocol: Protocol;
   readonly pid: number;
   /** What was wrong with its answers. */
-  readonly faults: string[] = [];
-  private readonly process: ServerProcess;
-  private readonly socket: Socket;
-
-  private constructor(protocol: Protocol, process: ServerProcess, socket: Socket) {
-    this.protocol = protocol;
-    this.process = process;
-    this.pid = process.pid;
-    this.socket = socket;
-  }
-
-  static async start(name: ServerName): Promise<CacheServer> {
-    const path = join(temporaryDirectory(name), 'socket');
-    return new CacheServer(PROTOCOLS[name], await PROTOCOLS[name].start({ path }), connect(path));
-  }
-
+  readonly faults: string[];
   /** Sends `count` requests in batches. Any answer that is not, byte for byte, the right one is a fault. */
-  async ask(what: string, count: number, exchangeOf: (step: number) => Exchange): Promise<void> {
+  readonly ask: (what: string, count: number, exchangeOf: (step: number) => Exchange) => Promise<void>;
+}
+
+/** Starts a cache, and stops it after `use`. */
+export async function withServer<Result>(
+  name: ServerName,
+  use: (server: CacheServer) => Promise<Result>,
+): Promise<Result> {
+  const protocol = PROTOCOLS[name];
+  const path = join(temporaryDirectory(name), 'socket');
+  const { pid, stop } = await protocol.start(path);
+  const socket = connect(path);
+  const faults: string[] = [];
+  const ask: CacheServer['ask'] = async (what, count, exchangeOf) => {
     for (let first = 0; first < count; first += BATCH) {
       const length = Math.min(BATCH, count - first);
       const exchanges = Array.from({ length }, (_, i) => exchangeOf(first + i));
       const expected = Buffer.from(exchanges.map((each) => each[1]).join(''), 'latin1');
-      const received = this.receive(expected.length);
-      this.socket.write(exchanges.map((each) => each[0]).join(''), 'latin1');
+      const received = receive(socket, expected.length);
+      socket.write(exchanges.map((each) => each[0]).join(''), 'latin1');
       const answer = await received;
-      if (!answer.equals(expected) && this.faults.length < 5) this.faults.push(`a wrong answer to ${what}`);
+      if (!answer.equals(expected) && faults.length < 5) faults.push(`a wrong answer to ${what}`);
     }
+  };
+  try {
+    return await use({ protocol, pid, faults, ask });
+  } finally {
+    socket.destroy();
+    await stop();
   }
+}
 
-  private receive(bytes: number): Promise<Buffer> {
-    return new Promise((resolve) => {
-      const chunks: Buffer[] = [];
-      let missing = bytes;
-      const finish = (): void => {
-        clearTimeout(timer);
-        this.socket.off('data', append);
-        resolve(Buffer.concat(chunks));
-      };
-      const append = (chunk: Buffer): void => {
-        chunks.push(chunk);
-        missing -= chunk.length;
-        if (missing <= 0) finish();
-      };
-      const timer = setTimeout(finish, ANSWER_TIMEOUT_MS);
-      this.socket.on('data', append);
-    });
-  }
-
-  async stop(): Promise<void> {
-    this.socket.destroy();
-    await this.process.stop();
-  }
+function receive(socket: Socket, bytes: number): Promise<Buffer> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let missing = bytes;
+    const finish = (): void => {
+      clearTimeout(timer);
+      socket.off('data', append);
+      resolve(Buffer.concat(chunks));
+    };
+    const append = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      missing -= chunk.length;
+      if (missing <= 0) finish();
+    };
+    const timer = setTimeout(finish, ANSWER_TIMEOUT_MS);
+    socket.on('data', append);
+  });
 }
 
 /**
  * The phases of `operations.ts`, asked of a server. It is measured by its own processor time, which includes reading a
  * request and writing an answer.
  */
-export async function measureServer(name: ServerName, entries: number): Promise<OperationsResult> {
-  const server = await CacheServer.start(name);
-  const { protocol, faults, pid } = server;
-  const nanos: OperationsResult['nanos'] = {};
-  const phase = async (operation: Operation, exchangeOf: (index: number) => Exchange): Promise<void> => {
-    const from = treeCpuMicros(pid);
-    await server.ask(operation, entries, (step) => exchangeOf(ORDER[operation](step, entries)));
-    nanos[operation] = ((treeCpuMicros(pid) - from) * 1_000) / entries;
-  };
-  try {
-    await phase('put new', (i) => protocol.put(keyOf(i), valueOf(i)));
-    await phase('get hit', (i) => protocol.get(keyOf(i), valueOf(i)));
-    await phase('get miss', (i) => protocol.get(keyOf(i), undefined));
-    await phase('put overwrite', (i) => protocol.put(keyOf(i), valueOf(i, 1)));
-    await phase('delete', (i) => protocol.delete(keyOf(i)));
+export function measureServer(name: ServerName, entries: number): Promise<OperationsResult> {
+  return withServer(name, async ({ protocol, pid, faults, ask }) => {
+    const nanos: OperationsResult['nanos'] = {};
+    const exchanges: Partial<Record<Operation, (index: number) => Exchange>> = {
+      'put new': (i) => protocol.put(keyOf(i), valueOf(i)),
+      'get hit': (i) => protocol.get(keyOf(i), valueOf(i)),
+      'get miss': (i) => protocol.get(keyOf(i), undefined),
+      'put overwrite': (i) => protocol.put(keyOf(i), valueOf(i, 1)),
+      delete: (i) => protocol.delete(keyOf(i)),
+    };
+    for (const [operation, exchangeOf] of Object.entries(exchanges) as [
+      Operation,
+      (i: number) => Exchange,
+    ][]) {
+      const from = serverCpuMicros(pid);
+      await ask(operation, entries, (step) => exchangeOf(ORDER[operation](step, entries)));
+      nanos[operation] = ((serverCpuMicros(pid) - from) * 1_000) / entries;
+    }
     return { nanos, faults };
-  } finally {
-    await server.stop();
-  }
+  });
 }

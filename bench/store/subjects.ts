@@ -1,12 +1,13 @@
 /** What a benchmark asks of a cache inside the process. */
 export interface Subject {
-  put(key: string, value: string): void;
+  put(key: string, value: string): unknown;
   get(key: string): string | undefined;
   delete(key: string): boolean;
-  count(): number;
+  readonly entries: number;
 }
 
-export const SUBJECT_NAMES = ['segment store', 'lru-cache', 'Map'] as const;
+export const OURS = 'segment store';
+export const SUBJECT_NAMES = [OURS, 'lru-cache', 'Map'] as const;
 export type SubjectName = (typeof SUBJECT_NAMES)[number];
 
 /**
@@ -15,16 +16,18 @@ export type SubjectName = (typeof SUBJECT_NAMES)[number];
  * @param maxEntries from here on each new entry evicts the least recently used one; a `Map` cannot.
  */
 export async function openSubject(name: SubjectName, room: number, maxEntries?: number): Promise<Subject> {
-  if (name === 'segment store') {
+  if (name === OURS) {
     const { OurStore } = await import('../lib/product.ts');
     return new OurStore({ maxEntries });
   }
   const cache = name === 'Map' ? new Map<string, string>() : await openLru(maxEntries ?? room);
   return {
-    put: (key, value) => void cache.set(key, value),
+    put: (key, value) => cache.set(key, value),
     get: (key) => cache.get(key),
     delete: (key) => cache.delete(key),
-    count: () => cache.size,
+    get entries() {
+      return cache.size;
+    },
   };
 }
 

@@ -45,7 +45,7 @@ export async function timePhase<Item>(
   phase: string,
   operations: number,
   prepare: (step: number) => Item,
-  operate: (item: Item) => void,
+  operate: (item: Item) => unknown,
 ): Promise<Phase> {
   collectGarbage();
   const longestPauseMs = await watchCollector();

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../base/errors.ts';
+import type { ErrorCode } from '../api/errors.ts';
 
 /** What the client itself finds, without an answer of the server's. */
 export type ClientErrorCode =

@@ -2,16 +2,18 @@ import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { type Settings, TOKEN_RULE } from './settings.ts';
 
-/** What the settings that name files lead to. */
+/** The token and the certificate, from the settings or from the files that they name. */
 export interface AccessFiles {
   readonly authToken: string | undefined;
+  /** A token that may only read. */
+  readonly readToken: string | undefined;
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
 }
 
-/** Nobody's token or certificate chain is longer. */
+/** No real token or certificate chain is longer. */
 const MAX_FILE_BYTES = 2 ** 20;
 
-/** A device may have no end, and a pipe nobody who writes to it: only regular files are read. */
+/** Only regular files are read: a device may have no end, and a pipe may have no writer. */
 function readRegularFile(path: string): string {
   const stats = statSync(path);
   if (stats.isDirectory()) throw new Error('it is a directory');
@@ -21,11 +23,21 @@ function readRegularFile(path: string): string {
 }
 
 /** The settings that `readAccessFiles` goes by. */
-export const ACCESS_SETTINGS = ['AUTH_TOKEN', 'AUTH_TOKEN_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE'] as const;
+export const ACCESS_SETTINGS = [
+  'AUTH_TOKEN',
+  'AUTH_TOKEN_FILE',
+  'AUTH_READ_TOKEN',
+  'AUTH_READ_TOKEN_FILE',
+  'TLS_CERT_FILE',
+  'TLS_KEY_FILE',
+] as const;
+
+const FILE_SETTINGS = ['AUTH_TOKEN_FILE', 'AUTH_READ_TOKEN_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE'] as const;
+type FileSetting = (typeof FILE_SETTINGS)[number];
 
 /** Whether settings name files that may change while the server runs. */
 export function hasAccessFiles(settings: Settings): boolean {
-  return settings.AUTH_TOKEN_FILE !== '' || settings.TLS_CERT_FILE !== '' || settings.TLS_KEY_FILE !== '';
+  return FILE_SETTINGS.some((name) => settings[name] !== '');
 }
 
 /**
@@ -37,7 +49,7 @@ export function readAccessFiles(
   readText: (path: string) => string = readRegularFile,
 ): AccessFiles | { readonly faults: readonly string[] } {
   const faults: string[] = [];
-  const read = (name: 'AUTH_TOKEN_FILE' | 'TLS_CERT_FILE' | 'TLS_KEY_FILE'): string | undefined => {
+  const read = (name: FileSetting): string | undefined => {
     const path = settings[name];
     if (path === '') return undefined;
     try {
@@ -48,18 +60,19 @@ export function readAccessFiles(
       return undefined;
     }
   };
-  const tokenFromFile = read('AUTH_TOKEN_FILE')?.trim();
+  const token = (name: 'AUTH_TOKEN' | 'AUTH_READ_TOKEN'): string | undefined => {
+    const fromFile = tokenFromFile(settings, name, read(`${name}_FILE`)?.trim(), faults);
+    if (settings[name] !== '' && settings[`${name}_FILE`] !== '') {
+      faults.push(`${name}_FILE: is not allowed beside ${name}; allowed: one of the two`);
+    }
+    return settings[name] || fromFile;
+  };
+  const authToken = token('AUTH_TOKEN');
+  const readToken = token('AUTH_READ_TOKEN');
   const cert = read('TLS_CERT_FILE');
   const key = read('TLS_KEY_FILE');
-  if (settings.AUTH_TOKEN !== '' && settings.AUTH_TOKEN_FILE !== '') {
-    faults.push('AUTH_TOKEN_FILE: is not allowed beside AUTH_TOKEN; allowed: one of the two');
-  }
-  if (tokenFromFile === '') faults.push(`AUTH_TOKEN_FILE: "${settings.AUTH_TOKEN_FILE}" is empty`);
-  if (tokenFromFile !== undefined && !TOKEN_RULE.pattern.test(tokenFromFile)) {
-    // No client could ever send such a token.
-    faults.push(
-      `AUTH_TOKEN_FILE: what "${settings.AUTH_TOKEN_FILE}" holds is not allowed; allowed: ${TOKEN_RULE.allowed}`,
-    );
+  if (readToken !== undefined && (authToken === undefined || authToken === readToken)) {
+    faults.push('AUTH_READ_TOKEN: is not allowed; allowed: beside AUTH_TOKEN, and another one');
   }
   if ((settings.TLS_CERT_FILE === '') !== (settings.TLS_KEY_FILE === '')) {
     const missing = settings.TLS_CERT_FILE === '' ? 'TLS_CERT_FILE' : 'TLS_KEY_FILE';
@@ -76,12 +89,29 @@ export function readAccessFiles(
   }
   if (faults.length > 0) return { faults };
   return {
-    authToken: settings.AUTH_TOKEN || tokenFromFile,
+    authToken,
+    readToken,
     tls: cert !== undefined && key !== undefined ? { cert, key } : undefined,
   };
 }
 
-/** Why no server could be had with the two: Node takes an empty key, and then fails every handshake. */
+/** @param text of the file, if one is named. */
+function tokenFromFile(
+  settings: Settings,
+  name: 'AUTH_TOKEN' | 'AUTH_READ_TOKEN',
+  text: string | undefined,
+  faults: string[],
+): string | undefined {
+  const path = settings[`${name}_FILE`];
+  if (text === '') faults.push(`${name}_FILE: "${path}" is empty`);
+  if (text !== undefined && !TOKEN_RULE.pattern.test(text)) {
+    // No client could ever send such a token.
+    faults.push(`${name}_FILE: what "${path}" holds is not allowed; allowed: ${TOKEN_RULE.allowed}`);
+  }
+  return text;
+}
+
+/** Why the two do not work together. Node accepts an empty key, but then fails every handshake. */
 function faultOfPair(cert: string, key: string): string | undefined {
   if (cert.trim() === '' || key.trim() === '') return 'one of the two is empty';
   try {

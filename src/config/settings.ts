@@ -1,11 +1,14 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
-import { parseByteSize } from '../base/byte-size.ts';
+import { parseByteSize } from './byte-size.ts';
+import { parseOriginList } from './origin-list.ts';
 import { parseProxyList } from './proxy-list.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
 interface Setting<Value> {
   readonly fallback: string;
+  /** The default in words, if it depends on the machine. */
+  readonly byDefault?: string;
   readonly allowed: string;
   readonly meaning: string;
   readonly schema: z.ZodType<Value, string>;
@@ -44,7 +47,7 @@ const optionalBytes: z.ZodType<number | undefined, string> = z.union([
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
 
-/** With several shards each may keep a place of CAPACITY that the others cannot use: of a thousand one at the most. */
+/** Each shard may keep one place of CAPACITY that the others cannot use. With this minimum, that is one in a thousand. */
 const LEAST_CAPACITY_PER_SHARD = 1000;
 
 /** How many shards there are where SHARDS does not say. */
@@ -57,27 +60,27 @@ const SETTINGS = {
   HOST: {
     fallback: '0.0.0.0',
     allowed: 'an address or host name of this machine',
-    meaning: 'the one address it listens on; of a name with several the first, IPv4 before IPv6',
-    // As URLs have IPv6 addresses.
+    meaning: 'address to listen on; for a name with several addresses, the first one, IPv4 before IPv6',
+    // An IPv6 address may stand in brackets, as in URLs.
     schema: z.string().transform((text) => /^\[([^\]]*:[^\]]*)\]$/.exec(text)?.[1] ?? text),
   },
   PORT: {
     fallback: '7171',
     allowed: '0 to 65535',
-    meaning: 'port it listens on; 0 takes a free one',
+    meaning: 'port to listen on; 0 for any free one',
     schema: wholeText(0, 65535),
   },
   SHARDS: {
     fallback: String(defaultShards(availableParallelism(), 0)),
+    byDefault: 'processors − 1',
     allowed: '1 to 64',
-    meaning:
-      'worker threads that own the data; by default processors − 1, at least 1, and one per 1,000 of CAPACITY at most',
+    meaning: 'worker threads that own the data; by default processors − 1, at most one per 1,000 of CAPACITY',
     schema: wholeText(1, 64),
   },
   MEMORY_LIMIT: {
     fallback: '',
     allowed: '1mb or more: bytes, or a number with kb, mb, gb, tb (Ki, Mi, Gi, Ti are the same)',
-    meaning: "what 100 % of memory means; by default the container's limit, else the machine's memory",
+    meaning: "memory that the process may use; by default the container's limit, else the machine's memory",
     schema: optionalBytes,
   },
   MEMORY_THRESHOLD: {
@@ -89,21 +92,20 @@ const SETTINGS = {
   SHED_FRACTION: {
     fallback: '0.1',
     allowed: 'above 0, at most 1',
-    meaning: 'share of what is held that one order sheds',
+    meaning: 'share of the held bytes that one shed order evicts',
     schema: numberText((value) => value > 0 && value <= 1),
   },
   SUPERVISOR_INTERVAL_MS: {
     fallback: '250',
     allowed: '10 to 60000',
-    meaning: 'how often memory is looked at',
+    meaning: 'time between two checks of memory',
     schema: wholeText(10, 60_000),
   },
   CAPACITY: {
     fallback: '0',
     allowed: '0, or a whole number from SHARDS to 2147483647',
     meaning:
-      'most entries over all shards; a new one over it displaces the least recently used of its own shard; ' +
-      'up to CAPACITY − SHARDS + 1 entries nothing is displaced; 0 for no such limit',
+      'most entries over all shards; one more evicts the least recently used of its shard; 0 for no limit',
     schema: wholeText(0, 2 ** 31 - 1),
   },
   MAX_KEY_LENGTH: {
@@ -115,9 +117,15 @@ const SETTINGS = {
   MAX_VALUE_BYTES: {
     fallback: '1mb',
     allowed: '1 to 8mb',
-    meaning: 'longest value',
-    // Written as JSON it may be six times as long, and several of that are on their way at once.
+    meaning: 'longest value of a JSON entry',
+    // As JSON, a value may be six times as long, and several of them may be in flight at once.
     schema: byteText(1, 8 * 2 ** 20),
+  },
+  MAX_RAW_BYTES: {
+    fallback: '64mb',
+    allowed: '1 to 256mb',
+    meaning: 'longest value of a raw entry; less where a shard could not hold it',
+    schema: byteText(1, 256 * 2 ** 20),
   },
   GZIP_THRESHOLD_BYTES: {
     fallback: '1024',
@@ -128,7 +136,7 @@ const SETTINGS = {
   REQUEST_DEADLINE_MS: {
     fallback: '1000',
     allowed: '10 to 60000',
-    meaning: 'a shard that has not answered by then: 503',
+    meaning: 'how long a request waits for its shard before 503',
     schema: wholeText(10, 60_000),
   },
   SHARD_QUEUE_LIMIT: {
@@ -140,14 +148,27 @@ const SETTINGS = {
   AUTH_TOKEN: {
     fallback: '',
     allowed: TOKEN_RULE.allowed,
-    meaning: 'when set, every path but probes and pages wants "Authorization: Bearer <token>"',
+    meaning: 'when set, all paths but probes and pages require "Authorization: Bearer <token>"',
     schema: z.string().regex(TOKEN_RULE.pattern),
     isSecret: true,
   },
   AUTH_TOKEN_FILE: {
     fallback: '',
     allowed: 'a readable regular file',
-    meaning: 'file that holds the token instead',
+    meaning: 'file that contains the token, instead of AUTH_TOKEN',
+    schema: z.string(),
+  },
+  AUTH_READ_TOKEN: {
+    fallback: '',
+    allowed: `${TOKEN_RULE.allowed}, beside another token`,
+    meaning: 'a second token, which may only read: writes are answered 403',
+    schema: z.string().regex(TOKEN_RULE.pattern),
+    isSecret: true,
+  },
+  AUTH_READ_TOKEN_FILE: {
+    fallback: '',
+    allowed: 'a readable regular file',
+    meaning: 'file that holds the second token instead',
     schema: z.string(),
   },
   TLS_CERT_FILE: {
@@ -171,14 +192,20 @@ const SETTINGS = {
   SHUTDOWN_DELAY_MS: {
     fallback: '0',
     allowed: '0 to 60000',
-    meaning: 'after SIGTERM: how long connections are still taken and served while /ready says 503',
+    meaning: 'after SIGTERM: how long connections are still accepted and served while /ready says 503',
     schema: wholeText(0, 60_000),
   },
   TRUST_PROXY: {
     fallback: '',
     allowed: 'addresses and CIDR ranges, separated by commas; loopback, linklocal, uniquelocal',
-    meaning: 'proxies whose X-Forwarded-For tells RATE_LIMIT which client asks',
+    meaning: 'proxies whose X-Forwarded-For names the client for RATE_LIMIT',
     schema: z.string().refine((text) => parseProxyList(text) !== null),
+  },
+  CORS_ORIGIN: {
+    fallback: '',
+    allowed: '*, or origins such as https://app.example, separated by commas',
+    meaning: 'origins whose scripts may use the cache from a browser',
+    schema: z.string().refine((text) => parseOriginList(text) !== null),
   },
   LOG_LEVEL: {
     fallback: 'info',
@@ -209,7 +236,7 @@ export function readSettings(env: Environment): ReadSettings {
     const given = env[name] || fallback;
     const text = given.trim();
     const parsed = schema.safeParse(text);
-    // Nothing but blanks is a mistake, and must not be taken for no token.
+    // A value of blanks only is a mistake. It must not mean "no token".
     const isBlank = text === '' && given !== '';
     if (parsed.success && !isBlank) values[name] = parsed.data;
     else faults.push(`${name}: ${shown(name, text)} is not allowed; allowed: ${allowed}`);
@@ -242,7 +269,7 @@ export function publicSettings(settings: Settings): Settings {
 
 /**
  * One line per setting, with its value in force and where that comes from: `PORT=7171  # default`.
- * @param memoryLimit what MEMORY_LIMIT comes to on this machine.
+ * @param memoryLimit the limit that applies on this machine.
  */
 export function settingsInForce(
   settings: Settings,
@@ -261,6 +288,24 @@ export function settingsInForce(
 
 export function isSetting(name: string): boolean {
   return Object.hasOwn(SETTINGS, name);
+}
+
+/** One row of the table of settings, the same on every machine. */
+export interface SettingRow {
+  readonly name: string;
+  readonly byDefault: string;
+  /** The default is words, no value. */
+  readonly isText: boolean;
+  readonly meaning: string;
+}
+
+/** The table that README shows. */
+export function settingsTable(): SettingRow[] {
+  return NAMES.map((name) => {
+    const { fallback, byDefault, meaning }: Setting<unknown> = SETTINGS[name];
+    const isText = byDefault !== undefined || fallback === '';
+    return { name, byDefault: byDefault ?? (fallback || '(none)'), isText, meaning };
+  });
 }
 
 /** The table that `--help` prints. */

@@ -1,99 +1,96 @@
-import bearerAuth, { type verifyBearerAuth } from '@fastify/bearer-auth';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { BlockList } from 'node:net';
-import { FailureError } from './error-replies.ts';
+import { grantOf } from './credentials.ts';
+import { type Failure, FailureError } from './failures.ts';
 import { RateStore } from './rate-store.ts';
 import { clientAddress } from './trust-proxy.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may ask without a token: anybody (`open`), and however often (`probe`). */
+    /** Whether clients may ask without a token (`open`), and as often as they like as well (`probe`). */
     access?: 'open' | 'probe';
+    /** What changes nothing, though its method says otherwise. */
+    isRead?: true;
   }
 }
 
 export interface AccessOptions {
   /**
-   * The token is wanted as `Authorization: Bearer …` by every route that has no `access`; none when absent. It may become another
-   * one while the server runs.
+   * Routes without `access` require this token, or to read only, the other one. Without a token, they require none. They may
+   * change while the server runs.
    */
-  readonly access: { readonly token: string | undefined };
-  /** Requests per second and client address; 0 for any number. */
+  readonly access: { readonly token: string | undefined; readonly readToken: string | undefined };
+  /** Requests per second and client address; 0 means no limit. */
   readonly rateLimit: number;
-  /** Proxies whose forwarded headers count; none when absent. */
+  /** Proxies whose forwarded headers are believed. */
   readonly trustedProxies: BlockList | undefined;
 }
 
-/** What an orchestrator asks must be answered whoever asks, however often. */
-export function isProbe({ routeOptions }: FastifyRequest): boolean {
+/** When Fastify has found the route, the route decides: another method on the path of a probe is no probe. */
+export function isProbeRoute({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config.access === 'probe';
 }
 
 const RATE_WINDOW_MS = 1000;
 
-/** Who may ask, and how often. Adds no hook where nothing is configured. */
-export async function registerAccess(app: FastifyInstance, options: AccessOptions): Promise<void> {
-  const { access, rateLimit: most } = options;
-  if (most > 0) {
-    await app.register(rateLimit, {
-      global: false,
-      max: most,
-      timeWindow: RATE_WINDOW_MS,
-      store: RateStore,
-      // Only who is refused is told: the answers of the cache routes are written past the plugin's headers.
-      addHeadersOnExceeding: {
-        'x-ratelimit-limit': false,
-        'x-ratelimit-remaining': false,
-        'x-ratelimit-reset': false,
-      },
-      allowList: isProbe,
-      ...(options.trustedProxies && { keyGenerator: clientAddress }),
-      errorResponseBuilder: () =>
-        new FailureError({
-          code: 'CACHE_ERR_RATE_LIMITED',
-          message: `More than ${most} requests per second came from this address.`,
-        }),
-    });
-    // Before the token is looked at, and for unknown paths too: guesses count as requests.
-    app.addHook('onRequest', app.rateLimit());
-  }
+const UNAUTHORIZED: Failure = {
+  code: 'CACHE_ERR_UNAUTHORIZED',
+  message: 'This server wants "Authorization: Bearer <token>" with its token.',
+  refusal: 'unauthorized',
+};
+const READ_ONLY: Failure = {
+  code: 'CACHE_ERR_FORBIDDEN',
+  message: 'This token may only read.',
+};
+const READ_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Checks rates. Adds no hook where no limit is configured. */
+export async function registerRateLimit(app: FastifyInstance, options: AccessOptions): Promise<void> {
+  const { rateLimit: maxPerSecond } = options;
+  if (maxPerSecond === 0) return;
+  await app.register(rateLimit, {
+    global: false,
+    max: maxPerSecond,
+    timeWindow: RATE_WINDOW_MS,
+    store: RateStore,
+    // Only refusals have these headers: the cache routes write their answers past Fastify, without its headers.
+    addHeadersOnExceeding: {
+      'x-ratelimit-limit': false,
+      'x-ratelimit-remaining': false,
+      'x-ratelimit-reset': false,
+    },
+    allowList: isProbeRoute,
+    ...(options.trustedProxies && { keyGenerator: clientAddress }),
+    errorResponseBuilder: () =>
+      new FailureError({
+        code: 'CACHE_ERR_RATE_LIMITED',
+        message: `More than ${maxPerSecond} requests per second came from this address.`,
+        refusal: 'rate_limit',
+      }),
+  });
+  // Before the token is checked, and for unknown paths too: each guess counts as a request.
+  app.addHook('onRequest', app.rateLimit());
+}
+
+/** Checks tokens. Adds no hook where none is configured. */
+export function registerTokens(app: FastifyInstance, { access }: AccessOptions): void {
   if (access.token === undefined) return;
-  await app.register(bearerAuth, { keys: [], addHook: false });
-  let token: string | undefined = access.token;
-  let verify = verifierOf(app, token);
   app.addHook('onRequest', (request, reply, done) => {
-    if (request.routeOptions.config.access !== undefined) {
+    const { config } = request.routeOptions;
+    if (config.access !== undefined) {
       done();
       return;
     }
-    if (token !== access.token) {
-      token = access.token;
-      verify = verifierOf(app, token);
-    }
-    verify(request, reply, (error?: Error) => {
-      if (!error) {
-        done();
-        return;
-      }
+    const grant = grantOf(request.headers.authorization, access);
+    const isRead = READ_METHODS.has(request.method) || config.isRead === true || request.is404;
+    if (grant === 'none') {
       void reply.header('www-authenticate', 'Bearer');
-      done(
-        new FailureError({
-          code: 'CACHE_ERR_UNAUTHORIZED',
-          message: 'This server wants "Authorization: Bearer <token>" with its token.',
-        }),
-      );
-    });
-  });
-}
-
-/** Compares in constant time. */
-function verifierOf(app: FastifyInstance, token: string | undefined): verifyBearerAuth {
-  // There since the plugin was registered.
-  return app.verifyBearerAuthFactory!({
-    keys: token === undefined ? [] : [token],
-    addHook: false,
-    // Schemes of authentication are the same in any case: RFC 9110, section 11.1.
-    specCompliance: 'rfc6749',
+      done(new FailureError(UNAUTHORIZED));
+    } else if (grant === 'read' && !isRead) {
+      done(new FailureError(READ_ONLY));
+    } else {
+      done();
+    }
   });
 }

@@ -1,5 +1,5 @@
-import { Server as NetServer } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { stopListening } from './fast/node-internals.ts';
 
 const CHECK_INTERVAL_MS = 20;
 /** A client that is between two requests may still send one in this time. */
@@ -16,13 +16,13 @@ export function drainBeforeClose(app: FastifyInstance): void {
   app.addHook('preClose', () => drain(app));
 }
 
-function drain({ server, connections }: FastifyInstance): Promise<void> {
+function drain({ server, purse }: FastifyInstance): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const beganMs = performance.now();
   const timer = setInterval(() => {
     const passedMs = performance.now() - beganMs;
     // To Node, a connection is idle when its answers are complete, even if its client has not taken them yet.
-    const isAnswered = connections.unanswered === 0 || passedMs >= LAST_ANSWER_MS;
+    const isAnswered = purse.totals.requests === 0 || passedMs >= LAST_ANSWER_MS;
     if (passedMs < LAST_REQUEST_MS || !isAnswered) return;
     // Again and again: connections become idle after the drain, too.
     server.closeIdleConnections();
@@ -32,7 +32,6 @@ function drain({ server, connections }: FastifyInstance): Promise<void> {
     clearInterval(timer);
     resolve();
   });
-  // Only stops listening. The `close` of an HTTP server would close idle connections, too.
-  NetServer.prototype.close.call(server);
+  stopListening(server);
   return promise;
 }

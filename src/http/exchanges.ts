@@ -6,58 +6,87 @@ import {
   HIT,
   HIT_GZIP,
   MISS,
+  NOT_TEXT,
   OVERDUE,
+  PRECONDITION_FAILED,
   type Payload,
   STORED,
   TOO_LARGE,
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
-import {
-  type ConstantAnswer,
-  constantAnswer,
-  constantFailure,
-  jsonHeaders,
-  writeAnswer,
-} from './constant-answers.ts';
-import type { GarbageMeter } from '../base/garbage-meter.ts';
+import { type Answer, jsonHeaders, renderAnswer, varyByEncoding, writeAnswer } from './write-answer.ts';
+import { type Failure, renderFailure } from './failures.ts';
+import { isWaitingForTurn } from './fast/node-internals.ts';
+import type { GarbageMeter } from './garbage-meter.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
-import type { Connections } from './connections.ts';
-import type { LargeReplies } from './large-replies.ts';
+import { accountOf } from './intake/account.ts';
+import type { LargeReplies } from './intake/large-replies.ts';
+import { noteRefusal } from '../metrics/traffic.ts';
 
-const FAILURES: Readonly<Record<number, ConstantAnswer>> = {
-  [MISS]: constantFailure('CACHE_ERR_KEY_NOT_FOUND', 'Key not found.'),
-  [TOO_LARGE]: constantFailure(
-    'CACHE_ERR_VALUE_TOO_LARGE',
-    'value does not fit in the memory limit of one shard.',
-  ),
-  [UNAVAILABLE]: constantFailure('CACHE_ERR_SHARD_UNAVAILABLE', 'The shard of this key is restarting.'),
-  [OVERDUE]: constantFailure('CACHE_ERR_SHARD_DEADLINE', 'The shard of this key did not answer in time.'),
-  [BUSY]: constantFailure('CACHE_ERR_SHARD_BUSY', 'The shard of this key has too many requests in flight.'),
+const FAILURES: Readonly<Record<number, Failure>> = {
+  [MISS]: { code: 'CACHE_ERR_KEY_NOT_FOUND', message: 'Key not found.' },
+  [TOO_LARGE]: {
+    code: 'CACHE_ERR_VALUE_TOO_LARGE',
+    message: 'value does not fit in the memory limit of one shard.',
+  },
+  [NOT_TEXT]: {
+    code: 'CACHE_ERR_VALUE_NOT_TEXT',
+    message: 'The value is not ASCII, or too long for JSON: it can be read at /kv/{key}.',
+  },
+  [PRECONDITION_FAILED]: {
+    code: 'CACHE_ERR_PRECONDITION_FAILED',
+    message: 'If-Match or If-None-Match is not met.',
+  },
+  [UNAVAILABLE]: {
+    code: 'CACHE_ERR_SHARD_UNAVAILABLE',
+    message: 'The shard of this key is restarting.',
+    refusal: 'shard_unavailable',
+  },
+  [OVERDUE]: {
+    code: 'CACHE_ERR_SHARD_DEADLINE',
+    message: 'The shard of this key did not answer in time.',
+    refusal: 'shard_deadline',
+  },
+  [BUSY]: {
+    code: 'CACHE_ERR_SHARD_BUSY',
+    message: 'The shard of this key has too many requests in flight, or no room that it could free now.',
+    refusal: 'shard_busy',
+  },
 };
-const UNEXPECTED = constantFailure('CACHE_ERR_INTERNAL', 'Unexpected error.');
+const UNEXPECTED: Failure = { code: 'CACHE_ERR_INTERNAL', message: 'Unexpected error.' };
+
+/** What the client learns of a reply that is no success. */
+export function failureOfReply(code: number): Failure {
+  return FAILURES[code] ?? UNEXPECTED;
+}
+
+const rendered = ({ code, message }: Failure): Answer => renderFailure(code, message);
+const ANSWERS = new Map(Object.entries(FAILURES).map(([code, failure]) => [Number(code), rendered(failure)]));
+const UNEXPECTED_ANSWER = rendered(UNEXPECTED);
 
 const STORED_MESSAGE = { status: 'OK', message: 'Key inserted/updated successfully.' };
-const CREATED = constantAnswer(201, STORED_MESSAGE);
-const UPDATED = constantAnswer(200, STORED_MESSAGE);
+const CREATED = renderAnswer(201, STORED_MESSAGE);
+const UPDATED = renderAnswer(200, STORED_MESSAGE);
 
 export function writeFailure(response: ServerResponse, code: number): void {
-  writeAnswer(response, FAILURES[code] ?? UNEXPECTED);
+  const refusal = FAILURES[code]?.refusal;
+  if (refusal !== undefined) noteRefusal(response, refusal);
+  writeAnswer(response, ANSWERS.get(code) ?? UNEXPECTED_ANSWER);
 }
 
 export interface GetOptions {
   readonly gzipThresholdBytes: number;
   readonly largeReplies: LargeReplies;
-  readonly connections: Connections;
-  /** Told of large replies that nobody holds any more. */
+  /** Counts large replies that have become garbage. */
   readonly garbage: GarbageMeter;
 }
 
 /**
- * Waits for what a shard replies, and answers with it past Fastify, straight to Node's response: a body that a shard has
+ * Waits for the reply of a shard, and writes it straight to Node's response, past Fastify. So the body that the shard has
  * made is not parsed, built or copied again.
  */
-abstract class Exchange implements PendingRequest {
+export abstract class Exchange implements PendingRequest {
   readonly connection: object;
   protected readonly response: ServerResponse;
 
@@ -67,7 +96,7 @@ abstract class Exchange implements PendingRequest {
     this.connection = this.response.req.socket;
   }
 
-  abstract settle(code: number, payload: Payload, delivered?: () => void): void;
+  abstract settle(...reply: Parameters<PendingRequest['settle']>): void;
 }
 
 /** Waits for the answer to a GET. */
@@ -80,14 +109,7 @@ export class GetExchange extends Exchange {
   }
 
   settle(code: number, payload: Payload, delivered?: () => void): void {
-    if (delivered) {
-      this.options.largeReplies.begin(this.response, () => {
-        // Nothing of it is being written any more: a response closes when all has been, or after its socket.
-        freePayload(payload);
-        if (typeof payload === 'string') this.options.garbage.add(payload.length);
-        delivered();
-      });
-    }
+    if (delivered) followLarge(this.response, payload, delivered, this.options);
     if (code !== HIT && code !== HIT_GZIP) {
       writeFailure(this.response, code);
       return;
@@ -95,35 +117,55 @@ export class GetExchange extends Exchange {
     const { gzipThresholdBytes } = this.options;
     const headers = jsonHeaders(payload.length);
     if (code === HIT_GZIP) {
-      headers.push('content-encoding', 'gzip', 'vary', 'accept-encoding');
+      headers.push('content-encoding', 'gzip', 'vary', varyByEncoding(this.response));
     } else if (gzipThresholdBytes > 0 && payload.length > gzipThresholdBytes) {
-      headers.push('vary', 'accept-encoding');
+      headers.push('vary', varyByEncoding(this.response));
     }
     const { response } = this;
     response.writeHead(200, 'OK', headers);
-    if (typeof payload !== 'string') response.end(payload);
-    else if (isHeld(response)) {
-      response.end(ownCopy(payload), 'latin1');
-      this.options.connections.hold(response, payload.length);
-    } else {
-      response.end(payload, 'latin1');
-    }
+    endWith(response, payload);
   }
 }
 
-/** What it writes is kept until its turn comes, or until the client has taken what was written before. */
-function isHeld({ socket }: ServerResponse): boolean {
-  return socket === null || socket.writableLength > 0;
+/** Follows a large reply until its client has it, or is gone. */
+export function followLarge(
+  response: ServerResponse,
+  payload: Payload,
+  delivered: () => void,
+  { largeReplies, garbage }: GetOptions,
+): void {
+  largeReplies.begin(response, () => {
+    // No write uses the payload any more: a response closes when all is written, or after its socket.
+    freePayload(payload);
+    if (typeof payload === 'string') garbage.add(payload.length);
+    delivered();
+  });
 }
 
-/** A piece of a string holds the whole of it: here all replies that came in the same batch. */
-function ownCopy(piece: string): string {
+/** Writes the body of an answer. */
+export function endWith(response: ServerResponse, payload: Payload): void {
+  if (typeof payload !== 'string') response.end(payload);
+  else if (isHeld(response)) {
+    response.end(ownCopy(payload), 'latin1');
+    accountOf(response.req.socket)?.hold(response, payload.length);
+  } else {
+    response.end(payload, 'latin1');
+  }
+}
+
+/** Whether its text stays in memory for now: it waits for its turn, or for the client to take earlier answers. */
+export function isHeld(response: ServerResponse): boolean {
+  return isWaitingForTurn(response) || response.socket!.writableLength > 0;
+}
+
+/** A slice keeps the whole string alive: here all replies of the batch. */
+export function ownCopy(piece: string): string {
   return Buffer.from(piece, 'latin1').toString('latin1');
 }
 
 /** Waits for the answer to a PUT, which differs between the two families of paths. */
 export class PutExchange extends Exchange {
-  private readonly success: ConstantAnswer;
+  private readonly success: Answer;
 
   constructor(reply: FastifyReply, status: 200 | 201) {
     super(reply);

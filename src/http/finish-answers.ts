@@ -1,15 +1,15 @@
 import type { FastifyInstance } from 'fastify';
 import { gzip } from 'node:zlib';
-import { acceptsGzip } from './accept-gzip.ts';
-import { NO_STORE } from './constant-answers.ts';
+import { acceptsGzip } from './fast/accept-gzip.ts';
+import { NO_STORE } from './write-answer.ts';
 
 /**
- * Finishes the answers that Fastify writes. Entries go past it: their shards compress them, and `exchanges.ts` writes
- * their headers.
+ * Adds what all answers of Fastify need: `Cache-Control`, and compression of long texts. Entries do not come this way: their
+ * shards compress them, and `exchanges.ts` writes their headers.
  */
 export function finishAnswers(app: FastifyInstance, gzipThresholdBytes: number): void {
   app.addHook('onSend', (request, reply, payload, done) => {
-    // Routes whose answers may be kept say so themselves.
+    // A route whose answers may be kept has said so.
     if (!reply.hasHeader('cache-control')) void reply.header('cache-control', NO_STORE);
     const isText = typeof payload === 'string';
     const isLong = isText && gzipThresholdBytes > 0 && Buffer.byteLength(payload) > gzipThresholdBytes;

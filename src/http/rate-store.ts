@@ -3,12 +3,12 @@ interface Count {
   startedMs: number;
 }
 
-/** Client addresses that are counted at once; the one counted for longest is forgotten first. */
-const MOST_CLIENTS = 10_000;
+/** How many client addresses are counted at once. The one whose window began first is forgotten first. */
+const MAX_CLIENTS = 10_000;
 
 /**
- * Counts requests per client in windows of time. The plugin's own store hands out the count itself rather than
- * what it was: of several requests in one turn of the event loop, all would be taken for the last.
+ * Counts requests per client in windows of time. The plugin's own store returns the same object each time, and changes it
+ * later. When several requests come in one turn of the event loop, each would see the count of the last.
  */
 export class RateStore {
   private readonly counts = new Map<string, Count>();
@@ -18,20 +18,20 @@ export class RateStore {
     callback: (error: Error | null, result: { current: number; ttl: number }) => void,
     windowMs: number,
   ): void {
-    // Not the time of day, which may be set back.
+    // The time of day may be set back; this clock is not.
     const nowMs = performance.now();
     let count = this.counts.get(client);
     if (!count || count.startedMs + windowMs <= nowMs) {
       count = { current: 0, startedMs: nowMs };
       this.counts.delete(client);
       this.counts.set(client, count);
-      if (this.counts.size > MOST_CLIENTS) this.counts.delete(this.counts.keys().next().value!);
+      if (this.counts.size > MAX_CLIENTS) this.counts.delete(this.counts.keys().next().value!);
     }
     count.current++;
     callback(null, { current: count.current, ttl: count.startedMs + windowMs - nowMs });
   }
 
-  /** All routes count together. */
+  /** All routes share the counts. */
   child(): this {
     return this;
   }

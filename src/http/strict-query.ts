@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify';
-import { type Failure, unknownNames } from './error-replies.ts';
+import { unknownNames } from './failure-of-error.ts';
+import type { Failure } from './failures.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The names of all that a query may have in it. Where absent, the query is ignored. */
+    /** The parameters that a query may have. Without this, the query is ignored. */
     parameters?: readonly string[];
   }
 }
@@ -13,11 +14,11 @@ const MALFORMED: Failure = {
   message: 'The query is not valid percent-encoding.',
 };
 
-/** What is wrong with a query, of a URL that has one, apart from the values in it. */
+/** What is wrong with the query of a URL that has one. The schema checks the values. */
 export function faultOfQuery({ url, query, routeOptions }: FastifyRequest): Failure | undefined {
   const { parameters } = routeOptions.config;
   if (parameters === undefined) return undefined;
-  // Fastify takes it literally, and another key would be meant.
+  // Fastify would take it literally, and the request would concern another key.
   if (!isWellEncoded(url.slice(url.indexOf('?')))) return MALFORMED;
   const unknown = Object.keys(query as object).filter((name) => !parameters.includes(name));
   return unknown.length > 0 ? unknownNames(unknown) : undefined;

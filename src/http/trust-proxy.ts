@@ -3,20 +3,20 @@ import { type BlockList, SocketAddress, isIP } from 'node:net';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The proxies whose forwarded headers count; undefined when there are none. */
+    /** The proxies whose forwarded headers are believed. */
     trustedProxies: BlockList | undefined;
   }
 }
 
-/** Whether the peer of a request is a proxy whose forwarded headers count. */
+/** Whether the peer of a request is a trusted proxy. */
 export function isTrustedProxy({ server, raw }: FastifyRequest): boolean {
   const { trustedProxies } = server;
   return trustedProxies !== undefined && includes(trustedProxies, raw.socket.remoteAddress);
 }
 
 /**
- * Fastify's `trustProxy`: it follows `X-Forwarded-For` from the peer backwards while the addresses are trusted ones.
- * Fastify looks at no such header when this is false.
+ * Fastify's `trustProxy`. Fastify follows `X-Forwarded-For` from the peer backwards for as long as this trusts the address.
+ * With false, it ignores the header.
  */
 export function trustProxyOption(
   trustedProxies: BlockList | undefined,
@@ -25,12 +25,11 @@ export function trustProxyOption(
 }
 
 /**
- * The address of the client that a request came from, in one way of writing: the same client with and without a port,
- * or by IPv4 and IPv4 in IPv6, is one client.
+ * The address of the client, in canonical form: with or without a port, as IPv4 or as IPv4 in IPv6, it is the same client.
  */
 export function clientAddress(request: FastifyRequest): string {
   const { remoteAddress = '' } = request.raw.socket;
-  // Not even a proxy that passes on what its client wrote may make a client of any text.
+  // A trusted proxy may pass on any text that its client wrote. Text that is not an address is ignored.
   return canonicalAddress(request.ip) ?? canonicalAddress(remoteAddress) ?? remoteAddress;
 }
 
@@ -43,7 +42,7 @@ const IPV4_WITH_PORT = /^(\d+\.\d+\.\d+\.\d+):\d+$/;
 const IPV6_IN_BRACKETS = /^\[([^\]]+)\](?::\d+)?$/;
 const IPV4_IN_IPV6 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 
-/** @returns undefined when the text is no address. */
+/** @returns undefined if the text is no address. */
 function canonicalAddress(text = ''): string | undefined {
   const address = IPV4_WITH_PORT.exec(text)?.[1] ?? IPV6_IN_BRACKETS.exec(text)?.[1] ?? text;
   const version = isIP(address);

@@ -1,4 +1,4 @@
-import { type Limits, deriveLimits } from '../config/limits.ts';
+import { type Limits, deriveLimits } from '../config/memory-shares.ts';
 import type { Settings } from '../config/settings.ts';
 import { guaranteeFor, maxEntryBytes } from '../shared/segment-sizes.ts';
 import { type MemoryLimit, findMemoryLimit, usedBytes } from './probe.ts';

@@ -48,7 +48,7 @@ export function decideShed(seen: Observation, last: LastOrder | undefined): Deci
   return { kind: 'shed', orders: apportion(Math.floor(held * seen.shedFraction), seen.heldBytes) };
 }
 
-/** True if used memory fell with the order. What clients have put since counts as memory that fell. */
+/** True if the order made used memory fall. What clients have put since then is subtracted from used memory first. */
 function wasEffective(seen: Observation, held: number, last: LastOrder): boolean {
   const givenBack = last.heldBeforeBytes - last.heldAfterBytes;
   const putSince = held - last.heldAfterBytes;

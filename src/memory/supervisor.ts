@@ -19,7 +19,7 @@ export interface SupervisorOptions {
   readonly now: () => number;
   readonly onOrder?: (report: OrderReport) => void;
   readonly onPressure?: (change: PressureChange, usedBytes: number) => void;
-  /** Called with the error of a look at memory that failed. The next look follows all the same. */
+  /** Called with the error if a look at memory fails. The next look still follows. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -44,6 +44,8 @@ export class Supervisor {
   lastDecision: Decision = { kind: 'wait', reason: 'below threshold' };
   lastReport: OrderReport | undefined;
   orders = 0;
+  /** Of all orders that were carried out. */
+  readonly totals = { askedBytes: 0, releasedBytes: 0, tookMs: 0 };
 
   private readonly options: SupervisorOptions;
   private last: LastOrder | undefined;
@@ -120,6 +122,9 @@ export class Supervisor {
         tookMs: options.now() - atMs,
         longestSliceMs: Math.max(0, ...results.map((result) => result.longestSliceMs)),
       };
+      this.totals.askedBytes += this.lastReport.askedBytes;
+      this.totals.releasedBytes += this.lastReport.releasedBytes;
+      this.totals.tookMs += this.lastReport.tookMs;
       options.onOrder?.(this.lastReport);
     } finally {
       this.isOrdering = false;

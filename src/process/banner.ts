@@ -1,4 +1,4 @@
-import { formatBytes } from '../base/byte-size.ts';
+import { formatBytes } from '../config/byte-size.ts';
 import type { MemoryLimit } from '../memory/probe.ts';
 
 export interface BannerFacts {
@@ -28,8 +28,9 @@ export function banner({ version, address, shards, memoryLimit, threshold }: Ban
     `  key-value-cache ${version}`,
     '',
     `  ${address}/`,
-    `  ${address}/docs    read and try the API`,
-    `  ${address}/stats   what it holds and does`,
+    `  ${address}/dashboard   watch what it holds and does`,
+    `  ${address}/docs        read and try the API`,
+    `  ${address}/stats       the same in figures`,
     '',
     `  shards  ${shards}`,
     `  memory  ${formatBytes(limitBytes)}, ${origin}; over ${over} % the least recently used go`,

@@ -3,31 +3,32 @@ import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseByteSize } from '../base/byte-size.ts';
-import { heapFlags, mmapThresholdBytes } from '../config/limits.ts';
+import { parseByteSize } from '../config/byte-size.ts';
+import { heapFlags, mmapThresholdBytes } from '../config/memory-shares.ts';
 import { findMemoryLimit, readTextFile } from '../memory/probe.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /**
- * Where Node keeps what it has compiled, types stripped and all, for the next start. Beside the packages, where only
- * who installed them may write; Node goes without where it may not.
+ * Where Node keeps the compiled sources, without types, for the next start. The folder lies beside the packages, so that
+ * only the user who installed them can write there. Where Node may not write, it works without the cache.
  */
 const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/key-value-cache');
 /** Written into the cache when all that the server loads has been compiled. */
 const STAMP = 'complete';
-/** Tells the process that it has begun anew. */
+/** Set when the process has replaced itself once. */
 const MARK = 'KEY_VALUE_CACHE_LAUNCHED';
 
 /**
- * Else SIGUSR1 opens Node's debugger on port 9229, where any user of the machine may run code in this process. With it the
- * signal does nothing: what other servers take as "open the log again" must not end this one. `--inspect` still debugs.
+ * Without this flag, SIGUSR1 opens Node's debugger on port 9229. Any user of the machine could then run code in this
+ * process. With the flag, the signal does nothing. It must not end the process either: other servers reopen their log on it. `--inspect`
+ * still opens the debugger.
  */
 const NO_DEBUGGER_BY_SIGNAL = '--disable-sigusr1';
 const MIN_NODE_MAJOR = 26;
 /** `EX_CONFIG` of sysexits: the configuration is at fault. */
 export const EXIT_CONFIGURATION = 78;
 
-/** Ends the process with one line where Node is too old. One that knows no TypeScript at all fails before it comes here. */
+/** Ends the process with one line if Node is too old. A Node that cannot run TypeScript at all fails before this line. */
 export function requireNode(): void {
   if (Number.parseInt(process.versions.node, 10) >= MIN_NODE_MAJOR) return;
   console.error(`key-value-cache needs Node ${MIN_NODE_MAJOR} or newer; this is ${process.version}`);
@@ -35,20 +36,24 @@ export function requireNode(): void {
 }
 
 /**
- * Begins this process anew, under the same id, with the allocator and V8's heap set up for its memory limit:
- * both are fixed when a process begins. Does nothing the second time.
+ * Replaces this process by a new one with the same id, whose allocator and V8 heap fit the memory limit. Both can only be
+ * set when a process starts. Does nothing the second time.
  *
- * The C library's `malloc` gives memory back to the system at once only for what it maps on its own, and
- * glibc moves that threshold up, to as much as 32 MiB, whenever such memory is freed: after the first shed
- * order resident memory would not fall any more. Set in the environment the threshold stays where it is,
- * but glibc reads it only when a process begins. musl, and so Alpine, always behaves that way.
+ * `malloc` gives freed memory back to the system at once only if it was mapped by itself (`mmap`), which it does above a
+ * threshold. When such memory is freed, glibc raises the threshold, up to 32 MiB. After the first shed order, resident
+ * memory would then no longer fall. A threshold that is set in the environment does not move, but glibc reads it only when
+ * a process starts. musl, and so Alpine, never moves it.
  */
 export function setUpMemory(): void {
   if (process.env[MARK] === String(process.pid)) return;
   const setting = parseByteSize(process.env['MEMORY_LIMIT'] ?? '');
   const { limitBytes } = findMemoryLimit(setting);
+  const { known, unknown } = sortFlags([...heapFlags(limitBytes), NO_DEBUGGER_BY_SIGNAL]);
+  if (unknown.length > 0) {
+    console.error(`Node ${process.version} does not know ${unknown.join(', ')}: the server does without`);
+  }
   // Flags that were given by hand come last, and so win.
-  beginAnew([...heapFlags(limitBytes), NO_DEBUGGER_BY_SIGNAL, ...process.execArgv], {
+  beginAnew([...known, ...process.execArgv], {
     MALLOC_MMAP_THRESHOLD_: String(mmapThresholdBytes(limitBytes)),
     NODE_COMPILE_CACHE: COMPILE_CACHE,
     ...process.env,
@@ -57,9 +62,26 @@ export function setUpMemory(): void {
 }
 
 /**
- * Where the sources have changed since they were compiled, or never were: compiles all that the server is going to
- * load, and begins the process anew. What strips types, once in each thread, would leave 24 MiB resident for good.
- * @param loadAll loads it.
+ * Finds out which flags this Node and its V8 know. V8 may drop a flag in any version, and Node does not start with an
+ * unknown flag. The only way to find out is to run the executable, which takes 12 ms.
+ */
+export function sortFlags(flags: readonly string[]): {
+  known: readonly string[];
+  unknown: readonly string[];
+} {
+  // Not imported: the process that serves does not need it.
+  const { spawnSync } = process.getBuiltinModule('node:child_process');
+  const areKnown = (some: readonly string[]): boolean =>
+    spawnSync(process.execPath, [...some, '--version'], { stdio: 'ignore' }).status === 0;
+  if (areKnown(flags)) return { known: flags, unknown: [] };
+  const known = flags.filter((flag) => areKnown([flag]));
+  return { known, unknown: flags.filter((flag) => !known.includes(flag)) };
+}
+
+/**
+ * If the sources have changed since they were compiled, or were never compiled: compiles all that the server will load,
+ * and starts the process again. Otherwise each thread would load the code that strips types, which keeps 24 MiB resident.
+ * @param loadAll loads all modules.
  */
 export async function compileFirst(loadAll: () => Promise<void>): Promise<void> {
   const directory = getCompileCacheDir();
@@ -72,10 +94,10 @@ export async function compileFirst(loadAll: () => Promise<void>): Promise<void> 
   try {
     writeFileSync(stamp, newest);
   } catch {
-    // Not ours to write: the next process would have to compile as well.
+    // No permission to write: a new process would have to compile again.
     return;
   }
-  // A signal that has come meanwhile is handled now, or it would be lost.
+  // Handle a signal that has arrived by now: the new process would not see it.
   await nextTurn();
   beginAnew(process.execArgv, process.env);
 }

@@ -2,19 +2,19 @@ import { constants, openSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
 /**
- * The rule for whatever this process writes, wherever it goes: an output that fails costs what it was to be given, and
- * nothing else. So requests are served, signals are handled and the process ends with its own exit code while
+ * The rule for everything that this process writes: if an output fails, only what was written to it is lost. Requests are
+ * still served, signals are still handled, and the exit code stays the same. In detail:
  *
- * - a write fails (full disk, reader gone): no throw or `error` event may reach the top of the process;
- * - a write would wait (pipe that nobody reads, terminal that was stopped): it must not wait on the main thread, and not
- *   on a thread of libuv's pool either, since `process.exit` waits for those. So `fs.write` is for regular files only;
- * - it goes on for hours: what waits is bounded, and what is over the bound is counted;
- * - it ends: the output says what was lost and why, and is complete again from there on.
+ * - A write fails (full disk, reader gone): no exception and no `error` event may end the process.
+ * - A write would block (a pipe that nobody reads, a stopped terminal): it must not block the main thread. It must not
+ *   block a thread of libuv's pool either, since `process.exit` waits for those. So `fs.write` is for regular files only.
+ * - This lasts for hours: the bytes that wait are bounded. Lines beyond the bound are dropped and counted.
+ * - The output works again: a line says what was lost and why, and from then on nothing is missing.
  *
- * This class is that for lines. A snapshot or a scrape of metrics has its own form of it.
+ * This class follows the rule for lines. Any other output needs a form of its own.
  */
 export class LineOutput {
-  /** Told once an output that lost lines takes them again, before the next line is written. */
+  /** Called when an output that lost lines works again, before the next line is written. */
   onRecovery: (loss: Loss) => void = () => undefined;
 
   private readonly writeSome: WriteSome;
@@ -34,7 +34,7 @@ export class LineOutput {
   write(line: string): void {
     const bytes = Buffer.from(line);
     const isFull = this.waiting.length > 0 && this.waitingBytes + bytes.length > MAX_WAITING_BYTES;
-    // Once a line is lost all that follow are, until the loss is told: so it is told where it was.
+    // After a lost line, all lines are dropped until the loss is reported. So the report stands where lines are missing.
     if (this.lost > 0 || isFull) {
       this.lost++;
       return;

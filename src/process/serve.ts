@@ -2,7 +2,15 @@ import { isatty } from 'node:tty';
 import packageJson from '../../package.json' with { type: 'json' };
 import { type AccessFiles, hasAccessFiles, readAccessFiles } from '../config/access-files.ts';
 import type { Settings } from '../config/settings.ts';
-import { type LogSink, filesNotTaken, filesReadAgain, logEvent, stopped, stopping } from '../log-events.ts';
+import {
+  type LogSink,
+  filesNotTaken,
+  filesReadAgain,
+  linesLost,
+  logEvent,
+  stopped,
+  stopping,
+} from '../log-events.ts';
 import { type RunningServer, startServer } from '../server.ts';
 import { banner } from './banner.ts';
 import type { LineOutput } from './line-output.ts';
@@ -28,9 +36,11 @@ export async function serve(
   signals: StopSignals,
   outputs: Outputs,
 ): Promise<undefined> {
-  const logger = await createLogger(settings.LOG_LEVEL, outputs.output);
-  process.on('uncaughtExceptionMonitor', (error) => logger.fatal({ err: error }, 'the process fails'));
-  const server = await startServer(settings, logger, access);
+  const log = await createLogger(settings.LOG_LEVEL, outputs.output);
+  process.on('uncaughtExceptionMonitor', (error) => log.fatal({ err: error }, 'the process fails'));
+  const server = await startServer(settings, log, access);
+  const { logger } = server;
+  outputs.output.onRecovery = ({ lines, why }) => logEvent(logger, linesLost(lines, why));
   signals.target = stoppable(server, settings.SHUTDOWN_DELAY_MS, logger, outputs);
   // A terminal that goes away must take the server with it; without one the signal is free for what daemons do with it.
   const readsAgain = hasAccessFiles(settings) && ![0, 1, 2].some((fd) => isatty(fd));
@@ -38,7 +48,7 @@ export async function serve(
     if (readsAgain) readFilesAgain(settings, server, logger);
     else signals.stop('SIGHUP');
   });
-  if (isInTerminal() && logger.isLevelEnabled('info')) {
+  if (isInTerminal() && log.isLevelEnabled('info')) {
     const { address, memoryLimit } = server;
     const { SHARDS: shards, MEMORY_THRESHOLD: threshold } = settings;
     outputs.output.write(banner({ version: packageJson.version, address, shards, memoryLimit, threshold }));
@@ -56,7 +66,7 @@ function readFilesAgain(settings: Settings, server: RunningServer, logger: LogSi
 }
 
 function stoppable(server: RunningServer, delayMs: number, logger: LogSink, outputs: Outputs): Stoppable {
-  const unanswered = (): number => server.app.connections.unanswered;
+  const unanswered = (): number => server.app.purse.totals.requests;
   let beganMs = 0;
   return {
     delayMs,

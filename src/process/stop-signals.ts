@@ -1,11 +1,11 @@
-/** Whoever has not been answered by then will not be. */
+/** Requests that are not answered by then get no answer. */
 const SHUTDOWN_DEADLINE_MS = 4500;
-/** Signals this near to each other are one: npm passes on what a terminal has sent to the server as well. */
+/** Signals within this time count as one: a terminal sends Ctrl-C to npm and to the server, and npm passes it on. */
 const REPEAT_MS = 500;
 
 /**
  * Signals that would end the process at once: SIGQUIT comes from a terminal (Ctrl-\), SIGPWR from LXC, SIGXCPU from a limit
- * on processor time. SIGUSR1 does nothing: `launch.ts` takes from it that it opens Node's debugger.
+ * on processor time. SIGUSR1 does nothing: `launch.ts` starts Node so that it does not open the debugger.
  */
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGUSR2', 'SIGPWR', 'SIGXCPU'] as const;
 
@@ -17,14 +17,14 @@ export interface Stoppable {
   readonly delayMs: number;
   readonly begin: (signal: StopSignal) => void;
   readonly close: () => Promise<void>;
-  /** The last words; short. @param error what `close` failed with. */
+  /** Writes the last log lines; must be short. @param error the error with which `close` failed. */
   readonly end: (error?: unknown) => Promise<void>;
 }
 
 /**
- * Ends the process on signals: first the delay, then what is in flight, then exit code 0. Each further signal ends the wait
- * that is under way. To be there as soon as the process begins: the first process of a container ends by no signal that it
- * does not handle.
+ * Ends the process on signals: first the delay, then what is in flight, then exit code 0. Each further signal ends the
+ * current wait. Must be created as early as possible: a signal without a handler does not end the first process of a
+ * container.
  */
 export class StopSignals {
   /** Absent before the server listens: then nothing is in flight. */
@@ -43,7 +43,7 @@ export class StopSignals {
     process.on('SIGHUP', () => this.hangUp());
   }
 
-  /** What SIGHUP does. One that has come before is served now. */
+  /** Sets what SIGHUP does. If the signal has already come, does it now. */
   onHangUp(act: () => void): void {
     this.hangUp = act;
     if (this.isHangUpPending) act();

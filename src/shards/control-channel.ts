@@ -2,7 +2,10 @@ import type { ControlReply, ControlRequest } from '../shared/protocol.ts';
 
 /** A control request before it has its id. */
 export type ControlOrder =
-  { readonly kind: 'stats' | 'ping' } | { readonly kind: 'shed'; readonly shedBytes: number };
+  | { readonly kind: 'ping' }
+  | { readonly kind: 'stats'; readonly withThread?: boolean }
+  | { readonly kind: 'inspect'; readonly key: string }
+  | { readonly kind: 'shed'; readonly shedBytes: number };
 
 interface PendingControl {
   readonly resolve: (reply: ControlReply | undefined) => void;

@@ -42,7 +42,8 @@ export function createShards(options: ShardsOptions): {
   const { SHARDS, REQUEST_DEADLINE_MS } = options.settings;
   const memory = createSharedMemory(options);
   const shards = Array.from({ length: SHARDS }, (_, shard) => createShard(shard, options, memory));
-  return { router: new ShardRouter(shards, randomSeed(), REQUEST_DEADLINE_MS), ledger: memory.ledger };
+  const { ledger } = memory;
+  return { router: new ShardRouter(shards, ledger, randomSeed(), REQUEST_DEADLINE_MS), ledger };
 }
 
 function createSharedMemory({ settings, guaranteeBytes }: ShardsOptions): SharedMemory {

@@ -1,7 +1,7 @@
 import { WAIT_MS } from '../shared/doorbell.ts';
 import { MIN_GATHERED_REQUESTS } from './batching.ts';
 
-/** With one shard, replies to up to this many requests are worth a busy-wait; to more, a longer batch is worth more. */
+/** With one shard, it pays to busy-wait for the replies to this many requests. With more, a longer batch pays better. */
 const MAX_POLLED_FOR = 3;
 
 export interface PollingPolicy {
@@ -32,7 +32,7 @@ export class LoneClient {
   private lastConnection: object | undefined;
   /** The last time that two requests were in flight, or that the connection was not the one before. */
   private lastCrowdMs = -Infinity;
-  /** The last time that as many requests were in flight as make a batch wait. */
+  /** The last time that `MIN_GATHERED_REQUESTS` or more were in flight. */
   private lastManyMs = -Infinity;
   /**
    * Send time of the oldest request, the last time a turn ended with only a few in flight; −∞ after a vain busy-wait.
@@ -56,8 +56,8 @@ export class LoneClient {
   }
 
   /**
-   * Whether a request is posted before the turn ends: the shard can then work while it does. With several clients, this
-   * would split their batch.
+   * Whether a request is posted at once, and not at the end of the turn: the shard then works during the rest of the turn.
+   * With several clients, this would split their batch.
    */
   skipsBatch(inFlight: number, nowMs: number): boolean {
     return nowMs - this.lastFewMs < WAIT_MS && this.isAlone(inFlight, nowMs);
@@ -71,11 +71,11 @@ export class LoneClient {
     if (inFlight === 0 || inFlight > this.maxPolledFor) return false;
     const isSoon = oldestSentAtMs - this.lastFewMs < WAIT_MS;
     this.lastFewMs = oldestSentAtMs;
-    // Many clients that ask a few at a time: a busy-wait would keep their batches short.
+    // With many clients, a few requests may be in flight for a moment. A busy-wait would then keep batches short.
     return isSoon && oldestSentAtMs - this.lastManyMs > WAIT_MS;
   }
 
-  /** A busy-wait found no reply: there is none for the next request. */
+  /** A busy-wait found no reply: do not busy-wait for the next request. */
   polledInVain(): void {
     this.lastFewMs = -Infinity;
   }

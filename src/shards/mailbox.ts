@@ -6,6 +6,7 @@ import {
   type FromShard,
   HIT,
   HIT_GZIP,
+  LARGE_HIT,
   LARGE_PAYLOAD,
   LATE,
   type Payload,
@@ -14,10 +15,15 @@ import {
   type UnsentPut,
   WAITING,
   bytesOf,
+  decodeU16,
   decodeU32,
+  isRawReply,
 } from '../shared/protocol.ts';
+import { decodeHead } from '../shared/raw-entries.ts';
+import type { LargeValueMessage } from '../shared/large-values.ts';
 import { Batching } from './batching.ts';
 import { ControlChannel } from './control-channel.ts';
+import { LargeValues } from './large-values.ts';
 import { LoneClient } from './lone-client.ts';
 import { type PendingRequest, PendingRequests } from './pending-requests.ts';
 
@@ -44,6 +50,7 @@ export interface MailboxOptions {
  */
 export class Mailbox {
   readonly control: ControlChannel;
+  readonly largeValues: LargeValues;
 
   private readonly port: MessagePort;
   private readonly doorbell: Doorbell;
@@ -73,6 +80,13 @@ export class Mailbox {
     });
     this.loneClient = new LoneClient(options.maxPolledFor);
     this.control = new ControlChannel((request) => this.post(request), options.now);
+    this.largeValues = new LargeValues({
+      post: (message, handedOver) => this.postLargeValue(message, handedOver),
+      now: options.now,
+      addDelivered: (bytes) => {
+        if (bytes >= LARGE_PAYLOAD) this.addDelivered(bytes);
+      },
+    });
     this.lastSweepMs = options.now();
     port.on('message', (message: FromShard) => this.receive(message));
   }
@@ -112,12 +126,13 @@ export class Mailbox {
   sweepDeadlines(): void {
     const { now, deadlineMs } = this.options;
     const nowMs = now();
-    // After this thread has stood still, replies may lie in the port already: they are read before the next sweep.
+    // If this thread was blocked, replies may wait in the port already. They are read before the next sweep.
     this.isSweepPutOff = nowMs - this.lastSweepMs > deadlineMs / 2 && !this.isSweepPutOff;
     this.lastSweepMs = nowMs;
     if (this.isSweepPutOff) return;
     this.requests.expire(nowMs - deadlineMs);
     this.control.expire(nowMs - deadlineMs);
+    this.largeValues.expire(nowMs - deadlineMs);
   }
 
   /** The shard is gone: settles all requests that wait for it. */
@@ -128,14 +143,21 @@ export class Mailbox {
     this.batching.clear();
     this.requests.settleAll(UNAVAILABLE);
     this.control.close();
+    this.largeValues.close();
   }
 
-  private sendLargePut({ key, value, ttlMs }: UnsentPut, pending: PendingRequest): void {
+  private sendLargePut({ value, ...put }: UnsentPut, pending: PendingRequest): void {
     this.batching.flush();
     this.track(pending, this.options.now());
     this.requests.markPosted();
     const bytes = bytesOf(value).buffer;
-    this.post({ kind: 'put', key, value: bytes, ttlMs }, [bytes]);
+    this.post({ kind: 'put', ...put, value: bytes }, [bytes]);
+  }
+
+  /** What is committed takes effect behind what was sent before. */
+  private postLargeValue(message: LargeValueMessage, handedOver?: ArrayBuffer[]): void {
+    if (message.kind === 'commit') this.batching.flush();
+    this.post(message, handedOver);
   }
 
   private track(pending: PendingRequest, nowMs: number): void {
@@ -189,7 +211,10 @@ export class Mailbox {
     if (typeof message === 'string') {
       this.receiveReplies(message);
     } else if (message.kind === 'hit') {
-      this.settle(this.requests.next(), message.code, message.body);
+      this.settle(this.requests.next(), message.code, message.body, message.head);
+    } else if (message.kind === 'upload' || message.kind === 'piece') {
+      this.largeValues.receive(message);
+      return;
     } else {
       this.receiveControl(message);
       return;
@@ -212,6 +237,11 @@ export class Mailbox {
       } else if (code === LATE || code === WAITING) {
         requests.deferNext(decodeU32(replies, at), code === WAITING);
         at += 4;
+      } else if (isRawReply(code)) {
+        const bodyStart = at + 6 + decodeU16(replies, at);
+        const end = bodyStart + decodeU32(replies, at + 2);
+        this.settleRaw(code, replies.slice(at + 6, bodyStart), replies.slice(bodyStart, end));
+        at = end;
       } else {
         requests.next().settle(code, '');
       }
@@ -220,16 +250,26 @@ export class Mailbox {
 
   private receiveControl(message: ControlReply): void {
     if (message.kind === 'late') {
-      this.settle(this.requests.takeDeferred(message.ticket), message.code, message.payload);
+      this.settle(this.requests.takeDeferred(message.ticket), message.code, message.payload, message.head);
     } else if (message.kind !== 'ready') {
       this.control.receive(message);
     }
   }
 
-  private settle(pending: PendingRequest, code: number, payload: Payload): void {
+  private settleRaw(code: number, head: string, body: string): void {
+    const pending = this.requests.next();
+    if (code !== LARGE_HIT) {
+      this.settle(pending, code, body, head);
+      return;
+    }
+    const read = this.largeValues.openRead(decodeU32(body, 0), decodeHead(head).valueBytes);
+    pending.settle(code, '', undefined, head, read);
+  }
+
+  private settle(pending: PendingRequest, code: number, payload: Payload, head?: string): void {
     const bytes = payload.length;
-    if (bytes < LARGE_PAYLOAD) pending.settle(code, payload);
-    else pending.settle(code, payload, () => this.addDelivered(bytes));
+    if (bytes < LARGE_PAYLOAD) pending.settle(code, payload, undefined, head);
+    else pending.settle(code, payload, () => this.addDelivered(bytes), head);
   }
 
   /** The shard is told once per turn. */

@@ -1,5 +1,6 @@
 import { assert } from '../shared/assert.ts';
 import { OVERDUE, type Payload, freePayload } from '../shared/protocol.ts';
+import type { LargeRead } from './large-read.ts';
 
 /** A request that waits for its reply. */
 export interface PendingRequest {
@@ -8,14 +9,17 @@ export interface PendingRequest {
   /**
    * Called exactly once, with a reply code of the protocol. The payload is as it crossed: a count has four bytes.
    * @param delivered must be called when nobody holds the payload any more; given with large payloads only.
+   * @param head of the reply to a raw request, for `decodeHead`.
+   * @param largeRead of a value that comes in pieces: it is read to its end, or cancelled.
    */
-  settle(code: number, payload: Payload, delivered?: () => void): void;
+  settle(code: number, payload: Payload, delivered?: () => void, head?: string, largeRead?: LargeRead): void;
 }
 
 /** Stands in for a request that was settled before its reply came. It drops the reply. */
 const SETTLED: PendingRequest = {
   connection: undefined,
-  settle: (_code, payload, delivered) => {
+  settle: (_code, payload, delivered, _head, largeRead) => {
+    largeRead?.cancel();
     freePayload(payload);
     delivered?.();
   },

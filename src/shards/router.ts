@@ -1,11 +1,18 @@
 import { hashKey, shardOfHash } from '../shared/key-hash.ts';
-import type { ShardStats } from '../shared/counters.ts';
+import type { ShardStats } from '../shared/stats-counters.ts';
+import type { ThreadFigures } from '../shared/thread-meter.ts';
 import {
   BUSY,
   CLEARED,
+  type EntryFacts,
   HANDED_OVER_BYTES,
   type Payload,
+  RAW_DELETE,
+  RAW_GET,
+  RAW_GET_GZIP,
+  RAW_HEAD,
   type ShedResult,
+  TOO_LARGE,
   UNAVAILABLE,
   type UnsentPut,
   decodeU32,
@@ -13,14 +20,27 @@ import {
   encodeDelete,
   encodeGet,
   encodePut,
+  encodeRawPut,
+  encodeRawRequest,
 } from '../shared/protocol.ts';
+import {
+  type Conditions,
+  type PutOptions,
+  encodeConditions,
+  encodePutOptions,
+} from '../shared/raw-entries.ts';
+import { guaranteeFor, maxEntryBytes, maxLargeValueBytes } from '../shared/segment-sizes.ts';
+import type { Ledger } from '../shared/ledger.ts';
 import type { PendingRequest } from './pending-requests.ts';
 import type { Shard, ShardState } from './shard.ts';
+import type { Upload } from './upload.ts';
 
 /** Sweeps per deadline: a request is settled at most a twentieth of its deadline too late. */
 const SWEEPS_PER_DEADLINE = 20;
 const MIN_SWEEP_INTERVAL_MS = 5;
 const HEARTBEAT_INTERVAL_MS = 250;
+/** Longer raw values cross in pieces. */
+const MAX_WHOLE_BYTES = 2 ** 20;
 
 /** One shard's row in `/stats`. Counts are those of its present thread, except restarts and rejections. */
 export interface ShardRow {
@@ -31,24 +51,35 @@ export interface ShardRow {
   readonly busyRejections: number;
   /** Absent while the shard does not answer. */
   readonly stats: ShardStats | undefined;
+  /** Absent where it was not asked for, too. */
+  readonly thread: ThreadFigures | undefined;
 }
 
-/** How many entries were removed, or the reply code of a shard that failed. */
+/** Which shard a key belongs to, and what is known of its entry: absent where there is none. */
+export interface Inspection {
+  readonly shard: number;
+  readonly entry: EntryFacts | undefined;
+}
+
+/** The number of removed entries, or the reply code of a shard that failed. */
 export type Cleared = { readonly removed: number } | { readonly failed: number };
 
 /** Key → shard. Every request ends in exactly one call of its `settle`. */
 export class ShardRouter {
   readonly shards: readonly Shard[];
+  private readonly ledger: Ledger;
   private readonly seed: readonly [number, number];
   private readonly busyRejections: number[];
   private readonly timers: NodeJS.Timeout[];
 
   /**
+   * @param ledger of the shards: it says how large a value may be.
    * @param seed of the hash that places keys. Clients must not know it: they could send all keys to one shard.
    * @param deadlineMs how long a request may wait for its shard.
    */
-  constructor(shards: readonly Shard[], seed: readonly [number, number], deadlineMs: number) {
+  constructor(shards: readonly Shard[], ledger: Ledger, seed: readonly [number, number], deadlineMs: number) {
     this.shards = shards;
+    this.ledger = ledger;
     this.seed = seed;
     this.busyRejections = shards.map(() => 0);
     const sweepIntervalMs = Math.max(MIN_SWEEP_INTERVAL_MS, deadlineMs / SWEEPS_PER_DEADLINE);
@@ -83,6 +114,51 @@ export class ShardRouter {
     this.send(this.shardOf(key), encodeDelete(key), pending, 'write');
   }
 
+  /** @param conditions where If-None-Match is not met, the reply is NOT_MODIFIED. */
+  getRaw(key: string, acceptsGzip: boolean, conditions: Conditions, pending: PendingRequest): void {
+    this.sendRaw(acceptsGzip ? RAW_GET_GZIP : RAW_GET, key, conditions, pending, 'read');
+  }
+
+  /** As `getRaw`, but the reply has no body. */
+  headRaw(key: string, conditions: Conditions, pending: PendingRequest): void {
+    this.sendRaw(RAW_HEAD, key, conditions, pending, 'read');
+  }
+
+  /** Stores a value whole. Larger ones go by `beginUpload`. */
+  putRaw(key: string, value: Buffer, options: PutOptions, pending: PendingRequest): void {
+    const rawOptions = encodePutOptions(options);
+    const request =
+      value.length >= HANDED_OVER_BYTES
+        ? { key, value, ttlMs: 0, rawOptions }
+        : encodeRawPut(key, rawOptions, value.toString('latin1'));
+    this.send(this.shardOf(key), request, pending, 'write');
+  }
+
+  /** Whether a value is stored by `putRaw`; others go by `beginUpload`. */
+  takesWhole(key: string, valueBytes: number): boolean {
+    if (valueBytes > MAX_WHOLE_BYTES) return false;
+    return guaranteeFor(maxEntryBytes(key.length, valueBytes)) <= this.ledger.guarantee;
+  }
+
+  /** The largest value that a shard can ever hold. */
+  get maxValueBytes(): number {
+    return maxLargeValueBytes(this.ledger.most);
+  }
+
+  /**
+   * Begins to store a value that comes in pieces.
+   * @param valueBytes 0 if nobody knows yet.
+   * @returns once the shard has room for the first piece; or the code by which it is refused.
+   */
+  async beginUpload(key: string, valueBytes: number): Promise<Upload | number> {
+    if (valueBytes > this.maxValueBytes) return TOO_LARGE;
+    return this.shardOf(key).mailbox?.largeValues.beginUpload(key, valueBytes) ?? UNAVAILABLE;
+  }
+
+  deleteRaw(key: string, conditions: Conditions, pending: PendingRequest): void {
+    this.sendRaw(RAW_DELETE, key, conditions, pending, 'write');
+  }
+
   /** Empties every shard. @returns how many entries there were, or the code of the first shard that failed. */
   async clear(): Promise<Cleared> {
     const replies = await Promise.all(this.shards.map((shard) => this.clearShard(shard)));
@@ -91,20 +167,30 @@ export class ShardRouter {
     return { removed: replies.reduce((sum, { removed }) => sum + removed, 0) };
   }
 
-  stats(): Promise<ShardRow[]> {
+  /** @param withThread whether to ask for what the threads have done: from then on they sample it for a while. */
+  stats(withThread = false): Promise<ShardRow[]> {
     return Promise.all(
       this.shards.map(async (shard) => {
-        const reply = await shard.mailbox?.control.request({ kind: 'stats' });
+        const reply = await shard.mailbox?.control.request({ kind: 'stats', withThread });
         return {
           shard: shard.number,
           state: shard.state,
           restarts: shard.restarts,
           inFlight: shard.mailbox?.inFlight ?? 0,
           busyRejections: this.busyRejections[shard.number],
-          stats: reply?.kind === 'stats' ? reply.stats : undefined,
+          ...(reply?.kind === 'stats'
+            ? { stats: reply.stats, thread: reply.thread }
+            : { stats: undefined, thread: undefined }),
         };
       }),
     );
+  }
+
+  /** Neither counts as a read nor changes the order of use. @returns undefined where the shard does not answer. */
+  async inspect(key: string): Promise<Inspection | undefined> {
+    const { number, mailbox } = this.shardOf(key);
+    const reply = await mailbox?.control.request({ kind: 'inspect', key });
+    return reply?.kind === 'inspect' ? { shard: number, entry: reply.entry } : undefined;
   }
 
   /** @param orders bytes to shed, one number per shard. @returns undefined for a shard that had no order, or died. */
@@ -130,6 +216,16 @@ export class ShardRouter {
 
   private shardOf(key: string): Shard {
     return this.shards[shardOfHash(hashKey(key, this.seed[0], this.seed[1]), this.shards.length)];
+  }
+
+  private sendRaw(
+    opcode: number,
+    key: string,
+    conditions: Conditions,
+    pending: PendingRequest,
+    kind: 'read' | 'write',
+  ): void {
+    this.send(this.shardOf(key), encodeRawRequest(opcode, key, encodeConditions(conditions)), pending, kind);
   }
 
   private send(

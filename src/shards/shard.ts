@@ -78,7 +78,7 @@ export class Shard {
   checkHeartbeat(): void {
     const { mailbox } = this;
     if (!mailbox) return;
-    // If it was the main thread that stood still, the answers lie in the port, and are read before the next check.
+    // If the main thread itself was blocked, the answers wait in the port. They are read before the next check.
     const isSilent = mailbox.control.heartbeat() > this.options.silenceLimitMs;
     if (isSilent && this.wasSilent) void this.kill('the shard gave no sign of life');
     this.wasSilent = isSilent;

@@ -71,6 +71,23 @@ export class Ledger {
     return units * this.unit;
   }
 
+  /** What one shard can ever hold, while the others hold no more than they are promised. */
+  get most(): number {
+    const shards = this.cells.length - LIMIT_CELLS;
+    return (this.cells[0] - this.cells[1] * (shards - 1)) * this.unit;
+  }
+
+  /** What a shard could reserve now. */
+  room(shard: number): number {
+    const { cells } = this;
+    const guarantee = cells[1];
+    let total = 0;
+    for (let i = LIMIT_CELLS; i < cells.length; i++) total += Math.max(Atomics.load(cells, i), guarantee);
+    const own = Atomics.load(cells, LIMIT_CELLS + shard);
+    // What it has not taken of its own guarantee is counted in the total.
+    return Math.max(0, cells[0] - total + Math.max(0, guarantee - own)) * this.unit;
+  }
+
   /**
    * Reserves `amount` for a shard if the invariant allows it. Only that shard's thread may call this.
    * @returns false, and nothing changed, when the ceiling would be crossed.

@@ -1,16 +1,19 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { ShardStats } from './counters.ts';
+import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
+import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
+import type { ThreadFigures } from './thread-meter.ts';
 
 /**
- * What crosses the port of a session. There are three kinds of message:
+ * What crosses the port of a session. There are four kinds of message:
  *
  * - A batch, one string: requests one after the other, in the order in which they came. The shard answers with one or
  *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of one-byte
  *   characters crosses a port as one copy of its bytes.
  * - A large PUT, or the reply to a large GET: an object with the bytes in a buffer that is handed over. Nothing is
  *   copied, and no string of that length is left to the collector. It keeps its place among the batches.
+ * - A message of an upload or a read of a value in pieces: see `large-values.ts`.
  * - A control message, an object. A request carries a number, and its reply carries the same one. Those without a number
  *   are notices that nobody answers.
  *
@@ -20,6 +23,9 @@ import { free } from './free.ts';
  *              P ‖ key length:2 ‖ value length:4 ‖ ttl:6 ‖ key ‖ value   put with a ttl in ms
  *              d ‖ key length:2 ‖ key                                    delete
  *              c                                                         clear
+ *              r ‖ key length:2 ‖ conditions length:2 ‖ key ‖ conditions  raw get
+ *              R, h, D: the same for a raw get with gzip accepted, a raw head, a raw delete
+ *              u ‖ key length:2 ‖ value length:4 ‖ options length:2 ‖ key ‖ options ‖ value   raw put
  *     reply    v ‖ length:4 ‖ body            hit
  *              z ‖ length:4 ‖ gzip of body    hit, compressed
  *              m                              miss
@@ -27,11 +33,15 @@ import { free } from './free.ts';
  *              t                              too large to be stored
  *              d                              deleted
  *              n ‖ removed:4                  cleared
+ *              x                              not text, or too long for JSON: can be read raw only
+ *              f                              a condition of the request is not met
+ *              A to O ‖ head length:2 ‖ body length:4 ‖ head ‖ body       replies to raw requests
  *              \x03                           busy: too many reads wait, or its entry changed while it waited
  *              l ‖ ticket:4                   the reply follows in a `late` message
  *              w ‖ ticket:4                   the same, once other large replies have reached their clients
  *
- * Numbers are big-endian, one character for each byte. The colon says how many.
+ * Numbers are big-endian, one character for each byte. `:4` means four bytes. `raw-entries.ts` says what conditions,
+ * options and heads look like.
  */
 export const GET = 0x67;
 export const GET_GZIP = 0x47;
@@ -39,6 +49,11 @@ export const PUT = 0x70;
 export const PUT_TTL = 0x50;
 export const DELETE = 0x64;
 export const CLEAR = 0x63;
+export const RAW_GET = 0x72;
+export const RAW_GET_GZIP = 0x52;
+export const RAW_HEAD = 0x68;
+export const RAW_PUT = 0x75;
+export const RAW_DELETE = 0x44;
 
 export const HIT = 0x76;
 export const HIT_GZIP = 0x7a;
@@ -49,11 +64,32 @@ export const DELETED = 0x64;
 export const CLEARED = 0x6e;
 export const LATE = 0x6c;
 export const WAITING = 0x77;
+/** The value cannot be read as JSON: some of its bytes are not ASCII, or it is longer than a JSON entry may be. */
+export const NOT_TEXT = 0x78;
+export const PRECONDITION_FAILED = 0x66;
+
+/** Replies to raw requests: all have a head. */
+export const RAW_HIT = 0x41;
+export const RAW_HIT_GZIP = 0x42;
+/** The reply to a raw head: as RAW_HIT, without the body. */
+export const RAW_FOUND = 0x43;
+export const NOT_MODIFIED = 0x44;
+/** Stored, where there was no such entry. The head is that of the new entry. */
+export const CREATED = 0x45;
+/** Stored in the place of another entry. */
+export const REPLACED = 0x46;
+/** The value follows in pieces. The body is the number of the read. */
+export const LARGE_HIT = 0x47;
+const LAST_RAW_REPLY = 0x4f;
+
+export function isRawReply(code: number): boolean {
+  return code >= RAW_HIT && code <= LAST_RAW_REPLY;
+}
 
 /** Codes that the HTTP thread itself gives when it could not ask the shard, or had no reply in time. */
 export const UNAVAILABLE = 1;
 export const OVERDUE = 2;
-/** The shard's queue is full. The shard itself says so of reads that wait for room. */
+/** The shard's queue is full. The shard itself replies this when too many reads wait for room. */
 export const BUSY = 3;
 
 export function encodeGet(key: string, acceptsGzip: boolean): string {
@@ -75,9 +111,11 @@ export const HANDED_OVER_BYTES = 2 ** 14;
 /** A PUT that will be handed over, before its value is made into bytes. */
 export interface UnsentPut {
   readonly key: string;
-  readonly value: string;
+  readonly value: string | Uint8Array;
   /** 0 for none. */
   readonly ttlMs: number;
+  /** What a raw PUT has beside key and value, its ttl too. Absent for one that came as JSON. */
+  readonly rawOptions?: string;
 }
 
 /** A PUT whose value is handed over. */
@@ -91,6 +129,8 @@ export interface LargeHit {
   readonly kind: 'hit';
   readonly code: number;
   readonly body: Uint8Array<ArrayBuffer>;
+  /** Only of a raw entry. */
+  readonly head?: string | undefined;
 }
 
 /** The body of a hit: text of one-byte characters, or bytes in a buffer of their own that is handed over. */
@@ -120,10 +160,29 @@ export function encodePut(key: string, value: string, ttlMs: number): string {
   return ttlMs > 0 ? head + encodeU48(ttlMs) + key + value : head + key + value;
 }
 
+/** A raw get, head or delete. @param opcode RAW_GET, RAW_GET_GZIP, RAW_HEAD or RAW_DELETE. */
+export function encodeRawRequest(opcode: number, key: string, conditions: string): string {
+  return (
+    String.fromCharCode(opcode) + encodeU16(key.length) + encodeU16(conditions.length) + key + conditions
+  );
+}
+
+/** @param value of one-byte characters. */
+export function encodeRawPut(key: string, options: string, value: string): string {
+  const lengths = encodeU16(key.length) + encodeU32(value.length) + encodeU16(options.length);
+  return String.fromCharCode(RAW_PUT) + lengths + key + options + value;
+}
+
+/** How far behind its opcode the key of a request begins. */
+const KEY_STARTS = new Uint8Array(256).fill(3);
+KEY_STARTS[PUT] = 7;
+KEY_STARTS[PUT_TTL] = 13;
+KEY_STARTS[RAW_PUT] = 9;
+for (const opcode of [RAW_GET, RAW_GET_GZIP, RAW_HEAD, RAW_DELETE]) KEY_STARTS[opcode] = 5;
+
 /** Where the key of a request begins. @param opcode of the request, not CLEAR. @param at where the request begins. */
 export function keyStart(opcode: number, at: number): number {
-  if (opcode === PUT) return at + 7;
-  return opcode === PUT_TTL ? at + 13 : at + 3;
+  return at + KEY_STARTS[opcode];
 }
 
 /** Where the request that begins at `at` ends. */
@@ -131,14 +190,27 @@ export function requestEnd(batch: string, at: number): number {
   const opcode = batch.charCodeAt(at);
   if (opcode === CLEAR) return at + 1;
   const keyEnd = keyStart(opcode, at) + decodeU16(batch, at + 1);
-  return opcode === PUT || opcode === PUT_TTL ? keyEnd + decodeU32(batch, at + 3) : keyEnd;
+  if (opcode === GET || opcode === GET_GZIP || opcode === DELETE) return keyEnd;
+  if (opcode === PUT || opcode === PUT_TTL) return keyEnd + decodeU32(batch, at + 3);
+  return opcode === RAW_PUT
+    ? keyEnd + decodeU16(batch, at + 7) + decodeU32(batch, at + 3)
+    : keyEnd + decodeU16(batch, at + 3);
+}
+
+/** A reply with a head. */
+export function encodeRawReply(code: number, head: string, body: string): string {
+  return String.fromCharCode(code) + encodeU16(head.length) + encodeU32(body.length) + head + body;
+}
+
+export function encodeU16(number: number): string {
+  return String.fromCharCode(number >>> 8, number & 0xff);
 }
 
 export function encodeU32(number: number): string {
   return String.fromCharCode(number >>> 24, (number >>> 16) & 0xff, (number >>> 8) & 0xff, number & 0xff);
 }
 
-function encodeU48(number: number): string {
+export function encodeU48(number: number): string {
   const high = Math.floor(number / 2 ** 32);
   return String.fromCharCode(high >>> 8, high & 0xff) + encodeU32(number % 2 ** 32);
 }
@@ -193,27 +265,46 @@ export interface ShedResult {
   readonly longestSliceMs: number;
 }
 
+/** What is known of an entry without reading it. */
+export interface EntryFacts {
+  readonly valueBytes: number;
+  /** All that the entry takes: header, key, value, metadata, gzip form, padding and slot. */
+  readonly entryBytes: number;
+  /** Until it expires; absent for an entry that does not. */
+  readonly ttlMs?: number;
+}
+
 /** Payloads of this length or more count against the shard's flow-control window until the client has them. */
 export const LARGE_PAYLOAD = 4096;
 
 /** `delivered` is a notice: clients have received large replies of `bytes` in all. */
 export type ControlRequest =
-  | { readonly kind: 'stats'; readonly id: number }
+  | { readonly kind: 'stats'; readonly id: number; readonly withThread?: boolean }
   | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'inspect'; readonly id: number; readonly key: string }
   | { readonly kind: 'delivered'; readonly bytes: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
 
 /** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */
 export type ControlReply =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'stats'; readonly id: number; readonly stats: ShardStats }
+  | {
+      readonly kind: 'stats';
+      readonly id: number;
+      readonly stats: ShardStats;
+      /** Where it was asked for. */
+      readonly thread: ThreadFigures | undefined;
+    }
   | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | {
       readonly kind: 'late';
       readonly ticket: number;
       readonly code: number;
       readonly payload: Payload;
+      /** Only of a raw entry. */
+      readonly head?: string | undefined;
     };
 
 /**
@@ -229,6 +320,6 @@ export interface Connect {
 }
 
 /** What a session asks of its shard. */
-export type SessionMessage = string | LargePut | ControlRequest;
+export type SessionMessage = string | LargePut | LargeValueMessage | ControlRequest;
 export type ToShard = SessionMessage | Connect;
-export type FromShard = string | LargeHit | ControlReply;
+export type FromShard = string | LargeHit | LargeValueReply | ControlReply;

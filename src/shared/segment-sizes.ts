@@ -13,10 +13,12 @@ export const INDEX_CHUNK_BYTES = 2 ** 15 * 4;
 
 const PAGE_BYTES = 4096;
 const ALLOCATOR_HEADER_BYTES = 64;
-/** Of each of the four texts of an entry's metadata, since its length is stored in one byte. */
+/** Limit for each of the four texts of an entry's metadata: its length is stored in one byte. */
 export const MAX_METADATA_TEXT_BYTES = 255;
+/** An entity tag has this length. */
+export const TAG_CHARACTERS = 16;
 /** Header, all optional words and padding, and the texts. */
-const MAX_ENTRY_OVERHEAD_BYTES = 40 + 4 * MAX_METADATA_TEXT_BYTES;
+const MAX_ENTRY_OVERHEAD_BYTES = 40 + 4 * MAX_METADATA_TEXT_BYTES + TAG_CHARACTERS;
 
 /** What a block of this capacity adds to the ledger: whole pages. */
 export function blockChargeBytes(capacityBytes: number): number {
@@ -32,6 +34,20 @@ export const EMPTY_SEGMENT_BYTES = SLOT_CHUNK_BYTES + INDEX_CHUNK_BYTES + BLOCK_
 export function guaranteeFor(entryBytes: number): number {
   const ownBlock = entryBytes >= OWN_BLOCK_BYTES ? blockChargeBytes(entryBytes) : 0;
   return EMPTY_SEGMENT_BYTES + BLOCK_CHARGE_BYTES + ownBlock;
+}
+
+/** What a large value adds to the ledger, in pieces of a block each. The last one takes what it needs. */
+export function chainChargeBytes(bytes: number): number {
+  const lastBytes = bytes % BLOCK_BYTES;
+  return (
+    Math.floor(bytes / BLOCK_BYTES) * BLOCK_CHARGE_BYTES + (lastBytes > 0 ? blockChargeBytes(lastBytes) : 0)
+  );
+}
+
+/** The largest value of which a shard may hold one. @param mostBytes that a shard may hold: see `Ledger.most`. */
+export function maxLargeValueBytes(mostBytes: number): number {
+  const pieces = Math.floor((mostBytes - EMPTY_SEGMENT_BYTES - BLOCK_CHARGE_BYTES) / BLOCK_CHARGE_BYTES);
+  return Math.max(0, pieces) * BLOCK_BYTES;
 }
 
 /** The most that an entry with a key and value of these lengths can take in its block. */

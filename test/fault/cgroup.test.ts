@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { formatBytes } from '../../src/base/byte-size.ts';
+import { formatBytes } from '../../src/config/byte-size.ts';
 import { type Flood, type NewestReport, floodServer, keysOfOneShard } from './flood.ts';
 import { IS_LONG } from '../support/long.ts';
 import { MemoryGroup } from './memory-group.ts';
@@ -22,7 +22,7 @@ const totalBytes = IS_LONG ? 2048 * MIB : 512 * MIB;
 
 const FLOODS: Readonly<Record<string, Flood>> = {
   '16 KiB': { requests: totalBytes / (16 * KIB), valueBytes: () => 16 * KIB },
-  '1 MiB': { requests: IS_LONG ? totalBytes / MIB : 1500, valueBytes: () => MIB },
+  '1 MiB': { requests: (totalBytes / MIB) * (IS_LONG ? 1 : 2), valueBytes: () => MIB },
 };
 
 const LONG_FLOODS: Readonly<Record<string, Flood>> = {

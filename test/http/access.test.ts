@@ -29,7 +29,9 @@ const GUARDED: readonly Call[] = [
   { method: 'DELETE', path: '/cache?key=a' },
   { method: 'DELETE', path: '/cache?' },
   { path: '/stats' },
+  { path: '/metrics' },
   { method: 'HEAD', path: '/stats' },
+  { path: '/dashboard/entry?key=a' },
   { path: '/docs/nothing' },
   { method: 'POST', path: '/' },
   { method: 'DELETE', path: '/docs' },
@@ -43,7 +45,18 @@ const GUARDED: readonly Call[] = [
 ];
 
 /** What a browser needs before anybody has given it the token. */
-const PAGES = ['/', '/docs', '/docs/', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js', '/openapi.json'];
+const PAGES = [
+  '/',
+  '/dashboard',
+  '/dashboard/',
+  '/dashboard/page.js',
+  '/dashboard/uPlot.min.css',
+  '/docs',
+  '/docs/',
+  '/docs/swagger-ui.css',
+  '/docs/swagger-ui-bundle.js',
+  '/openapi.json',
+];
 
 let folder: string;
 let certificate: Certificate;
@@ -127,7 +140,7 @@ describe('AUTH_TOKEN', () => {
     await using server = await startTestServer({ AUTH_TOKEN: TOKEN, SHARDS: '1' });
     for (const headers of [{}, { authorization: 'Bearer wrong' }]) {
       const answer = await server.client.call({ path, headers });
-      expect(answer.status).toBe(path === '/docs/' ? 302 : 200);
+      expect(answer.status).toBe(/.\/$/.test(path) ? 302 : 200);
       expect(answer.text).not.toContain(TOKEN);
       expect((await server.client.call({ method: 'HEAD', path, headers })).status).toBe(answer.status);
     }

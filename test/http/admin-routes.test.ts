@@ -158,17 +158,17 @@ describe('answers that are long', () => {
   );
 
   test('takes none of its places for clients that have gone', async () => {
-    const { connections } = server.app;
+    const { purse } = server.app;
     for (let i = 0; i < 5; i++) {
       const raw = await RawSocket.open(server.port);
       raw.socket.pause();
       // More than the system takes of a client that reads nothing, so that the others wait for their turn.
       raw.write(requestText('/docs/swagger-ui-bundle.js').repeat(8));
       raw.write(requestText('/openapi.json').repeat(4));
-      await expect.poll(() => connections.unanswered).toBeGreaterThan(4);
+      await expect.poll(() => purse.totals.requests).toBeGreaterThan(4);
       await server.client.get('/health');
       raw.socket.resetAndDestroy();
-      await expect.poll(() => connections.unanswered).toBe(0);
+      await expect.poll(() => purse.totals.requests).toBe(0);
     }
     await expect.poll(async () => (await server.client.get('/stats')).status).toBe(200);
     const answers = await Promise.all(Array.from({ length: 16 }, () => server.client.get('/openapi.json')));

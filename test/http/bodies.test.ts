@@ -162,30 +162,27 @@ describe('a DELETE whose empty body comes late', () => {
   test('is forgotten with its connection', async () => {
     const raw = await RawSocket.open(server.port);
     raw.write(head);
-    await expect.poll(() => server.app.connections.unanswered).toBe(1);
+    await expect.poll(() => server.app.purse.totals.requests).toBe(1);
     raw.socket.resetAndDestroy();
-    await expect.poll(() => server.app.connections.unanswered).toBe(0);
+    await expect.poll(() => server.app.purse.totals.requests).toBe(0);
     expect((await server.client.get('/cache/a')).status).toBe(200);
   });
 
   test('is closed when others find no room', async () => {
-    const { connections, frontDoor: door } = server.app;
-    const { limits } = door;
+    const { purse, frontDoor: door } = server.app;
+    const limits = { ...door.limits };
     const raw = await RawSocket.open(server.port);
     raw.write(head);
-    await expect.poll(() => connections.unanswered).toBe(1);
+    await expect.poll(() => purse.totals.requests).toBe(1);
     server.client.close();
-    onTestFinished(() => {
-      door.limits = limits;
-      Object.assign(door, { nowMs: () => performance.now() });
-    });
-    // The time that it may take has passed.
-    Object.assign(door, { nowMs: () => performance.now() + 2000 });
-    door.limits = { maxConnections: 1, reserve: 0, waiting: 0 };
+    onTestFinished(() => void Object.assign(door.limits, limits));
+    Object.assign(door.limits, { maxConnections: 1, reserve: 0, waiting: 0 });
     await expect
       .poll(async () => {
         const one = await RawSocket.open(server.port);
         one.close();
+        // The time that it may take has passed.
+        door.sweep(performance.now() + 2000);
         return raw.isEnded;
       })
       .toBe(true);

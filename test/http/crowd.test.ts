@@ -10,7 +10,7 @@ import { type ProbeAnswer, probe, probeOften } from '../support/probe.ts';
 
 const LIMIT_BYTES = 256 * 2 ** 20;
 const PROBES = IS_LONG ? 50 : 15;
-const PROBE_INTERVAL_MS = 200;
+const PROBE_INTERVAL_MS = IS_LONG ? 200 : 100;
 const MAX_PROBE_MS = 1000;
 /** As many ordinary connections as there were before there was a reserve. */
 const MIN_PLACES = 1100;
@@ -39,7 +39,7 @@ const LONG_SETUPS: readonly Setup[] = [
 
 test.each(IS_LONG ? [...SETUPS, ...LONG_SETUPS] : SETUPS)(
   'at the limit of connections probes are answered within a second: %o',
-  { timeout: 300_000 },
+  { timeout: 600_000 },
   async ({ clients, isSecure, beginPerSecond, intervalMs, settings }) => {
     const folder = mkdtempSync(join(tmpdir(), 'kvc-crowd-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -51,7 +51,7 @@ test.each(IS_LONG ? [...SETUPS, ...LONG_SETUPS] : SETUPS)(
     const processes = clients > 2000 ? 2 : 1;
     const path = '/cache/none';
     const crowd = new Crowd(processes, { port, isSecure, clients, beginPerSecond, intervalMs, path });
-    await expect.poll(() => crowd.counts.begun, { timeout: 200_000, interval: 100 }).toBe(clients);
+    await expect.poll(() => crowd.counts.begun, { timeout: 400_000, interval: 100 }).toBe(clients);
     await expect.poll(() => crowd.counts.refused, { timeout: 20_000, interval: 100 }).toBeGreaterThan(0);
 
     const { held } = crowd.counts;

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { ErrorCode } from '../../src/base/errors.ts';
+import type { ErrorCode } from '../../src/api/errors.ts';
 import { cachePath, expectError } from '../support/http-client.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
-import { ERRORS, type ErrorCode } from '../../src/base/errors.ts';
+import { ERRORS, type ErrorCode } from '../../src/api/errors.ts';
 import { ChildServer } from '../support/child-server.ts';
 import { GUARDED, type HostileText, hostileTexts } from '../support/fuzz.ts';
 import { HttpClient, cachePath } from '../support/http-client.ts';

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
-import { ERRORS, type ErrorCode } from '../../src/base/errors.ts';
-import { responseSchemas } from '../../src/http/response-schemas.ts';
+import { ERRORS, type ErrorCode } from '../../src/api/errors.ts';
+import { responseSchemas } from '../../src/api/response-schemas.ts';
 import { compile, faultsOf, generateClient, generateTypes } from '../generators/generate.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
@@ -86,19 +86,34 @@ describe('GET /openapi.json', () => {
     );
     expect(Object.fromEntries(described)).toStrictEqual({
       'PUT /cache': '201 400 413 415 500 503',
-      'GET /cache': '200 400 404 500 503',
-      'HEAD /cache': '200 400 404 500 503',
+      'GET /cache': '200 400 404 406 500 503',
+      'HEAD /cache': '200 400 404 406 500 503',
       'DELETE /cache': '200 204 400 404 500 503',
-      'GET /cache/{key}': '200 400 404 500 503',
-      'HEAD /cache/{key}': '200 400 404 500 503',
+      'GET /cache/{key}': '200 400 404 406 500 503',
+      'HEAD /cache/{key}': '200 400 404 406 500 503',
       'DELETE /cache/{key}': '204 400 404 500 503',
       'POST /put': '200 400 413 415 500 503',
-      'GET /get': '200 400 404 500 503',
-      'HEAD /get': '200 400 404 500 503',
+      'GET /get': '200 400 404 406 500 503',
+      'HEAD /get': '200 400 404 406 500 503',
+      'PUT /kv/{key}': '201 204 400 412 413 500 503',
+      'GET /kv/{key}': '200 304 400 404 412 500 503',
+      'HEAD /kv/{key}': '200 304 400 404 412 500 503',
+      'DELETE /kv/{key}': '204 400 412 500 503',
+      'PUT /v1/cache/{hash}': '200 401 403 409',
+      'GET /v1/cache/{hash}': '200 401 404',
+      'PUT /v8/artifacts/{hash}': '200 400 401 403 413 503',
+      'GET /v8/artifacts/{hash}': '200 401 403 404',
+      'HEAD /v8/artifacts/{hash}': '200 401 403 404',
+      'GET /v8/artifacts/status': '200 401 403',
+      'POST /v8/artifacts/events': '200 401 403',
       'GET /': '200 400',
+      'GET /dashboard': '200 400',
+      'GET /dashboard/feed': '200 400 503',
+      'GET /dashboard/entry': '200 400 503',
       'GET /health': '200 400',
       'GET /ready': '200 400 503',
       'GET /stats': '200 400 500 503',
+      'GET /metrics': '200 400 500 503',
     });
   });
 
@@ -117,10 +132,10 @@ describe('GET /openapi.json', () => {
     }
   });
 
-  test('a HEAD has no content, and nothing else lacks it but 204', () => {
+  test('a HEAD has no content, and nothing else lacks it but what has stored, deleted or not changed', () => {
     for (const [name, { responses }] of operations(document)) {
       for (const [status, { content }] of Object.entries(responses)) {
-        const isEmpty = name.startsWith('HEAD') || status === '204';
+        const isEmpty = name.startsWith('HEAD') || /^(201 PUT .kv|204|304)/.test(`${status} ${name}`);
         expect([name, status, content === undefined]).toStrictEqual([name, status, isEmpty]);
       }
     }
@@ -128,7 +143,7 @@ describe('GET /openapi.json', () => {
 
   test('the key in the query is wanted, but where the whole cache may be meant', () => {
     const wanted = operations(document)
-      .filter(([, { parameters = [] }]) => parameters.some((one) => one.in === 'query'))
+      .filter(([, { parameters = [] }]) => parameters.some((one) => one.in === 'query' && one.name === 'key'))
       .map(([name, { parameters }]) => [name, parameters]);
     const key = {
       name: 'key',
@@ -142,6 +157,7 @@ describe('GET /openapi.json', () => {
       'DELETE /cache': [expect.objectContaining({ ...key, required: false })],
       'GET /get': required,
       'HEAD /get': required,
+      'GET /dashboard/entry': required,
     });
   });
 
@@ -164,7 +180,7 @@ describe('GET /openapi.json', () => {
   test('names every code that the cache paths may fail with', () => {
     const text = JSON.stringify(document);
     const codes = (Object.keys(ERRORS) as ErrorCode[]).filter((code) =>
-      [400, 404, 413, 415, 500, 503].includes(ERRORS[code]),
+      [400, 404, 406, 412, 413, 415, 500, 503].includes(ERRORS[code]),
     );
     for (const code of codes) expect(text).toContain(code);
   });

@@ -60,7 +60,15 @@ describe('GET /', () => {
     expect(answer.headers.vary).toMatch(/^accept\b/i);
     const body = JSON.parse(answer.text) as { links: Record<string, string> };
     expect(body).toMatchObject({ status: 'OK', name: 'key-value-cache', version: packageJson.version });
-    expect(Object.keys(body.links)).toStrictEqual(['docs', 'openapi', 'stats', 'health', 'ready']);
+    expect(Object.keys(body.links)).toStrictEqual([
+      'dashboard',
+      'docs',
+      'openapi',
+      'stats',
+      'metrics',
+      'health',
+      'ready',
+    ]);
     for (const link of Object.values(body.links)) {
       expect([link, (await server.client.get(`/${link}`)).status]).toStrictEqual([link, 200]);
     }
@@ -79,12 +87,13 @@ describe('GET /', () => {
     expect(answer.headers.vary).toMatch(/^accept\b/i);
     expect(answer.headers['cache-control']).toBe('no-store');
     expect(answer.text).toContain(`key-value-cache ${packageJson.version}`);
-    expect(answer.text).toContain('color-scheme: light dark');
-    const policy = policyOf(answer.headers);
-    expect(policy.get('default-src')).toBe("'none'");
-    expect(policy.get('style-src')).toBe(hashOf(inlineOf(answer.text, 'style')));
-    expect(policy.has('script-src')).toBe(false);
-    expect(answer.text).not.toMatch(/ style=| on\w+=|<script/);
+    const dashboard = await server.client.get('/dashboard');
+    expect(answer.text).toBe(dashboard.text);
+    expect(answer.headers['content-security-policy']).toBe(dashboard.headers['content-security-policy']);
+    // Where to go on, whether or not the scripts run.
+    for (const link of ['docs', 'openapi.json', 'stats', 'metrics', 'health', 'ready']) {
+      expect(linksOf(answer.text)).toContain(link);
+    }
   });
 
   test('HEAD has the headers of either', async () => {
@@ -101,7 +110,51 @@ describe('GET /', () => {
     const zipped = await server.client.get('/', { accept: BROWSER, 'accept-encoding': 'gzip' });
     expect(zipped.headers['content-encoding']).toBe('gzip');
     expect(zipped.headers.vary).toBe('accept, accept-encoding');
-    expect(gunzipSync(zipped.bytes).toString()).toBe(plain.text);
+    expect(gunzipSync(zipped.bytes).equals(plain.bytes)).toBe(true);
+  });
+});
+
+describe('GET /dashboard', () => {
+  test('is a page that loads nothing from elsewhere, and no script or style but its files', async () => {
+    const page = await server.client.get('/dashboard');
+    expect([page.status, page.headers['content-type']]).toStrictEqual([200, HTML]);
+    expect(Object.fromEntries(policyOf(page.headers))).toStrictEqual({
+      'default-src': "'none'",
+      'script-src': "'self'",
+      'style-src': "'self'",
+      'connect-src': "'self'",
+      'img-src': 'data:',
+      'base-uri': "'none'",
+      'form-action': "'none'",
+      'frame-ancestors': "'none'",
+    });
+    expect(page.text).not.toMatch(/ style=| on\w+=|<style|<script>/);
+    expect(page.text).toContain('data-wants-token="false"');
+    expect(page.text).not.toContain('{{');
+  });
+
+  test('its files are there, and so is every module that they import', async () => {
+    const page = await server.client.get('/dashboard');
+    const seen = new Map<string, string>();
+    const load = async (path: string): Promise<void> => {
+      if (seen.has(path)) return;
+      const { status, headers, text } = await server.client.get(path);
+      seen.set(path, String(headers['content-type']));
+      expect([path, status, headers.etag]).toStrictEqual([path, 200, expect.stringMatching(/^"[\w-]+"$/)]);
+      const imports = path.includes('uPlot') ? [] : text.matchAll(/^(?:import|export) .*from '\.\/(.*)';$/gm);
+      for (const [, name] of imports) await load(`/dashboard/${name}`);
+    };
+    for (const link of linksOf(page.text).filter((one) => one.startsWith('dashboard/')))
+      await load(`/${link}`);
+    expect(seen.size).toBeGreaterThan(8);
+    for (const [path, type] of seen) {
+      expect(type).toBe(`text/${path.endsWith('.css') ? 'css' : 'javascript'}; charset=utf-8`);
+    }
+  });
+
+  test('with a slash at its end leads to the one without', async () => {
+    const { status, headers } = await server.client.get('/dashboard/');
+    expect([status, headers.location]).toStrictEqual([302, '../dashboard']);
   });
 });
 
@@ -211,6 +264,8 @@ function runDocs(page: string, url: string): Promise<{ spec: Spec }> {
 describe('behind a proxy with a path prefix', () => {
   test.each([
     ['/', BROWSER],
+    ['/dashboard', BROWSER],
+    ['/dashboard/', BROWSER],
     ['/docs', BROWSER],
     ['/docs/', BROWSER],
   ])('every link of %s leads to this server', async (path, accept) => {

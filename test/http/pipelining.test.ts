@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { Account } from '../../src/http/intake/account.ts';
 import { getText as get, putText as put, statusesIn } from '../support/http-text.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
@@ -99,9 +100,9 @@ test('a DELETE with a content type and no body is a DELETE', async () => {
 });
 
 test('an answer that cannot leave before others is counted while it is held', async () => {
-  const { connections } = server.app;
+  const { purse } = server.app;
   await server.client.put('held', 'x'.repeat(500));
-  const hold = vi.spyOn(connections, 'hold');
+  const hold = vi.spyOn(Account.prototype, 'hold');
   onTestFinished(() => hold.mockRestore());
   await server.client.get('/cache/held');
   expect(hold).not.toHaveBeenCalled();
@@ -109,5 +110,5 @@ test('an answer that cannot leave before others is counted while it is held', as
   expect(text.match(/x{500}/g)?.length).toBe(10);
   expect(hold).toHaveBeenCalledTimes(9);
   for (const [, bytes] of hold.mock.calls) expect(bytes).toBeGreaterThan(500);
-  expect(connections.heldBytes).toBe(0);
+  expect(purse.totals.heldBytes).toBe(0);
 });

@@ -1,30 +1,16 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Certificate, makeCertificate } from '../support/certificate.ts';
+import { expect, test } from 'vitest';
 import { ChildServer } from '../support/child-server.ts';
 import { getText } from '../support/http-text.ts';
+import { expectError } from '../support/http-client.ts';
 import { HttpPipe } from '../support/http-pipe.ts';
 import { type ProbeAnswer, probe, probeOften } from '../support/probe.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 import { faultValue } from '../support/faults.ts';
 import { startFaultyServer } from '../support/faulty-server.ts';
-import { startTestServer } from '../support/server.ts';
 
 /** What an orchestrator waits for by default. */
 const MAX_PROBE_MS = 1000;
 const INTERVAL_MS = 200;
-
-let folder: string;
-let certificate: Certificate;
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'kvc-probes-'));
-  certificate = makeCertificate(folder, 'server');
-});
-
-afterAll(() => rmSync(folder, { recursive: true }));
 
 function expectWell(answers: readonly ProbeAnswer[]): void {
   expect(answers.filter(({ status, tookMs }) => status !== 200 || tookMs > MAX_PROBE_MS)).toStrictEqual([]);
@@ -53,15 +39,19 @@ test('with the queue of a shard full, which does not answer', async () => {
     SHARD_QUEUE_LIMIT: '64',
     REQUEST_DEADLINE_MS: '3000',
   });
-  const { port } = server;
+  const { port, router, client } = server;
   const hanging = await HttpPipe.open(port);
   void hanging.put('a', faultValue('sleep')).catch(() => undefined);
   const raw = await RawSocket.open(port);
   raw.write(getText('none').repeat(200));
-  await raw.until(/CACHE_ERR_SHARD_BUSY/);
+  await expect.poll(() => router.shards[0].mailbox!.inFlight).toBe(64);
   expectWell(await probeOften(5, 20, () => probe(port, '/health')));
+  // The queue was full all the time.
+  expectError(await client.get('/cache/none'), 503, 'CACHE_ERR_SHARD_BUSY');
   raw.close();
   hanging.close();
+  // It would hold up the end of the server until its deadline.
+  await router.shards[0].kill();
 });
 
 test('beside hundreds of connections that pipeline', async () => {
@@ -82,25 +72,4 @@ test('beside hundreds of connections that pipeline', async () => {
   console.log(`slowest after ${slowestMs(answers)} ms`);
   expectWell(answers);
   for (const pipe of pipes) pipe.close();
-});
-
-test('over TLS every connection is forgotten, however it ends', async () => {
-  await using server = await startTestServer({
-    SHARDS: '1',
-    TLS_CERT_FILE: certificate.certFile,
-    TLS_KEY_FILE: certificate.keyFile,
-  });
-  const { port, app } = server;
-  for (let round = 0; round < 20; round++) {
-    const begun = await RawSocket.open(port);
-    begun.write(['', 'garbage', '\x16\x03\x01\x02\x00'][round % 3]);
-    if (round % 2 === 0) begun.socket.resetAndDestroy();
-    else begun.close();
-    const raw = await RawSocket.open(port, { ca: certificate.pem });
-    if (round % 3 > 0) raw.write(getText('none'));
-    if (round % 3 > 1) await raw.until(/404/);
-    if (round % 2 === 0) raw.close();
-    else raw.socket.end();
-  }
-  await expect.poll(() => app.frontDoor.size).toBe(0);
 });

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { ErrorCode } from '../../src/base/errors.ts';
+import type { ErrorCode } from '../../src/api/errors.ts';
 import { type Call, cachePath, expectError } from '../support/http-client.ts';
 import { IS_LONG } from '../support/long.ts';
 import { printedSeed } from '../support/random.ts';

@@ -37,8 +37,8 @@ beforeEach(async () => {
   const { app } = server;
   expect(app.server).toMatchObject(DOCUMENTED);
   Object.assign(app.server, TIMEOUTS);
-  expect(app.connections.limits.stalledTimeoutMs).toBe(DOCUMENTED_STALLED_MS);
-  app.connections.limits = { ...app.connections.limits, stalledTimeoutMs: STALLED_MS };
+  expect(app.frontDoor.stalledTimeoutMs).toBe(DOCUMENTED_STALLED_MS);
+  Object.assign(app.frontDoor, { stalledTimeoutMs: STALLED_MS });
 });
 
 afterEach(async () => {
@@ -208,7 +208,7 @@ test('slow clients of every kind at once: each is got rid of in time, and told w
 );
 
 test('connections that rest make room in a second when there are as many as may be', async () => {
-  server.app.frontDoor.limits = { maxConnections: 20, reserve: 0, waiting: 0 };
+  Object.assign(server.app.frontDoor.limits, { maxConnections: 20, reserve: 0, waiting: 0 });
   const resting = await openClients(20, (raw) => raw.write(GET_NONE));
   await expect.poll(() => resting.every(({ text }) => text.includes('Key not found'))).toBe(true);
   const isStored = async (): Promise<boolean> => {

@@ -4,12 +4,13 @@ import { type AddressInfo, type Socket, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeCertificate } from '../support/certificate.ts';
 import { ChildServer } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { getText } from '../support/http-text.ts';
 import { IS_LONG } from '../support/long.ts';
+import { scrape } from '../support/metrics-text.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 
 /** What would take a process with little memory down, or out of service, if nothing bounded it. */
@@ -24,6 +25,15 @@ async function startSmall(
 ): Promise<{ child: ChildServer; port: number; client: HttpClient }> {
   const { child, port } = await ChildServer.listening({ env: { ...ENV, ...env } });
   return { child, port, client: new HttpClient(port) };
+}
+
+/** Puts values of 60,000 characters, eight at a time, under keys from `full-0` on. */
+async function fill(client: HttpClient, count: number): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < count) await client.put(`full-${next++}`, 'x'.repeat(60_000));
+  };
+  await Promise.all(Array.from({ length: 8 }, lane));
 }
 
 /** What a TLS client says first. */
@@ -44,35 +54,6 @@ function isAnswered({ text, isEnded }: RawSocket): boolean {
 }
 
 describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
-  test.each([
-    ['an array of millions', `{"key":"a","value":[${'{},'.repeat(2_000_000)}{}]}`],
-    ['brackets by the million', '['.repeat(6_000_000)],
-    ['hundreds of thousands of properties', `{${'"a":1,'.repeat(800_000)}"b":1}`],
-  ])('%s in a body are refused, not built', async (_what, body) => {
-    const { child, client } = await startSmall();
-    expect((await client.put('kept', '1')).status).toBe(201);
-    const headers = { 'content-type': 'application/json' };
-    const answer = await client.call({ method: 'PUT', path: '/cache', headers, body });
-    expect(answer.status).toBe(400);
-    expect(answer.text.length).toBeLessThan(1000);
-    expect((await client.get('/cache/kept')).status).toBe(200);
-    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
-    client.close();
-  });
-
-  test('a body in a million pieces of a byte takes no more room than its bytes', async () => {
-    const { child, port, client } = await startSmall();
-    const raw = await RawSocket.open(port);
-    raw.write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n`);
-    raw.write(`1\r\n{\r\n${'1\r\n \r\n'.repeat(1_000_000)}`);
-    const rest = '"key":"pieces","value":"1"}';
-    raw.write(`${rest.length.toString(16)}\r\n${rest}\r\n0\r\n\r\n`);
-    await expect.poll(() => raw.text, { timeout: 60_000 }).toMatch(/^HTTP\/1\.1 201/);
-    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
-    raw.close();
-    client.close();
-  });
-
   test('clients that pipeline by the thousand and never read are cut off', async () => {
     const { child, port, client } = await startSmall();
     await client.put('k', 'x'.repeat(3000));
@@ -92,7 +73,7 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
 
   test('bodies that come by the hundred before there is room for them do not pass the limit', async () => {
     const { child, port, client } = await startSmall();
-    for (let i = 0; i < 2000; i++) await client.put(`full-${i}`, 'x'.repeat(60_000));
+    await fill(client, 2000);
     const body = JSON.stringify({ key: 'k', value: 'x'.repeat(60_000) });
     const put = `${PUT_HEAD}content-length: ${body.length}\r\n\r\n${body}`;
     const raws = await Promise.all(Array.from({ length: 300 }, () => RawSocket.open(port)));
@@ -151,17 +132,14 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     const env = { ...ENV, TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile };
     const { child, port } = await ChildServer.listening({ env });
     const client = new HttpClient(port, pem);
-    const putSome = async (lane: number): Promise<void> => {
-      for (let i = 0; i < 400; i++) await client.put(`full-${lane}-${i}`, 'x'.repeat(60_000));
-    };
-    await Promise.all(Array.from({ length: 8 }, (_, lane) => putSome(lane)));
+    await fill(client, 3200);
     const hello = (await clientHello()).toString('latin1');
     const raws = await RawSocket.openMany(port, 2000, { begin: (raw) => raw.write(hello) });
     // One of its own for each: who gets no place at once tries again.
     const isServed = async (): Promise<boolean> => {
       const next = new HttpClient(port, pem);
       try {
-        return (await next.get('/cache/full-0-399')).status === 200;
+        return (await next.get('/cache/full-3199')).status === 200;
       } catch {
         return false;
       } finally {
@@ -193,10 +171,11 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
   test('values of four shards that are six times as long in JSON are put and read by many at once', async () => {
     const { child, client } = await startSmall({ SHARDS: '4' });
     const clients = 24;
+    const requests = IS_LONG ? 12 : 8;
     const escaped = '\\u0001'.repeat(1_040_000);
     const statuses = new Set<number>();
     const lane = async (n: number): Promise<void> => {
-      for (let i = 0; i < 12; i++) {
+      for (let i = 0; i < requests; i++) {
         const key = `key-${(n + i) % clients}`;
         const { status } =
           i % 4 === 0
@@ -213,7 +192,7 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     client.close();
   });
 
-  test('who waits for room behind one body that stands still gets it well within the deadline', async () => {
+  test('a body that waits for room behind one that stands still gets it well within the deadline', async () => {
     const { port, client } = await startSmall({ REQUEST_DEADLINE_MS: '4000' });
     const raw = await RawSocket.open(port);
     raw.write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n1\r\n{`);
@@ -225,11 +204,52 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     raw.close();
     client.close();
   });
+});
+
+describe(`with ${LIMIT}, one server for all that follows`, { timeout: 120_000 }, () => {
+  let child: ChildServer;
+  let port: number;
+  let client: HttpClient;
+
+  beforeAll(async () => {
+    child = new ChildServer({ env: ENV, isShared: true });
+    port = await child.port();
+    client = new HttpClient(port);
+  });
+
+  afterAll(async () => {
+    client.close();
+    await child.end();
+  });
+
+  test.each([
+    ['an array of millions', `{"key":"a","value":[${'{},'.repeat(2_000_000)}{}]}`],
+    ['brackets by the million', '['.repeat(6_000_000)],
+    ['hundreds of thousands of properties', `{${'"a":1,'.repeat(800_000)}"b":1}`],
+  ])('%s in a body are refused, not built', async (_what, body) => {
+    expect((await client.put('kept', '1')).status).toBe(201);
+    const headers = { 'content-type': 'application/json' };
+    const answer = await client.call({ method: 'PUT', path: '/cache', headers, body });
+    expect(answer.status).toBe(400);
+    expect(answer.text.length).toBeLessThan(1000);
+    expect((await client.get('/cache/kept')).status).toBe(200);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
+  });
+
+  test('a body in a million pieces of a byte takes no more room than its bytes', async () => {
+    const raw = await RawSocket.open(port);
+    raw.write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n`);
+    raw.write(`1\r\n{\r\n${'1\r\n \r\n'.repeat(1_000_000)}`);
+    const rest = '"key":"pieces","value":"1"}';
+    raw.write(`${rest.length.toString(16)}\r\n${rest}\r\n0\r\n\r\n`);
+    await expect.poll(() => raw.text, { timeout: 60_000 }).toMatch(/^HTTP\/1\.1 201/);
+    expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES);
+    raw.close();
+  });
 
   test.each(['', 'content-length: 5\r\n'])(
     'CONNECT that is reset does not end the process: %j',
     async (header) => {
-      const { port, client } = await startSmall();
       for (let i = 0; i < 40; i++) {
         const raw = await RawSocket.open(port);
         raw.write(`CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n${header}\r\n`);
@@ -237,12 +257,10 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
         raw.socket.resetAndDestroy();
       }
       expect((await client.get('/health')).status).toBe(200);
-      client.close();
     },
   );
 
   test('bodies that stand still make room for those that wait', async () => {
-    const { port, client } = await startSmall();
     const raws = await Promise.all(Array.from({ length: 30 }, () => RawSocket.open(port)));
     for (const raw of raws) raw.write(`${PUT_HEAD}content-length: 1000000\r\n\r\n{"key"`);
     await client.get('/health');
@@ -254,12 +272,13 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
       .toBe(201);
     const told = (): number => raws.filter(({ text }) => text.startsWith('HTTP/1.1 408')).length;
     await expect.poll(told).toBeGreaterThan(0);
+    const samples = await scrape(client);
+    expect(samples.get('kvc_http_refusals_total{reason="slow_body"}')).toBeGreaterThan(0);
+    expect(samples.get('kvc_http_refusals_total{reason="bodies"}')).toBeGreaterThan(0);
     for (const raw of raws) raw.close();
-    client.close();
   });
 
   test('clients that do not take their large replies make room for those that wait', async () => {
-    const { port, client } = await startSmall();
     // Six characters each in JSON: more than the system holds for a client on its own.
     await client.put('large', '\u0001'.repeat(2 ** 20));
     await client.put('small', 'x'.repeat(10_000));
@@ -272,7 +291,8 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     await expect
       .poll(async () => (await client.get('/cache/small')).status, { timeout: 25_000, interval: 50 })
       .toBe(200);
+    const cutOffs = 'kvc_http_connections_cut_off_total{reason="slow_answer"}';
+    expect((await scrape(client)).get(cutOffs)).toBeGreaterThan(0);
     for (const raw of raws) raw.close();
-    client.close();
   });
 });

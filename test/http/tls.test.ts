@@ -84,7 +84,7 @@ test('handshakes that nobody goes on with make room for others in a second, and 
     TLS_CERT_FILE: certificate.certFile,
     TLS_KEY_FILE: certificate.keyFile,
   });
-  small.app.frontDoor.limits = { maxConnections: 3, reserve: 0, waiting: 0 };
+  Object.assign(small.app.frontDoor.limits, { maxConnections: 3, reserve: 0, waiting: 0 });
   const isReached = async (): Promise<boolean> => {
     try {
       const raw = await RawSocket.open(small.port, { ca: certificate.pem });
@@ -100,7 +100,7 @@ test('handshakes that nobody goes on with make room for others in a second, and 
   busy.write(
     'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n',
   );
-  await expect.poll(() => small.app.connections.unanswered).toBe(1);
+  await expect.poll(() => small.app.purse.totals.requests).toBe(1);
   const begun = Array.from({ length: 2 }, () => connect(small.port, '127.0.0.1'));
   for (const socket of begun) {
     socket.on('error', () => undefined);

@@ -2,7 +2,9 @@ import { type IProperty, array, assert, check, property } from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { guaranteeFor, maxEntryBytes } from '../../src/shared/segment-sizes.ts';
 import { BlockPool } from '../../workers/store/block-pool.ts';
+import { ChainTable } from '../../workers/store/chain-table.ts';
 import { Cleaner } from '../../workers/store/cleaner.ts';
+import { EntryCodec } from '../../workers/store/entry-codec.ts';
 import { Eviction } from '../../workers/store/eviction.ts';
 import { HashIndex } from '../../workers/store/hash-index.ts';
 import { LruList } from '../../workers/store/lru-list.ts';
@@ -101,6 +103,29 @@ describe('the model catches', () => {
     ) {
       return evict.call(this, wantedBytes, reason) + evict.call(this, 1, reason);
     });
+    expectCaught();
+  });
+
+  test('a large value that goes while it is being read', () => {
+    vi.spyOn(ChainTable.prototype, 'pin').mockImplementation(() => undefined);
+    vi.spyOn(ChainTable.prototype, 'unpin').mockImplementation(() => undefined);
+    expectCaught();
+  });
+
+  test('a large value that stays when its entry is replaced', () => {
+    const release = originalOf(ChainTable.prototype, 'release');
+    vi.spyOn(ChainTable.prototype, 'release').mockImplementation(function leaky(this: ChainTable, id) {
+      const chain = this.at(id);
+      chain.readers++;
+      const bytes = release.call(this, id);
+      chain.readers--;
+      return bytes;
+    });
+    expectCaught();
+  });
+
+  test('a large value of which eviction counts only what lies in a block', () => {
+    vi.spyOn(EntryCodec.prototype, 'bytes').mockReturnValue(64);
     expectCaught();
   });
 

@@ -7,6 +7,7 @@ import {
   linesLost,
   listening,
   pressureChanged,
+  requestWasSlow,
   shardDied,
   shardIsBackUp,
   shedOrderDone,
@@ -83,6 +84,16 @@ describe('events', () => {
     ],
     [stopped(520.2, 0), 'info', 'stopped after 520 ms'],
     [stopped(4500, 2), 'info', 'stopped after 4500 ms; 2 requests had no answer'],
+    [
+      requestWasSlow({ method: 'GET', route: '/cache/{key}', status: 200, tookMs: 120.4, others: 0 }),
+      'debug',
+      'slow: GET /cache/{key} was answered 200 after 120 ms',
+    ],
+    [
+      requestWasSlow({ method: 'PUT', route: '/cache', status: 0, tookMs: 1000, others: 7 }),
+      'debug',
+      'slow: PUT /cache had no answer after 1000 ms; 7 others were slow since the last such line',
+    ],
     [filesReadAgain(), 'info', 'SIGHUP: token and certificate files were read again'],
     [
       filesNotTaken(['A: is bad', 'B: is too']),
@@ -113,7 +124,12 @@ test('a shard that dies is told of, and again when it is back', async () => {
     (level: string) =>
     (fields: object, message: string): number =>
       seen.push({ level, message, fields });
-  const sink: LogSink = { info: keep('info'), warn: keep('warn'), error: keep('error') };
+  const sink: LogSink = {
+    debug: keep('debug'),
+    info: keep('info'),
+    warn: keep('warn'),
+    error: keep('error'),
+  };
   await using server = await startTestServer({ SHARDS: '2' }, undefined, sink);
   await server.client.put('a', 'v');
   await server.router.shards[1].kill();

@@ -34,7 +34,7 @@ class MuteServer {
     const tokenFile = join(folder, 'token');
     writeFileSync(tokenFile, 'token');
     const port = await freePort();
-    const env = { PORT: String(port), AUTH_TOKEN_FILE: tokenFile, ...more };
+    const env = { PORT: String(port), SHARDS: '1', AUTH_TOKEN_FILE: tokenFile, ...more };
     const server = new MuteServer(new ChildServer({ redirect, env }), new HttpClient(port));
     onTestFinished(() => server.client.close());
     await expect.poll(() => server.isHealthy(), { timeout: 30_000 }).toBe(true);

@@ -14,7 +14,7 @@ const PUT_HEAD = `PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application
 
 describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
   test('without load: exit code 0, at once', async () => {
-    const { child, port } = await ChildServer.listening();
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1' } });
     const client = new HttpClient(port);
     await client.get('/health');
     const signalledMs = performance.now();
@@ -26,7 +26,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
   });
 
   test('a request that was accepted is answered, then its connection closed', async () => {
-    const { child, port } = await ChildServer.listening();
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1' } });
     const accepted = await RawSocket.open(port);
     // The interim answer is the proof that the request has reached the server.
     accepted.write(`${PUT_HEAD}expect: 100-continue\r\n\r\n`);
@@ -101,7 +101,7 @@ describe('SIGTERM under load', () => {
   });
 
   test('a client that never finishes its request does not hold up the end', async () => {
-    const { child, port } = await ChildServer.listening();
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1' } });
     const stuck = await RawSocket.open(port);
     stuck.write(`${PUT_HEAD}expect: 100-continue\r\n\r\n`);
     await stuck.until(/100 Continue/);
@@ -113,7 +113,7 @@ describe('SIGTERM under load', () => {
   });
 
   test('the same signal from several at once counts as one', async () => {
-    const { child, port } = await ChildServer.listening();
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1' } });
     const accepted = await RawSocket.open(port);
     accepted.write(`${PUT_HEAD}expect: 100-continue\r\n\r\n`);
     await accepted.until(/100 Continue/);

@@ -29,7 +29,7 @@ const ENDING: readonly NodeJS.Signals[] = ['SIGQUIT', 'SIGUSR2', 'SIGHUP', 'SIGP
 
 describe.skipIf(process.platform !== 'linux')('a signal that would end any process', () => {
   test.each(ENDING)('%s closes gracefully', async (signal) => {
-    const { child, port } = await ChildServer.listening();
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1' } });
     const accepted = await beginPut(port);
     child.signal(signal);
     await untilRefused(port);
@@ -42,7 +42,7 @@ describe.skipIf(process.platform !== 'linux')('a signal that would end any proce
   });
 
   test('SIGUSR1 neither ends the server nor opens a debugger', async () => {
-    const { child, port } = await ChildServer.listening();
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1' } });
     const client = new HttpClient(port);
     await client.put('a', '1');
     child.signal('SIGUSR1');
@@ -86,7 +86,7 @@ describe('a second signal', () => {
   const APART_MS = 700;
 
   test('ends the wait for clients that are slow', async () => {
-    const { child, port } = await ChildServer.listening();
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1' } });
     const stuck = await beginPut(port);
     child.signal('SIGTERM');
     await untilRefused(port);
@@ -100,7 +100,7 @@ describe('a second signal', () => {
   });
 
   test('ends SHUTDOWN_DELAY_MS, and what is in flight is still answered', async () => {
-    const { child, port } = await ChildServer.listening({ env: { SHUTDOWN_DELAY_MS: '60000' } });
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1', SHUTDOWN_DELAY_MS: '60000' } });
     const accepted = await beginPut(port);
     child.signal('SIGTERM');
     await delay(APART_MS);
@@ -118,7 +118,9 @@ describe('a second signal', () => {
 describe('SHUTDOWN_DELAY_MS', () => {
   test('/ready says 503 at once, and connections are taken and served for that long', async () => {
     const delayMs = 1500;
-    const { child, port } = await ChildServer.listening({ env: { SHUTDOWN_DELAY_MS: String(delayMs) } });
+    const { child, port } = await ChildServer.listening({
+      env: { SHARDS: '1', SHUTDOWN_DELAY_MS: String(delayMs) },
+    });
     const signalledMs = performance.now();
     child.signal('SIGTERM');
     await expect.poll(() => child.output).toContain('SIGTERM: stopping; connections are taken for 1.5 s');
@@ -144,7 +146,7 @@ describe('SIGHUP, with files', () => {
   test('takes a new token, and stays with it where the next file is none', async () => {
     const tokenFile = join(makeFolder(), 'token');
     writeFileSync(tokenFile, 'first\n');
-    const { child, port } = await ChildServer.listening({ env: { AUTH_TOKEN_FILE: tokenFile } });
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1', AUTH_TOKEN_FILE: tokenFile } });
     expect(await statusWith(port, 'first')).toBe(404);
     writeFileSync(tokenFile, 'second\n');
     expect(await statusWith(port, 'second')).toBe(REFUSED);
@@ -179,7 +181,7 @@ describe('SIGHUP, with files', () => {
     };
     install(first);
     const { child, port } = await ChildServer.listening({
-      env: { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile },
+      env: { SHARDS: '1', TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile },
     });
     const before = new HttpClient(port, first.pem);
     expect((await before.put('a', '1')).status).toBe(201);
@@ -204,7 +206,7 @@ describe('SIGHUP, with files', () => {
     async () => {
       const tokenFile = join(makeFolder(), 'token');
       writeFileSync(tokenFile, 'first');
-      const child = new ChildServer({ env: { AUTH_TOKEN_FILE: tokenFile, LOG_LEVEL: 'info' } });
+      const child = new ChildServer({ env: { SHARDS: '1', AUTH_TOKEN_FILE: tokenFile, LOG_LEVEL: 'info' } });
       const hangUps = setInterval(() => child.handles('SIGHUP') && child.signal('SIGHUP'), 5);
       const port = await child.port().finally(() => clearInterval(hangUps));
       await expect.poll(() => child.output).toContain('SIGHUP: token and certificate files were read again');

@@ -40,7 +40,7 @@ describe.skipIf(!HAS_TERMINALS)('in a terminal', () => {
     const lines = terminal.lines.map((line) => line.trim());
     expect(lines).toContain(`key-value-cache ${packageJson.version}`);
     expect(lines).toContain(`${address}/`);
-    for (const path of ['/docs', '/stats']) {
+    for (const path of ['/dashboard', '/docs', '/stats']) {
       expect(lines.some((line) => line.startsWith(`${address}${path} `))).toBe(true);
     }
     expect(lines).toContain('shards  1');

@@ -80,14 +80,15 @@ describe.each(Object.entries(SUBJECTS))('%s', (_name, create) => {
       contentType: 'application/octet-stream',
       contentEncoding: 'zstd',
       headers: ['x'.repeat(255), '\xff'],
-      version: 2 ** 32 - 1,
+      tag: 'a tag of 16 char',
+      isText: false,
     };
     const forms: readonly Metadata[] = [
       metadata,
       { ...NO_METADATA, contentType: 'text/plain' },
       { ...NO_METADATA, contentEncoding: 'br' },
       { ...NO_METADATA, headers: ['', 'second'] },
-      { ...NO_METADATA, version: 1 },
+      { ...NO_METADATA, tag: '0123456789abcdef' },
       NO_METADATA,
     ];
     for (const ttlMs of [0, 1000]) {

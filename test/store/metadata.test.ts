@@ -8,13 +8,18 @@ const metadata: Metadata = {
   contentType: 'text/html; charset=utf-8',
   contentEncoding: 'br',
   headers: ['31', 'a tag'],
-  version: 7,
+  tag: '0123456789abcdef',
+  isText: true,
 };
-const textBytes = 24 + 2 + 2 + 5;
+const textBytes = 24 + 2 + 2 + 5 + 16;
 const key = (i: number): string => `key-${i}`;
-const metadataOf = (i: number): Metadata => ({ ...metadata, version: i + 1 });
+const metadataOf = (i: number): Metadata => ({
+  ...metadata,
+  tag: `${i}`.padStart(16, '0'),
+  isText: i % 16 !== 0,
+});
 
-test('metadata costs its texts and two words, and nothing where it is left out or empty', () => {
+test('metadata costs its texts and a word, and nothing where it is left out or empty', () => {
   const { store } = createSegment();
   const bytesOf = (given?: Metadata): number => {
     store.put('key', 'v'.repeat(101), 0, given);
@@ -22,9 +27,10 @@ test('metadata costs its texts and two words, and nothing where it is left out o
   };
   // 12 + 3 + 101 bytes fill 120 but for four.
   expect([bytesOf(), bytesOf(NO_METADATA)]).toEqual([120, 120]);
-  expect(bytesOf({ ...NO_METADATA, version: 1 })).toBe(120);
+  expect(bytesOf({ ...NO_METADATA, isText: false })).toBe(120);
+  expect(bytesOf({ ...NO_METADATA, tag: 't'.repeat(16) })).toBe(136);
   expect(bytesOf({ ...NO_METADATA, contentType: 'x' })).toBe(128);
-  expect(bytesOf(metadata)).toBe(Math.ceil((12 + 8 + 3 + 101 + textBytes) / 8) * 8);
+  expect(bytesOf(metadata)).toBe(Math.ceil((12 + 4 + 3 + 101 + textBytes) / 8) * 8);
 });
 
 test('metadata stays with its entry when that is cleaned, is given another slot, and a gzip form twice', () => {
@@ -48,9 +54,9 @@ test('metadata stays with its entry when that is cleaned, is given another slot,
   store.checkIntegrity();
 });
 
-test('metadata of which a text is too long, or the version no whole number of 32 bits, is an error of the caller', () => {
+test('metadata of which a text is too long, or the tag has another length, is an error of the caller', () => {
   const { store } = createSegment();
-  for (const wrong of [{ contentType: 'x'.repeat(256) }, { version: 2 ** 32 }, { version: -1 }]) {
+  for (const wrong of [{ contentType: 'x'.repeat(256) }, { tag: 'short' }, { tag: 't'.repeat(17) }]) {
     expect(() => store.put('key', 'v', 0, { ...metadata, ...wrong })).toThrow(InvariantError);
   }
   expect(store.entries).toBe(0);

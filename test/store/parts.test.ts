@@ -15,14 +15,18 @@ import {
   EXPIRES,
   GZIP,
   HEADER_BYTES,
+  MAX_KEY_BYTES,
+  NOT_TEXT,
+  TAG,
   TEXTS,
-  VERSION,
+  VALUE_GZIP,
+  checkOf,
   entryBytes,
   flagsOf,
   keyBytesOf,
   keyOffset,
+  mayHaveKey,
   packWord1,
-  tagOf,
 } from '../../workers/store/entry-layout.ts';
 import { LruList } from '../../workers/store/lru-list.ts';
 import { SegmentMemory } from '../../workers/store/segment-memory.ts';
@@ -52,15 +56,19 @@ describe('sizes', () => {
     expect(entryBytes(EXPIRES | GZIP, 16 + 100)).toBe(144);
     expect(entryBytes(0, 4)).toBe(16);
     expect(entryBytes(0, 5)).toBe(24);
-    expect([0, EXPIRES, GZIP, EXPIRES | GZIP, TEXTS, VERSION].map(keyOffset)).toEqual([
-      12, 20, 16, 24, 16, 16,
-    ]);
-    expect(keyOffset(EXPIRES | GZIP | TEXTS | VERSION)).toBe(32);
+    expect([0, EXPIRES, GZIP, EXPIRES | GZIP, TEXTS, TAG].map(keyOffset)).toEqual([12, 20, 16, 24, 16, 12]);
+    expect(keyOffset(EXPIRES | GZIP | TEXTS | TAG)).toBe(28);
   });
 
   test('of the packed word survive the round trip', () => {
-    const word = packWord1(4096, EXPIRES | GZIP, 0xfe);
-    expect([keyBytesOf(word), flagsOf(word), tagOf(word)]).toEqual([4096, EXPIRES | GZIP, 0xfe]);
+    for (const flags of [EXPIRES | GZIP, NOT_TEXT | VALUE_GZIP, 0]) {
+      for (const keyBytes of [1, 4096, MAX_KEY_BYTES]) {
+        const word = packWord1(keyBytes, flags, 0xfe);
+        expect([keyBytesOf(word), flagsOf(word), checkOf(word)]).toEqual([keyBytes, flags, 0xfe]);
+        expect(mayHaveKey(word, keyBytes, 0xfe)).toBe(true);
+        expect(mayHaveKey(word, keyBytes - 1, 0xfe) || mayHaveKey(word, keyBytes, 0xfd)).toBe(false);
+      }
+    }
   });
 });
 

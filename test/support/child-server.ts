@@ -25,6 +25,8 @@ export interface ChildOptions {
   readonly redirect?: string;
   /** A command that becomes the server: the server's own is appended to it. */
   readonly launcher?: readonly string[];
+  /** Several tests use it: the hook that starts it ends it with `end`. */
+  readonly isShared?: boolean;
 }
 
 /** As long as the machine may be busy with something else. */
@@ -32,7 +34,7 @@ const LISTEN_DEADLINE_MS = 30_000;
 
 /**
  * The real server as a process of its own, with nothing of this one's environment but the search path. It is
- * ended with the test that started it, however that one goes.
+ * ended with the test that started it, however that one goes, unless several tests share it.
  */
 export class ChildServer {
   /** What it has written so far, to standard output and to standard error. */
@@ -42,7 +44,14 @@ export class ChildServer {
   readonly exited: Promise<Exit>;
   private readonly child: ChildProcess;
 
-  constructor({ env = {}, args = [], root = ROOT, launcher = [], redirect = '' }: ChildOptions = {}) {
+  constructor({
+    env = {},
+    args = [],
+    root = ROOT,
+    launcher = [],
+    redirect = '',
+    isShared,
+  }: ChildOptions = {}) {
     const command = [...launcher, process.execPath, 'src/main.ts', ...args];
     this.child = spawn('sh', ['-c', `exec "$@" ${redirect}`, 'sh', ...command], {
       cwd: root,
@@ -56,16 +65,18 @@ export class ChildServer {
       this.child.once('error', reject);
       this.child.once('close', (code, signal) => resolve({ code, signal }));
     });
-    onTestFinished(async () => {
-      this.child.kill('SIGKILL');
-      await this.exited;
-    });
+    if (!isShared) onTestFinished(() => this.end());
   }
 
   /** Starts a server. @returns it, with its port, once it listens. */
   static async listening(options: ChildOptions = {}): Promise<{ child: ChildServer; port: number }> {
     const child = new ChildServer(options);
     return { child, port: await child.port() };
+  }
+
+  async end(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.exited;
   }
 
   /** What a server with the environment `REPORTING` holds just now, and the modules that it has loaded. */

@@ -14,7 +14,7 @@ export interface CrowdOptions {
   readonly path: string;
 }
 
-/** What it reports, once a second. */
+/** What it reports, ten times a second. */
 export interface CrowdCounts {
   begun: number;
   /** Clients that have a connection which has been served. */
@@ -104,6 +104,6 @@ const begin = setInterval(() => {
   }
   if (counts.begun >= options.clients) clearInterval(begin);
 }, TICK_MS);
-setInterval(() => process.send?.(counts), 1000);
+setInterval(() => process.send?.(counts), 100);
 setTimeout(() => process.exit(1), MAX_LIFE_MS);
 process.once('disconnect', () => process.exit(0));

@@ -1,20 +1,22 @@
 import { type RequestListener, type Server, createServer } from 'node:http';
-import { type ConnectionLimits, Connections } from '../../src/http/connections.ts';
-import { DirectRequest } from '../../src/http/direct-request.ts';
+import { DirectRequest } from '../../src/http/fast/direct-request.ts';
 import { type DoorLimits, FrontDoor } from '../../src/http/intake/front-door.ts';
+import { type Holdings, Purse } from '../../src/http/intake/purse.ts';
+import { Traffic } from '../../src/metrics/traffic.ts';
 
-const LIMITS: ConnectionLimits = {
-  stalledTimeoutMs: 1000,
-  most: 100,
-  mostUnreadBytes: 100,
-  mostHeldBytes: 100,
-  isHeapFull: () => false,
+const LIMITS: Holdings = {
+  requests: 100,
+  unreadBytes: 100,
+  bodyBytes: 100,
+  heldBytes: 100,
+  adminAnswers: 1,
 };
 
 export interface GuardedServer {
   readonly server: Server;
-  readonly connections: Connections;
+  readonly purse: Purse;
   readonly door: FrontDoor;
+  readonly traffic: Traffic;
 }
 
 /** Node's server behind the door, without Fastify. */
@@ -23,16 +25,19 @@ export function guardedServer(
   {
     limits = {},
     doorLimits = { maxConnections: 100, reserve: 0, waiting: 0 },
+    isHeapFull = () => false,
     nowMs = () => performance.now(),
   }: {
-    readonly limits?: Partial<ConnectionLimits>;
+    readonly limits?: Partial<Holdings>;
     readonly doorLimits?: DoorLimits;
+    readonly isHeapFull?: () => boolean;
     readonly nowMs?: () => number;
   } = {},
 ): GuardedServer {
   const server = createServer({ IncomingMessage: DirectRequest });
-  const connections = new Connections({ ...LIMITS, ...limits }, nowMs);
-  const door = new FrontDoor(doorLimits, connections, nowMs);
+  const traffic = new Traffic(() => undefined);
+  const purse = new Purse({ limits: { ...LIMITS, ...limits }, deadlineMs: 1000, isHeapFull, nowMs });
+  const door = new FrontDoor(doorLimits, purse, nowMs, traffic);
   door.guard(server, onRequest, onRequest);
-  return { server, connections, door };
+  return { server, purse, door, traffic };
 }

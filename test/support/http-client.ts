@@ -1,7 +1,7 @@
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { expect } from 'vitest';
-import type { ErrorCode } from '../../src/base/errors.ts';
+import type { ErrorCode } from '../../src/api/errors.ts';
 
 export interface Call {
   readonly method?: string;
@@ -97,6 +97,8 @@ export type CountName =
   | 'deletes'
   | 'cleared'
   | 'evicted'
+  | 'evictedUnread'
+  | 'oldestAgeSeconds'
   | 'expired'
   | 'shedOrders'
   | 'shedEntries'

@@ -2,7 +2,27 @@ import { Ledger } from '../../src/shared/ledger.ts';
 import { guaranteeFor, maxEntryBytes } from '../../src/shared/segment-sizes.ts';
 import type { ShedResult } from '../../src/shared/protocol.ts';
 import type { ShedOrder } from '../../workers/shed-order.ts';
-import { SegmentStore } from '../../workers/store/segment-store.ts';
+import { type Chain, SegmentStore } from '../../workers/store/segment-store.ts';
+
+/** Adds a piece to a large value, in as many steps as it takes. @returns false where nothing is left to displace. */
+export function addPiece(store: SegmentStore, chain: Chain, text: string): boolean {
+  const { largeValues } = store;
+  const piece = { buffer: new Uint8Array(Buffer.from(text, 'latin1')).buffer, bytes: text.length };
+  largeValues.beginPiece();
+  for (;;) {
+    const room = largeValues.makeRoom(piece);
+    if (room === 'none') return false;
+    if (room === 'reserved') {
+      largeValues.add(chain, piece);
+      return true;
+    }
+  }
+}
+
+/** The value of a chain. */
+export function chainText({ pieces }: Chain): string {
+  return pieces.map(({ buffer, bytes }) => Buffer.from(buffer, 0, bytes).toString('latin1')).join('');
+}
 
 /** Carries a whole shed order out, in slices of one step each. */
 export function carryOut(order: ShedOrder): ShedResult {

@@ -22,14 +22,15 @@ export interface Front {
 export class ShardThread {
   readonly replyCells = new Int32Array(new SharedArrayBuffer(4));
   readonly first: Front;
+  readonly ledger: Ledger;
   private readonly ports: MessagePort[] = [];
 
-  constructor(options: Partial<ShardStart> = {}) {
+  constructor(options: Partial<ShardStart> = {}, ceilingBytes = 256 * MIB) {
     const doorbell = new Doorbell();
-    const ledger = Ledger.create(1, { ceiling: 256 * MIB, guarantee: 8 * MIB, unit: 1024 });
+    this.ledger = Ledger.create(1, { ceiling: ceilingBytes, guarantee: 8 * MIB, unit: 1024 });
     const start: ShardStart = {
       shard: 0,
-      ledger: ledger.buffer,
+      ledger: this.ledger.buffer,
       ledgerUnitBytes: 1024,
       entryLedger: undefined,
       seed: [1, 2],

@@ -2,6 +2,7 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:wor
 import { gunzipSync } from 'node:zlib';
 import { expect, onTestFinished } from 'vitest';
 import { Doorbell } from '../../src/shared/doorbell.ts';
+import type { LargeValueReply } from '../../src/shared/large-values.ts';
 import {
   CLEARED,
   type ControlReply,
@@ -11,33 +12,70 @@ import {
   LATE,
   type SessionMessage,
   WAITING,
+  decodeU16,
   decodeU32,
+  isRawReply,
 } from '../../src/shared/protocol.ts';
+import { type EntryHead, decodeHead } from '../../src/shared/raw-entries.ts';
+import { ThreadMeter } from '../../src/shared/thread-meter.ts';
 import { Session } from '../../workers/session.ts';
 import { ShardActor } from '../../workers/shard-actor.ts';
-import { MIB, createSegment } from './segments.ts';
+import { MIB, type SegmentSetup, createSegment } from './segments.ts';
 
 /** An answer that followed, its payload as text. */
 export interface Late {
   readonly ticket: number;
   readonly code: number;
   readonly payload: string;
+  readonly head?: EntryHead | undefined;
 }
 
 export interface Reply {
   readonly code: number;
   /** The payload of a hit, else the number that came with the code. */
   readonly body: string | number;
+  /** Of the reply to a raw request. */
+  readonly head?: EntryHead;
 }
 
-export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32Array(1)) {
-  const subject = createSegment();
+/** Takes what an actor posts, and sorts it. */
+function createReceiver() {
   const replies: Reply[] = [];
   /** What was posted, in its order. */
   const events: string[] = [];
   const controls: ControlReply[] = [];
-  const deferred: (() => void)[] = [];
+  const largeReplies: LargeValueReply[] = [];
   const lateWaiters: ((late: Late) => void)[] = [];
+
+  function take(message: FromShard): void {
+    events.push(typeof message === 'string' ? 'replies' : message.kind);
+    if (typeof message === 'string') {
+      replies.push(...parse(message));
+    } else if (message.kind === 'hit') {
+      const { code, body, head } = message;
+      replies.push({ code, body: textOf(body), ...(head !== undefined && { head: decodeHead(head) }) });
+    } else if (message.kind === 'late') {
+      const { payload, head } = message;
+      const late = { ...message, payload: textOf(payload) };
+      lateWaiters.shift()?.({ ...late, head: head === undefined ? undefined : decodeHead(head) });
+    } else if (message.kind === 'upload' || message.kind === 'piece') {
+      largeReplies.push(message);
+    } else {
+      controls.push(message);
+    }
+  }
+
+  return { replies, events, controls, largeReplies, lateWaiters, take };
+}
+
+export function createActor(
+  replyWindowBytes = 64 * MIB,
+  replyCells = new Int32Array(1),
+  setup: SegmentSetup = {},
+) {
+  const subject = createSegment(setup);
+  const { replies, take, lateWaiters, ...received } = createReceiver();
+  const deferred: (() => void)[] = [];
   let ms = 0;
   const actor = new ShardActor({
     store: subject.store,
@@ -49,19 +87,12 @@ export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32A
     nowMs: () => ms++,
     defer,
     deferSlice: defer,
+    readThread: () => new ThreadMeter(() => performance.now()).read(),
   });
   const { port1, port2 } = new MessageChannel();
   const session = new Session(port2, new Doorbell());
   onTestFinished(() => port1.close());
   port1.on('message', take);
-
-  function take(message: FromShard): void {
-    events.push(typeof message === 'string' ? 'replies' : message.kind);
-    if (typeof message === 'string') replies.push(...parse(message));
-    else if (message.kind === 'hit') replies.push({ code: message.code, body: textOf(message.body) });
-    else if (message.kind === 'late') lateWaiters.shift()?.({ ...message, payload: textOf(message.payload) });
-    else controls.push(message);
-  }
 
   function defer(task: () => void): void {
     deferred.push(() => {
@@ -81,11 +112,10 @@ export function createActor(replyWindowBytes = 64 * MIB, replyCells = new Int32A
 
   return {
     ...subject,
+    ...received,
     actor,
     session,
     handle,
-    controls,
-    events,
     deferred,
     /** Sends one batch. @returns all replies to it. */
     ask: (...requests: readonly string[]): Reply[] => {
@@ -124,6 +154,15 @@ function parse(text: string): Reply[] {
     } else if (code === CLEARED || code === LATE || code === WAITING) {
       replies.push({ code, body: decodeU32(text, at) });
       at += 4;
+    } else if (isRawReply(code)) {
+      const bodyStart = at + 6 + decodeU16(text, at);
+      const end = bodyStart + decodeU32(text, at + 2);
+      replies.push({
+        code,
+        body: text.slice(bodyStart, end),
+        head: decodeHead(text.slice(at + 6, bodyStart)),
+      });
+      at = end;
     } else {
       replies.push({ code, body: '' });
     }

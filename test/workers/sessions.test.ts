@@ -3,6 +3,7 @@ import { gunzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Mailbox } from '../../src/shards/mailbox.ts';
 import { Doorbell } from '../../src/shared/doorbell.ts';
+import { ThreadMeter } from '../../src/shared/thread-meter.ts';
 import {
   BUSY,
   DELETED,
@@ -300,6 +301,7 @@ function createActor(replyWindowBytes: number, defer: (task: () => void) => void
     nowMs: () => performance.now(),
     defer,
     deferSlice: setImmediate,
+    readThread: () => new ThreadMeter(() => performance.now()).read(),
   });
   /** Keys of the requests in the order in which the actor was given them, of all sessions. */
   const handled: string[] = [];
@@ -341,11 +343,11 @@ describe('two sessions of an actor in this thread', () => {
     const keys = Array.from({ length: 200 }, (_, i) => `key-${i}`);
     for (const key of keys) await put(staying.mailbox, key, `text of ${key} `.repeat(1000));
     for (const key of keys) closing.mailbox.send(encodeGet(key, true), new Recorder());
-    await expect.poll(() => actor.isCompressing).toBe(true);
+    await expect.poll(() => actor.needsTurns).toBe(true);
     expect(replyCells[0]).toBeGreaterThan(0);
     closing.mailbox.close();
     await expect.poll(() => closing.session.isClosed).toBe(true);
-    expect([actor.isCompressing, replyCells[0]]).toEqual([false, 0]);
+    expect([actor.needsTurns, replyCells[0]]).toEqual([false, 0]);
     expect((await ask(staying.mailbox, encodeGet(keys[199], true))).code).toBe(HIT_GZIP);
   });
 

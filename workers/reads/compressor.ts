@@ -14,6 +14,8 @@ type Waiter = (compressed: Buffer | undefined, body: Payload) => void;
 interface Job {
   readonly body: Payload;
   readonly waiters: Waiter[];
+  /** Whether the body is the value itself. */
+  readonly isOfValue: boolean;
   /** True once the entry that it was begun for has been replaced or deleted. */
   isStale: boolean;
 }
@@ -39,23 +41,32 @@ export class Compressor {
   }
 
   /** @returns the gzip form, undefined where it would not be smaller. */
-  compressNow(slot: number, body: Payload): Buffer | undefined {
+  compressNow(slot: number, body: Payload, isOfValue: boolean): Buffer | undefined {
     const compressed = gzipSync(toBytes(body));
     const isSmaller = compressed.length < body.length;
-    this.store.attachGzip(slot, isSmaller ? compressed : NOT_SMALLER);
+    this.store.attachGzip(slot, isSmaller ? compressed : NOT_SMALLER, isOfValue);
     return isSmaller ? compressed : undefined;
   }
 
-  /** Waits for the job of the key's entry, if there is one. @returns the length of its body, 0 where there is none. */
-  join(key: string, waiter: Waiter): number {
-    const job = this.jobs.get(key);
-    job?.waiters.push(waiter);
-    return job?.body.length ?? 0;
+  /** Whether a job of the key's entry runs. */
+  isCompressing(key: string): boolean {
+    return this.jobs.has(key);
   }
 
-  /** Compresses on another thread. Until the result is there, others can `join`. */
-  compressLater(key: string, body: Payload, waiter: Waiter): void {
-    const job: Job = { body, waiters: [waiter], isStale: false };
+  /**
+   * Waits for the job of the key's entry, if there is one that makes this form.
+   * @returns the length of its body, 0 where there is none.
+   */
+  join(key: string, isOfValue: boolean, waiter: Waiter): number {
+    const job = this.jobs.get(key);
+    if (job?.isOfValue !== isOfValue) return 0;
+    job.waiters.push(waiter);
+    return job.body.length;
+  }
+
+  /** Compresses on another thread. Until the result is there, others can `join`. No job of the key may run. */
+  compressLater(key: string, body: Payload, isOfValue: boolean, waiter: Waiter): void {
+    const job: Job = { body, waiters: [waiter], isOfValue, isStale: false };
     this.jobs.set(key, job);
     this.running++;
     gzip(toBytes(body), (error, compressed) => {
@@ -79,7 +90,7 @@ export class Compressor {
     if (!job.isStale) {
       this.jobs.delete(key);
       const slot = this.store.peek(key);
-      if (slot !== NO_SLOT) this.store.attachGzip(slot, compressed ?? NOT_SMALLER);
+      if (slot !== NO_SLOT) this.store.attachGzip(slot, compressed ?? NOT_SMALLER, job.isOfValue);
     }
     for (const waiter of job.waiters) waiter(compressed, job.body);
     // Each reader has a copy.

@@ -1,7 +1,7 @@
 import type { Session } from '../session.ts';
 import type { FlowControlWindow } from './flow-control-window.ts';
 import { ReadQueue, type WaitingRead } from './read-queue.ts';
-import type { ReadKind } from './representation.ts';
+import type { ReadKind } from './reply-body.ts';
 
 /** A read whose reply waits until earlier large replies have reached their clients. */
 export interface DeferredRead extends WaitingRead {

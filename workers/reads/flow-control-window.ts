@@ -11,14 +11,14 @@ export interface WindowOptions {
   readonly nowMs: () => number;
 }
 
-/** After a reply larger than all shares together, a shard leaves the next one to the others for this long. */
+/** After a reply larger than all shares together, a shard sends no large reply for this long, so that others can. */
 const YIELD_MS = 25;
 
 /**
  * Bounds the memory of large replies on their way to clients: a flow-control window with credit, as in HTTP/2. A
- * reply takes its bytes from the window when it is sent, and gives them back when the client has it, which the HTTP
- * thread acknowledges. A request says how large it is, a reply does not until the entry is found, so only the shard can
- * hold it back. Small replies are not counted.
+ * reply takes its bytes from the window when it is sent. When the client has the reply, the HTTP thread acknowledges it,
+ * and the bytes go back. The size of a reply is known only when the shard has found the entry, so only the shard can hold
+ * it back. Small replies are not counted.
  *
  * A reply larger than the shard's share may be sent while the total of all shards is below the total of their shares.
  * Hence at most one reply that is larger than all shares together is under way in the whole process.

@@ -1,17 +1,23 @@
 import { assert } from '../../src/shared/assert.ts';
-import { HIT, HIT_GZIP, MISS, type Payload, bytesOf } from '../../src/shared/protocol.ts';
+import { MISS, type Payload, bytesOf } from '../../src/shared/protocol.ts';
 import type { Session } from '../session.ts';
 import { NO_SLOT, type SegmentStore } from '../store/segment-store.ts';
 import { Compressor, MAX_SYNC_BYTES } from './compressor.ts';
 import type { FlowControlWindow } from './flow-control-window.ts';
-import { sendLate } from './late-replies.ts';
+import { sendEntryLate, sendLate } from './late-replies.ts';
 import { ReadQueue, type WaitingRead } from './read-queue.ts';
-import { type ReadKind, payloadOf } from './representation.ts';
+import { type ReadKind, payloadOf } from './reply-body.ts';
 
 /** A reply at once, or one that follows under a ticket. */
 export type Answer =
-  | { readonly kind: 'now'; readonly code: number; readonly payload: Payload }
+  | { readonly kind: 'now'; readonly isGzip: boolean; readonly payload: Payload }
   | { readonly kind: 'later'; readonly ticket: number };
+
+/** A read whose long body is being compressed. The entry may be another when that is done. */
+interface CompressedRead extends WaitingRead {
+  readonly readKind: ReadKind;
+  readonly head: string | undefined;
+}
 
 /** A read that waits for its short body to be compressed. */
 interface UncompressedRead extends WaitingRead {
@@ -37,9 +43,9 @@ export interface GzipOptions {
 const BUDGET_MS = 2;
 
 /**
- * Answers reads, in gzip where the client accepts it and the body is long enough. A form that the store keeps is sent as
- * it is. Otherwise a short body is compressed at once while the turn has time for it, and later in its turn when not. A
- * long body is compressed on another thread.
+ * Answers reads, in gzip where the client accepts it and the body is long enough. If the store keeps a gzip form, that
+ * is sent. Otherwise a short body is compressed at once, as long as this turn of the event loop has time for it; if not, it
+ * waits in a queue. A long body is compressed on another thread.
  */
 export class Gzip {
   private readonly options: GzipOptions;
@@ -67,18 +73,20 @@ export class Gzip {
   answer(session: Session, key: string, slot: number, readKind: ReadKind): Answer {
     const { store, thresholdBytes } = this.options;
     if (!readKind.acceptsGzip || thresholdBytes === 0) {
-      return { kind: 'now', code: HIT, payload: readKind.represent(store, key, slot) };
+      return { kind: 'now', isGzip: false, payload: readKind.represent(store, key, slot) };
     }
-    const gzip = store.gzipView(slot);
-    if (gzip !== undefined) return { kind: 'now', code: HIT_GZIP, payload: payloadOf(gzip) };
-    const joined = this.compressor.isBusy ? this.join(session, key) : undefined;
+    const gzip = store.gzipView(slot, readKind.isOfValue);
+    if (gzip !== undefined) return { kind: 'now', isGzip: true, payload: payloadOf(gzip) };
+    const joined = this.compressor.isBusy ? this.join(session, key, slot, readKind) : undefined;
     if (joined) return joined;
     const body = readKind.represent(store, key, slot);
     if (body.length <= thresholdBytes || store.isIncompressible(slot)) {
-      return { kind: 'now', code: HIT, payload: body };
+      return { kind: 'now', isGzip: false, payload: body };
     }
-    if (body.length > MAX_SYNC_BYTES) return this.compressLong(session, key, body);
-    return this.budgetMs > 0 ? this.compressShort(slot, body) : this.queueShort(session, key, readKind, body);
+    if (body.length > MAX_SYNC_BYTES) return this.compressLong(session, key, slot, readKind, body);
+    return this.budgetMs > 0
+      ? this.compressShort(slot, readKind, body)
+      : this.queueShort(session, key, readKind, body);
   }
 
   /** The entry of a key is about to change, or all entries are: waiting reads get the present body, uncompressed. */
@@ -90,7 +98,7 @@ export class Gzip {
       window.giveBack(read.bodyBytes);
       const slot = store.peek(read.key);
       if (slot === NO_SLOT) sendLate(window, read, MISS, '');
-      else sendLate(window, read, HIT, read.readKind.represent(store, read.key, slot));
+      else sendEntryLate(this.options, read, read.readKind, slot);
     }
   }
 
@@ -102,20 +110,20 @@ export class Gzip {
     }
   }
 
-  private compressShort(slot: number, body: Payload): Answer {
+  private compressShort(slot: number, { isOfValue }: ReadKind, body: Payload): Answer {
     const { nowMs } = this.options;
     const startedMs = nowMs();
-    const compressed = this.compressor.compressNow(slot, body);
+    const compressed = this.compressor.compressNow(slot, body, isOfValue);
     this.budgetMs -= nowMs() - startedMs;
     return compressed === undefined
-      ? { kind: 'now', code: HIT, payload: body }
-      : { kind: 'now', code: HIT_GZIP, payload: payloadOf(compressed) };
+      ? { kind: 'now', isGzip: false, payload: body }
+      : { kind: 'now', isGzip: true, payload: payloadOf(compressed) };
   }
 
   private queueShort(session: Session, key: string, readKind: ReadKind, body: Payload): Answer {
     const bodyBytes = body.length;
     if (this.queuedBytes + bodyBytes > this.options.maxQueuedBytes) {
-      return { kind: 'now', code: HIT, payload: body };
+      return { kind: 'now', isGzip: false, payload: body };
     }
     const ticket = session.nextTicket();
     this.queue.push({ session, ticket, key, readKind, bodyBytes });
@@ -142,42 +150,67 @@ export class Gzip {
       if (slot === NO_SLOT) {
         sendLate(window, read, MISS, '');
       } else {
-        const answer = this.answer(read.session, read.key, slot, read.readKind);
+        const { readKind } = read;
+        const head = readKind.head?.(store, slot);
+        const answer = this.answer(read.session, read.key, slot, readKind);
         assert(answer.kind === 'now', 'within its budget a short body is compressed at once');
-        sendLate(window, read, answer.code, answer.payload);
+        sendLate(window, read, codeOf(readKind, answer.isGzip), answer.payload, head);
       }
       giveBack(read.bodyBytes);
     }
     this.askForTurn();
   }
 
-  private compressLong(session: Session, key: string, body: Payload): Answer {
+  private compressLong(
+    session: Session,
+    key: string,
+    slot: number,
+    readKind: ReadKind,
+    body: Payload,
+  ): Answer {
     // More jobs at once would all miss the deadline.
-    if (!this.compressor.takesMore) return { kind: 'now', code: HIT, payload: body };
-    const read = { session, key, ticket: session.nextTicket() };
+    if (!this.compressor.takesMore || this.compressor.isCompressing(key)) {
+      return { kind: 'now', isGzip: false, payload: body };
+    }
+    const read = this.readOf(session, key, slot, readKind);
     this.options.window.take(body.length);
-    this.compressor.compressLater(key, body, (compressed) => this.finish(read, compressed, body));
+    this.compressor.compressLater(key, body, readKind.isOfValue, (compressed) =>
+      this.finish(read, compressed, body),
+    );
     return { kind: 'later', ticket: read.ticket };
   }
 
   /** Waits for a job that runs for the same entry, if there is one. */
-  private join(session: Session, key: string): Answer | undefined {
-    const read = { session, key, ticket: session.nextTicket() };
-    const bodyBytes = this.compressor.join(key, (compressed, body) => this.finish(read, compressed, body));
+  private join(session: Session, key: string, slot: number, readKind: ReadKind): Answer | undefined {
+    const read = this.readOf(session, key, slot, readKind);
+    const bodyBytes = this.compressor.join(key, readKind.isOfValue, (compressed, body) =>
+      this.finish(read, compressed, body),
+    );
     if (bodyBytes === 0) return undefined;
     // Each gets a copy.
     this.options.window.take(bodyBytes);
     return { kind: 'later', ticket: read.ticket };
   }
 
-  private finish(read: WaitingRead, compressed: Buffer | undefined, body: Payload): void {
+  private readOf(session: Session, key: string, slot: number, readKind: ReadKind): CompressedRead {
+    const head = readKind.head?.(this.options.store, slot);
+    return { session, key, ticket: session.nextTicket(), readKind, head };
+  }
+
+  private finish(read: CompressedRead, compressed: Buffer | undefined, body: Payload): void {
     const { window, giveBack } = this.options;
+    const { readKind, head } = read;
     // The session may have ended while the job ran.
     if (!read.session.isClosed) {
       // A body longer than `MAX_SYNC_BYTES` is always handed over: each reader gets a copy.
-      if (compressed === undefined) sendLate(window, read, HIT, bytesOf(body));
-      else sendLate(window, read, HIT_GZIP, payloadOf(compressed));
+      if (compressed === undefined) sendLate(window, read, readKind.hitCode, bytesOf(body), head);
+      else sendLate(window, read, readKind.gzipCode, payloadOf(compressed), head);
     }
     giveBack(body.length);
   }
+}
+
+/** The code of a reply that has a body. */
+export function codeOf(readKind: ReadKind, isGzip: boolean): number {
+  return isGzip ? readKind.gzipCode : readKind.hitCode;
 }

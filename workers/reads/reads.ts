@@ -1,21 +1,32 @@
 import {
   BUSY,
-  HIT,
-  HIT_GZIP,
+  LARGE_HIT,
   LARGE_PAYLOAD,
   MISS,
+  NOT_MODIFIED,
+  NOT_TEXT,
+  PRECONDITION_FAILED,
+  type Payload,
+  RAW_FOUND,
+  RAW_GET_GZIP,
+  RAW_HEAD,
   encodeLate,
+  encodeRawReply,
   encodeU32,
   encodeWaiting,
   freePayload,
 } from '../../src/shared/protocol.ts';
+import type { Conditions } from '../../src/shared/raw-entries.ts';
 import type { Session } from '../session.ts';
 import { NO_SLOT, type SegmentStore } from '../store/segment-store.ts';
+import { judge } from './conditions.ts';
 import { type DeferredRead, DeferredReads } from './deferred-reads.ts';
 import { FlowControlWindow } from './flow-control-window.ts';
-import { Gzip } from './gzip.ts';
-import { sendLate } from './late-replies.ts';
-import { type ReadKind, payloadOf } from './representation.ts';
+import { tagOfEntry } from './entity-tag.ts';
+import { Gzip, codeOf } from './gzip.ts';
+import { LargeReads } from './large-reads.ts';
+import { sendEntryLate, sendLate } from './late-replies.ts';
+import { type ReadKind, headOf, payloadOf, rawReadKind } from './reply-body.ts';
 
 export interface ReadOptions {
   readonly store: SegmentStore;
@@ -38,6 +49,8 @@ const MAX_QUEUED_BYTES = 2 ** 22;
 
 /** Answers reads: in their place among the replies, or later under a ticket. */
 export class Reads {
+  readonly largeReads: LargeReads;
+
   private readonly store: SegmentStore;
   private readonly window: FlowControlWindow;
   private readonly deferred: DeferredReads;
@@ -48,6 +61,7 @@ export class Reads {
     this.store = store;
     const { shard, replyCells: cells } = options;
     this.window = new FlowControlWindow({ shard, cells, shareBytes: replyWindowBytes, nowMs });
+    this.largeReads = new LargeReads(store, this.window);
     this.deferred = new DeferredReads(this.window, options.deadlineMs, nowMs);
     this.gzip = new Gzip({
       store,
@@ -67,7 +81,7 @@ export class Reads {
 
   /** True while reads wait for room, which other shards may give back without telling. */
   get isWaiting(): boolean {
-    return this.deferred.isWaiting;
+    return this.deferred.isWaiting || this.largeReads.isWaiting;
   }
 
   /** A batch begins: there is time for compressing again. */
@@ -75,37 +89,28 @@ export class Reads {
     this.gzip.beginTurn();
   }
 
+  /** Answers a JSON read. */
   get(session: Session, key: string, kind: ReadKind): void {
-    const { store, window } = this;
+    const slot = this.store.access(key);
+    if (slot === NO_SLOT) session.reply(String.fromCharCode(MISS));
+    else if (!this.store.isText(slot)) session.reply(String.fromCharCode(NOT_TEXT));
+    else this.answer(session, key, slot, kind);
+  }
+
+  /** Answers a raw get or head. @param opcode of the request. */
+  getRaw(session: Session, key: string, opcode: number, conditions: Conditions): void {
+    const { store } = this;
     const slot = store.access(key);
     if (slot === NO_SLOT) {
       session.reply(String.fromCharCode(MISS));
       return;
     }
-    if (store.valueBytes(slot) >= LARGE_PAYLOAD && !window.hasRoom) {
-      this.defer(session, key, kind);
-      return;
-    }
-    const answer = this.gzip.answer(session, key, slot, kind);
-    if (answer.kind === 'later') {
-      session.reply(encodeLate(answer.ticket));
-      return;
-    }
-    const { code, payload } = answer;
-    if (payload.length >= LARGE_PAYLOAD) {
-      // The value alone may have been small: escaped it is up to six times as long.
-      if (!window.hasRoom) {
-        freePayload(payload);
-        this.defer(session, key, kind);
-        return;
-      }
-      window.send(session, payload.length);
-    }
-    if (typeof payload === 'string') {
-      session.reply(String.fromCharCode(code) + encodeU32(payload.length) + payload);
-    } else {
-      session.post({ kind: 'hit', code, body: payload }, [payload.buffer]);
-    }
+    const metadata = store.metadata(slot);
+    const verdict = judge(conditions, () => tagOfEntry(store, slot, metadata));
+    if (verdict === 'no match') session.reply(String.fromCharCode(PRECONDITION_FAILED));
+    else if (verdict === 'match') session.reply(encodeRawReply(NOT_MODIFIED, headOf(store, slot), ''));
+    else if (opcode === RAW_HEAD) session.reply(encodeRawReply(RAW_FOUND, headOf(store, slot), ''));
+    else this.answerRaw(session, key, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
   }
 
   /**
@@ -125,15 +130,58 @@ export class Reads {
 
   /** Answers reads that waited for room, as far as there is some. */
   answerDeferred(): void {
+    // One piece first, or reads of whole values could take all the room there ever is.
+    this.largeReads.sendWaiting(1);
     for (let read = this.deferred.next(); read; read = this.deferred.next()) this.answerLate(read);
+    this.largeReads.sendWaiting();
   }
 
   /** A session has ended: its waiting reads are dropped, and the room that it took is given back. */
   forget(session: Session): void {
+    this.largeReads.forget(session);
     this.deferred.forget(session);
     this.gzip.forget(session);
     this.window.forget(session);
     this.answerDeferred();
+  }
+
+  private answerRaw(session: Session, key: string, slot: number, kind: ReadKind): void {
+    const { store } = this;
+    const chain = store.chainOf(slot);
+    if (!chain) {
+      this.answer(session, key, slot, kind);
+      return;
+    }
+    const read = this.largeReads.open(session, key, chain);
+    if (read === undefined) session.reply(String.fromCharCode(BUSY));
+    else session.reply(encodeRawReply(LARGE_HIT, headOf(store, slot), encodeU32(read)));
+  }
+
+  /** Answers a read that has found its entry. */
+  private answer(session: Session, key: string, slot: number, kind: ReadKind): void {
+    const { store, window } = this;
+    if (store.valueBytes(slot) >= LARGE_PAYLOAD && !window.hasRoom) {
+      this.defer(session, key, kind);
+      return;
+    }
+    // Before the entry may move, since it is given a gzip form.
+    const head = kind.head?.(store, slot);
+    const answer = this.gzip.answer(session, key, slot, kind);
+    if (answer.kind === 'later') {
+      session.reply(encodeLate(answer.ticket));
+      return;
+    }
+    const { payload } = answer;
+    if (payload.length >= LARGE_PAYLOAD) {
+      // The value alone may have been small: escaped it is up to six times as long.
+      if (!window.hasRoom) {
+        freePayload(payload);
+        this.defer(session, key, kind);
+        return;
+      }
+      window.send(session, payload.length);
+    }
+    reply(session, codeOf(kind, answer.isGzip), payload, head);
   }
 
   private giveBack(bytes: number): void {
@@ -156,8 +204,15 @@ export class Reads {
       return;
     }
     // The read has waited already: it does not wait for compression as well.
-    const gzip = kind.acceptsGzip ? store.gzipView(slot) : undefined;
-    if (gzip === undefined) sendLate(window, read, HIT, kind.represent(store, key, slot));
-    else sendLate(window, read, HIT_GZIP, payloadOf(gzip));
+    const gzip = kind.acceptsGzip ? store.gzipView(slot, kind.isOfValue) : undefined;
+    if (gzip === undefined) sendEntryLate({ store, window }, read, kind, slot);
+    else sendLate(window, read, kind.gzipCode, payloadOf(gzip), kind.head?.(store, slot));
   }
+}
+
+/** Replies to a read, in its place. */
+function reply(session: Session, code: number, payload: Payload, head: string | undefined): void {
+  if (typeof payload !== 'string') session.post({ kind: 'hit', code, body: payload, head }, [payload.buffer]);
+  else if (head !== undefined) session.reply(encodeRawReply(code, head, payload));
+  else session.reply(String.fromCharCode(code) + encodeU32(payload.length) + payload);
 }

@@ -63,11 +63,12 @@ export class BlockPool {
   private wasTight = false;
   private readonly freeIds: number[] = [];
   private readonly memory: SegmentMemory;
-  /** True while one block is reserved for cleaning, which needs room to move entries to when there is no other. */
+  /** True while one block is reserved for cleaning: cleaning needs room to move entries to even when memory is full. */
   private cleaningReserve = false;
   /**
-   * The memory of a released block, kept for the next one within the charge of the cleaning reserve. Where PUTs evict
-   * as much as they store, they then seldom touch a page for the first time, which costs more than all else in a PUT.
+   * The memory of a released block, kept for the next block. The charge of the cleaning reserve covers it. To touch a
+   * page for the first time costs more than all the rest of a PUT. With this block, PUTs that evict as much as they
+   * store seldom do.
    */
   private spare: ArrayBuffer | undefined;
 
@@ -131,7 +132,7 @@ export class BlockPool {
     const retried = this.allocate(bytes);
     // Another shard may have been quicker. Then the reserve is taken back when a block is released.
     if (retried === NO_ADDRESS) this.refillCleaningReserve();
-    // An entry with a block of its own has not used the spare memory, which is charged no more.
+    // An entry with a block of its own has not used the spare memory, which is no longer charged.
     if (!this.cleaningReserve) this.dropSpare();
     return retried;
   }
@@ -145,7 +146,7 @@ export class BlockPool {
     if (this.live[block] > 0) return;
     assert(this.live[block] === 0, 'a block has no fewer live bytes than none');
     if (block === this.openBlock) {
-      // Nothing in it is alive, so it is filled again from the front. Its pages are in memory already.
+      // It has no live entry, so it is filled again from the front. Its pages are in memory already.
       this.filled[block] = 0;
       this.generation[block]++;
       this.earliestExpiryMs[block] = Infinity;

@@ -1,11 +1,11 @@
 import { BLOCK_BYTES, BLOCK_CHARGE_BYTES } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from './block-pool.ts';
-import { DEAD, entryBytesAt, flagsOf } from './entry-layout.ts';
+import { DEAD, entryBytesAt, flagsOf, setFlagAt } from './entry-layout.ts';
 import type { SlotTable } from './slot-table.ts';
 
-/** Above this share of holes the segment cleans as it goes; live ÷ reserved is promised to be 0.85. */
+/** Above this share of holes, cleaning is due. The promise is that live ÷ reserved is at least 0.85. */
 const MAX_FRAGMENTED_SHARE = 0.1;
-/** The rest of the open block and one block's worth of holes are no reason to clean. */
+/** Up to this many bytes are no reason to clean: the rest of the open block, and holes of one block in all. */
 const MIN_FRAGMENTED_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
 /**
  * Near the ceiling, the share of holes to work towards. Room for a block is then gained by moving about this many
@@ -13,8 +13,8 @@ const MIN_FRAGMENTED_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
  */
 const TIGHT_FRAGMENTED_SHARE = 0.08;
 /**
- * A block with fewer bytes in holes is not worth cleaning. The unused rest at its end is no hole: entries that do not
- * fill a block leave as much of the next one, so moving them for its sake would never end.
+ * A block with fewer bytes in holes is not worth cleaning. The unused rest at its end does not count:
+ * entries that do not fill this block would leave the same rest in the next one, and cleaning would never end.
  */
 const MIN_HOLE_BYTES = BLOCK_BYTES / 64;
 /** Bytes cleaned per byte that a PUT or DELETE changes: at 85 % live, one byte gained costs seven moved. */
@@ -37,7 +37,7 @@ export class Cleaner {
   private generation = 0;
   /** Index of the next word to look at in the victim. */
   private at = 0;
-  /** What `BlockPool` had freed, and its open block, when the last search found no block worth cleaning. */
+  /** `freedBytes` and `openBlock` of the `BlockPool` when the last search found no block worth cleaning. */
   private vainFreedBytes = -Infinity;
   private vainOpenBlock = -1;
 
@@ -91,7 +91,7 @@ export class Cleaner {
         }
         this.copy(victim, at, to, bytes);
         slots.setAddress(words[at], to);
-        words[at + 1] |= DEAD << 16;
+        setFlagAt(words, at, DEAD);
         blocks.free(addressOf(victim, at * 4), bytes);
         if (blocks.generation[victim] !== generation) {
           this.victim = -1;

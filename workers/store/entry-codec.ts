@@ -1,12 +1,21 @@
 import { assert } from '../../src/shared/assert.ts';
+import { TAG_CHARACTERS } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
+import type { Chain, ChainTable } from './chain-table.ts';
 import {
+  CHAIN,
+  CHAIN_ID_BYTES,
   DEAD,
   EXPIRES,
   GZIP,
   INCOMPRESSIBLE,
+  MAX_KEY_BYTES,
+  NOT_TEXT,
+  READ,
+  TAG,
   TEXTS,
-  VERSION,
+  VALUE_GZIP,
+  checkOf,
   contentBytesAt,
   entryBytes,
   entryBytesAt,
@@ -17,25 +26,26 @@ import {
   keyBytesOf,
   keyOffset,
   keyStartAt,
+  mayHaveKey,
   packWord1,
-  tagOf,
+  setFlagAt,
   textLengthsAt,
   textsWord,
   valueStartAt,
-  versionAt,
-  versionWord,
 } from './entry-layout.ts';
-import { type Metadata, NO_METADATA, packLengths, textBytes, textOf, unpackMetadata } from './metadata.ts';
+import { type Metadata, NO_METADATA, packLengths, textOf, unpackMetadata } from './metadata.ts';
 import type { SlotTable } from './slot-table.ts';
 
 /** Reads and writes entries in their blocks: a slot has the address, `entry-layout.ts` says what lies there. */
 export class EntryCodec {
   private readonly blocks: BlockPool;
   private readonly slots: SlotTable;
+  private readonly chains: ChainTable;
 
-  constructor(blocks: BlockPool, slots: SlotTable) {
+  constructor(blocks: BlockPool, slots: SlotTable, chains: ChainTable) {
     this.blocks = blocks;
     this.slots = slots;
+    this.chains = chains;
   }
 
   key(slot: number): string {
@@ -46,14 +56,14 @@ export class EntryCodec {
     return this.blocks.bytes[blockOf(address)].toString('latin1', start, start + keyBytesOf(words[at + 1]));
   }
 
-  /** Whether the entry has this key. @param tag the first eight bits of the key's hash. */
-  hasKey(slot: number, key: string, tag: number): boolean {
+  /** Whether the entry has this key. @param check the first eight bits of the key's hash. */
+  hasKey(slot: number, key: string, check: number): boolean {
     const address = this.slots.address(slot);
     const block = blockOf(address);
     const at = wordOf(address);
     const words = this.blocks.words[block];
-    // Key length and tag are compared at once, so that another key in the chain costs one comparison.
-    if ((words[at + 1] & 0xff00ffff) >>> 0 !== packWord1(key.length, 0, tag)) return false;
+    // Key length and check are compared at once, so that another key in the chain costs one comparison.
+    if (!mayHaveKey(words[at + 1], key.length, check)) return false;
     const bytes = this.blocks.bytes[block];
     const start = keyStartAt(words, at);
     for (let i = 0; i < key.length; i++) {
@@ -64,9 +74,37 @@ export class EntryCodec {
 
   valueBytes(slot: number): number {
     const address = this.slots.address(slot);
-    return this.blocks.words[blockOf(address)][wordOf(address) + 2];
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    if ((flagsOf(words[at + 1]) & CHAIN) !== 0) return this.chains.at(this.chainIdAt(address)).bytes;
+    return words[at + 2];
   }
 
+  /** The number of the entry's chain, -1 where its value lies in its block. */
+  chainId(slot: number): number {
+    const address = this.slots.address(slot);
+    const word1 = this.blocks.words[blockOf(address)][wordOf(address) + 1];
+    return (flagsOf(word1) & CHAIN) === 0 ? -1 : this.chainIdAt(address);
+  }
+
+  /** The entry's chain, undefined where its value lies in its block. */
+  chainOf(slot: number): Chain | undefined {
+    const id = this.chainId(slot);
+    return id < 0 ? undefined : this.chains.at(id);
+  }
+
+  /** Bytes of the entry: in its block, and in its chain where it has one. */
+  bytes(slot: number): number {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    const bytes = entryBytesAt(words, at);
+    return (flagsOf(words[at + 1]) & CHAIN) === 0
+      ? bytes
+      : bytes + this.chains.at(this.chainIdAt(address)).bytes;
+  }
+
+  /** Only for a value that lies in its block, as `valueView`. */
   value(slot: number): string {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];
@@ -89,11 +127,11 @@ export class EntryCodec {
     const words = this.blocks.words[blockOf(address)];
     const at = wordOf(address);
     const flags = flagsOf(words[at + 1]);
-    if ((flags & (TEXTS | VERSION)) === 0) return NO_METADATA;
-    const lengths = textLengthsAt(words, at, flags);
+    if ((flags & (TEXTS | TAG | NOT_TEXT)) === 0) return NO_METADATA;
     const start = valueStartAt(words, at) + words[at + 2];
-    const text = this.blocks.bytes[blockOf(address)].toString('latin1', start, start + textBytes(lengths));
-    return unpackMetadata(text, lengths, versionAt(words, at, flags));
+    const end = keyStartAt(words, at) + contentBytesAt(words, at, flags);
+    const text = this.blocks.bytes[blockOf(address)].toString('latin1', start, end);
+    return unpackMetadata(text, textLengthsAt(words, at, flags), (flags & NOT_TEXT) === 0);
   }
 
   /** Not a copy; undefined where there is no gzip form. */
@@ -114,7 +152,15 @@ export class EntryCodec {
 
   addFlag(slot: number, flag: number): void {
     const address = this.slots.address(slot);
-    this.blocks.words[blockOf(address)][wordOf(address) + 1] |= flag << 16;
+    setFlagAt(this.blocks.words[blockOf(address)], wordOf(address), flag);
+  }
+
+  markRead(slot: number): void {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const at = wordOf(address);
+    // Written once, and read alone from then on.
+    if ((flagsOf(words[at + 1]) & READ) === 0) setFlagAt(words, at, READ);
   }
 
   /** In ms since the epoch, `Infinity` where the entry does not expire. */
@@ -143,14 +189,14 @@ export class EntryCodec {
 
   /**
    * Writes an entry at an allocated address, and gives the address to its slot.
-   * @param tag the first eight bits of the key's hash.
+   * @param check the first eight bits of the key's hash.
    * @param expiryMs in ms since the epoch, `Infinity` for none.
    */
   write(
     address: number,
     slot: number,
     key: string,
-    tag: number,
+    check: number,
     value: string | Uint8Array,
     expiryMs: number,
     metadata?: Metadata,
@@ -159,8 +205,9 @@ export class EntryCodec {
     const words = this.blocks.words[block];
     const at = wordOf(address);
     const flags = entryFlags(expiryMs !== Infinity, metadata);
+    assert(key.length <= MAX_KEY_BYTES, 'the length of a key has 13 bits');
     words[at] = slot;
-    words[at + 1] = packWord1(key.length, flags, tag);
+    words[at + 1] = packWord1(key.length, flags, check);
     words[at + 2] = value.length;
     if (expiryMs !== Infinity) {
       words[at + 3] = Math.floor(expiryMs / 2 ** 32);
@@ -174,14 +221,16 @@ export class EntryCodec {
     else bytes.set(value, start + key.length);
     if (metadata !== undefined) {
       if ((flags & TEXTS) !== 0) words[at + textsWord(flags)] = packLengths(metadata);
-      if ((flags & VERSION) !== 0) words[at + versionWord(flags)] = metadata.version;
       bytes.write(textOf(metadata), start + key.length + value.length, 'latin1');
     }
     this.slots.setAddress(slot, address);
   }
 
-  /** Writes a slot's entry once more, with a gzip form, at an allocated address. The old one becomes a hole. */
-  rewriteWithGzip(slot: number, to: number, gzip: Uint8Array): void {
+  /**
+   * Writes a slot's entry once more, with a gzip form, at an allocated address. The old one becomes a hole.
+   * @param formFlag VALUE_GZIP, or 0.
+   */
+  rewriteWithGzip(slot: number, to: number, gzip: Uint8Array, formFlag: number): void {
     const { blocks } = this;
     const address = this.slots.address(slot);
     const source = blocks.words[blockOf(address)];
@@ -189,9 +238,9 @@ export class EntryCodec {
     const target = blocks.words[blockOf(to)];
     const at = wordOf(to);
     const word1 = source[from + 1];
-    const flags = (flagsOf(word1) & ~INCOMPRESSIBLE) | GZIP;
+    const flags = (flagsOf(word1) & ~(INCOMPRESSIBLE | VALUE_GZIP)) | GZIP | formFlag;
     target[at] = slot;
-    target[at + 1] = packWord1(keyBytesOf(word1), flags, tagOf(word1));
+    target[at + 1] = packWord1(keyBytesOf(word1), flags, checkOf(word1));
     // All other words stand before that of the gzip form, with one there already and without.
     for (let word = 2; word < gzipWord(flags); word++) target[at + word] = source[from + word];
     target[at + gzipWord(flags)] = gzip.length;
@@ -217,9 +266,14 @@ export class EntryCodec {
     const words = this.blocks.words[blockOf(address)];
     const at = wordOf(address);
     const bytes = entryBytesAt(words, at);
-    words[at + 1] |= DEAD << 16;
+    setFlagAt(words, at, DEAD);
     this.blocks.free(address, bytes);
     return bytes;
+  }
+
+  private chainIdAt(address: number): number {
+    const start = valueStartAt(this.blocks.words[blockOf(address)], wordOf(address));
+    return this.blocks.bytes[blockOf(address)].readUInt32BE(start);
   }
 
   /** Keeps the bounds of the blocks below an expiry time that was written. */
@@ -230,10 +284,18 @@ export class EntryCodec {
   }
 }
 
+/** What stands in a block in the place of a value that lies in a chain. */
+export function chainIdText(id: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(CHAIN_ID_BYTES);
+  bytes.writeUInt32BE(id);
+  return bytes;
+}
+
 /** The flags of a new entry. */
 export function entryFlags(expires: boolean, metadata: Metadata | undefined): number {
   const flags = expires ? EXPIRES : 0;
   if (metadata === undefined) return flags;
-  assert(metadata.version >>> 0 === metadata.version, 'a version has 32 bits');
-  return flags | (packLengths(metadata) === 0 ? 0 : TEXTS) | (metadata.version === 0 ? 0 : VERSION);
+  const { tag, isText } = metadata;
+  assert(tag === '' || tag.length === TAG_CHARACTERS, 'an entity tag has its length');
+  return flags | (packLengths(metadata) === 0 ? 0 : TEXTS) | (tag === '' ? 0 : TAG) | (isText ? 0 : NOT_TEXT);
 }

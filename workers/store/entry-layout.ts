@@ -1,23 +1,25 @@
+import { TAG_CHARACTERS } from '../../src/shared/segment-sizes.ts';
 import { textBytes } from './metadata.ts';
 
 /**
  * How an entry lies in its block. Entries begin at multiples of 8 bytes and follow each other without gaps,
  * so a block can be walked from its first entry to its fill mark.
  *
- *     byte  0        4         6       7     8         12
- *           ┌────────┬─────────┬───────┬─────┬─────────┬──────────┬─────┬───────┬──────────┬──────┬─────┐
- *           │ slot   │ key     │ flags │ tag │ value   │ optional │ key │ value │ texts of │ gzip │ pad │
- *           │ u32    │ bytes   │ u8    │ u8  │ bytes   │ words    │     │       │ metadata │      │ to  │
- *           │        │ u16     │       │     │ u32     │ u32 each │     │       │          │      │ 8   │
- *           └────────┴─────────┴───────┴─────┴─────────┴──────────┴─────┴───────┴──────────┴──────┴─────┘
+ *     byte  0        4                         8         12
+ *           ┌────────┬─────────┬───────┬───────┬─────────┬──────────┬─────┬───────┬──────────┬──────┬─────┐
+ *           │ slot   │ key     │ flags │ check │ value   │ optional │ key │ value │ texts of │ gzip │ pad │
+ *           │ u32    │ bytes   │       │       │ bytes   │ words    │     │       │ metadata │      │ to  │
+ *           │        │ 13 bits │ 11    │ 8     │ u32     │ u32 each │     │       │          │      │ 8   │
+ *           └────────┴─────────┴───────┴───────┴─────────┴──────────┴─────┴───────┴──────────┴──────┴─────┘
  *
- * `tag` is eight bits of the key's hash: a cheap "no" before the key itself is compared. The optional words stand in
+ * `check` is eight bits of the key's hash: a cheap "no" before the key itself is compared. The optional words stand in
  * this order, each only where its flag is set, so an entry pays for nothing that it does not have:
  *
  *     EXPIRES   2 words   time of expiry in ms since the epoch, high word first
  *     TEXTS     1 word    the lengths of content type, content encoding and two headers, a byte each
- *     VERSION   1 word    the version for conditional requests
  *     GZIP      1 word    bytes of the gzip form
+ *
+ * The texts of the metadata end with the entity tag where TAG is set.
  */
 export const HEADER_BYTES = 12;
 export const ALIGNMENT_BYTES = 8;
@@ -31,17 +33,32 @@ export const INCOMPRESSIBLE = 8;
 /** The value was searched and needs no escaping in JSON. */
 export const PLAIN = 16;
 export const TEXTS = 32;
-export const VERSION = 64;
+export const TAG = 64;
+/** The entry was read since it was put. */
+export const READ = 128;
+/** Not all bytes of the value are ASCII. */
+export const NOT_TEXT = 256;
+/** The gzip form is that of the value itself, not of a body made from it. */
+export const VALUE_GZIP = 512;
+/** The value lies in a chain. What stands in its place here is the chain's number, in `CHAIN_ID_BYTES`. */
+export const CHAIN = 1024;
+export const CHAIN_ID_BYTES = 4;
+
+const KEY_BITS = 13;
+const KEY_MASK = 2 ** KEY_BITS - 1;
+const FLAG_BITS = 11;
+const FLAG_MASK = 2 ** FLAG_BITS - 1;
+/** Longer keys cannot be stored. */
+export const MAX_KEY_BYTES = KEY_MASK;
 
 const WORDS_OF_FLAG = [
   [EXPIRES, 2],
   [TEXTS, 1],
-  [VERSION, 1],
   [GZIP, 1],
 ] as const;
 
 /** Where the key begins, for each combination of flags: looked up for every access, so made once. */
-const KEY_OFFSETS = Array.from({ length: 256 }, (_, flags) =>
+const KEY_OFFSETS = Array.from({ length: FLAG_MASK + 1 }, (_, flags) =>
   WORDS_OF_FLAG.reduce(
     (bytes, [flag, words]) => bytes + ((flags & flag) !== 0 ? words * 4 : 0),
     HEADER_BYTES,
@@ -57,19 +74,29 @@ export function entryBytes(flags: number, contentBytes: number): number {
 }
 
 export function keyBytesOf(word1: number): number {
-  return word1 & 0xffff;
+  return word1 & KEY_MASK;
 }
 
 export function flagsOf(word1: number): number {
-  return (word1 >>> 16) & 0xff;
+  return (word1 >>> KEY_BITS) & FLAG_MASK;
 }
 
-export function tagOf(word1: number): number {
-  return word1 >>> 24;
+export function checkOf(word1: number): number {
+  return word1 >>> (KEY_BITS + FLAG_BITS);
 }
 
-export function packWord1(keyBytes: number, flags: number, tag: number): number {
-  return (keyBytes | (flags << 16) | (tag << 24)) >>> 0;
+export function packWord1(keyBytes: number, flags: number, check: number): number {
+  return (keyBytes | (flags << KEY_BITS) | (check << (KEY_BITS + FLAG_BITS))) >>> 0;
+}
+
+/** Whether an entry has a key of this length and with this check. */
+export function mayHaveKey(word1: number, keyBytes: number, check: number): boolean {
+  return (word1 & ~(FLAG_MASK << KEY_BITS)) >>> 0 === packWord1(keyBytes, 0, check);
+}
+
+/** Sets a flag of the entry at word index `at`. */
+export function setFlagAt(words: Uint32Array, at: number, flag: number): void {
+  words[at + 1] |= flag << KEY_BITS;
 }
 
 /** Where the key begins, counted from the start of the entry. */
@@ -94,10 +121,15 @@ export function entryBytesAt(words: Uint32Array, at: number): number {
   return entryBytes(flags, contentBytesAt(words, at, flags) + gzipBytes);
 }
 
-/** Bytes of key, value and texts together. */
+/** Bytes of key, value and all texts together. */
 export function contentBytesAt(words: Uint32Array, at: number, flags: number): number {
   const bytes = keyBytesOf(words[at + 1]) + words[at + 2];
-  return (flags & TEXTS) !== 0 ? bytes + textBytes(textLengthsAt(words, at, flags)) : bytes;
+  return (flags & (TEXTS | TAG)) === 0 ? bytes : bytes + allTextBytesAt(words, at, flags);
+}
+
+/** Bytes of the texts, the entity tag included. */
+function allTextBytesAt(words: Uint32Array, at: number, flags: number): number {
+  return textBytes(textLengthsAt(words, at, flags)) + ((flags & TAG) !== 0 ? TAG_CHARACTERS : 0);
 }
 
 /** Time of expiry in ms since the epoch, `Infinity` for an entry that does not expire. */
@@ -111,10 +143,6 @@ export function textLengthsAt(words: Uint32Array, at: number, flags: number): nu
   return (flags & TEXTS) !== 0 ? words[at + textsWord(flags)] : 0;
 }
 
-export function versionAt(words: Uint32Array, at: number, flags: number): number {
-  return (flags & VERSION) !== 0 ? words[at + versionWord(flags)] : 0;
-}
-
 /** Only for an entry that has a gzip form. */
 export function gzipBytesAt(words: Uint32Array, at: number, flags: number): number {
   return words[at + gzipWord(flags)];
@@ -123,11 +151,6 @@ export function gzipBytesAt(words: Uint32Array, at: number, flags: number): numb
 /** Which word of its entry holds the lengths of the texts. */
 export function textsWord(flags: number): number {
   return KEY_OFFSETS[flags & EXPIRES] >>> 2;
-}
-
-/** Which word of its entry holds the version. */
-export function versionWord(flags: number): number {
-  return KEY_OFFSETS[flags & (EXPIRES | TEXTS)] >>> 2;
 }
 
 /** Which word of its entry holds the length of the gzip form: the last one before the key. */

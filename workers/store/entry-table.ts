@@ -2,6 +2,7 @@ import { assert } from '../../src/shared/assert.ts';
 import { hashKey } from '../../src/shared/key-hash.ts';
 import type { Ledger } from '../../src/shared/ledger.ts';
 import { BlockPool } from './block-pool.ts';
+import { type Chain, ChainTable } from './chain-table.ts';
 import { EntryCodec } from './entry-codec.ts';
 import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
@@ -50,6 +51,7 @@ export class EntryTable {
   readonly blocks: BlockPool;
   readonly slots: SlotTable;
   readonly codec: EntryCodec;
+  readonly chains: ChainTable;
   readonly list: LruList;
   readonly index: HashIndex;
   readonly hashOfSlot = (slot: number): number => this.hash(this.codec.key(slot));
@@ -65,7 +67,8 @@ export class EntryTable {
     this.memory = new SegmentMemory(options.ledger, options.shard);
     this.blocks = new BlockPool(this.memory);
     this.slots = new SlotTable(this.memory);
-    this.codec = new EntryCodec(this.blocks, this.slots);
+    this.chains = new ChainTable(this.memory);
+    this.codec = new EntryCodec(this.blocks, this.slots, this.chains);
     this.list = new LruList(this.slots);
     this.index = new HashIndex(this.slots, this.hashOfSlot, this.memory);
   }
@@ -81,9 +84,9 @@ export class EntryTable {
   /** The slot of a key, expired or not; NO_SLOT where there is none. */
   lookup(key: string, hash: number): number {
     const { slots, codec } = this;
-    const tag = hash >>> 24;
+    const check = hash >>> 24;
     for (let slot = this.index.head(this.index.bucketOf(hash)); slot !== NO_SLOT; slot = slots.chain(slot)) {
-      if (codec.hasKey(slot, key, tag)) return slot;
+      if (codec.hasKey(slot, key, check)) return slot;
     }
     return NO_SLOT;
   }
@@ -93,22 +96,29 @@ export class EntryTable {
     return expiryMs !== Infinity && expiryMs <= this.options.now();
   }
 
+  /** The chain of an entry, undefined where its value lies in its block. */
+  chainOf(slot: number): Chain | undefined {
+    return this.codec.chainOf(slot);
+  }
+
   /** Makes the entry that was written at a slot's address the most recently used, and findable. */
   insert(hash: number, slot: number): void {
     this.list.insertMostRecent(slot);
     this.index.insert(hash, slot);
   }
 
-  /** @returns the bytes that the entry had in its block. */
+  /** @returns the bytes that the entry had in its block, and those of its chain unless they are being read. */
   remove(slot: number, hash: number, reason: Removal): number {
     const address = this.slots.address(slot);
+    const chainId = this.codec.chainId(slot);
+    const chainBytes = chainId < 0 ? 0 : this.chains.release(chainId);
     this.list.remove(slot);
     this.index.remove(hash, slot);
     this.slots.give(slot);
     const bytes = this.codec.free(address);
-    this.options.entryLedger?.release(this.options.shard, 1);
+    this.releasePlace();
     this.counters[reason]++;
-    return bytes;
+    return bytes + chainBytes;
   }
 
   /** Takes one place under the capacity. @returns false when none is left. */
@@ -117,32 +127,42 @@ export class EntryTable {
     return !entryLedger || entryLedger.tryReserve(shard, 1);
   }
 
+  /** Gives back a place that no entry has taken. */
+  releasePlace(): void {
+    const { entryLedger, shard } = this.options;
+    entryLedger?.release(shard, 1);
+  }
+
   /** Removes every entry. The memory goes back later, step by step. */
   clear(): void {
     const { entryLedger, shard } = this.options;
     this.counters.cleared += this.count;
     entryLedger?.release(shard, this.count);
+    this.chains.clear();
     this.reset();
   }
 
   /** Gives all memory back. To be called when there is no entry. */
   reset(): void {
     this.blocks.clear();
+    this.list.ages.clear();
     this.slots.clear();
     this.index.clear();
   }
 
   /** Bytes taken from the system, cleared ones that have not gone back yet included. */
   get reservedBytes(): number {
-    const { memory, blocks, slots, index } = this;
-    return memory.leftoverBytes + blocks.reservedBytes + slots.reservedBytes + index.reservedBytes;
+    const { memory, blocks, slots, index, chains } = this;
+    const tables = slots.reservedBytes + index.reservedBytes;
+    return memory.leftoverBytes + blocks.reservedBytes + chains.reservedBytes + tables;
   }
 
   /** @throws InvariantError when the ledgers do not hold what the parts hold. */
   checkLedgers(): void {
     const { ledger, shard, entryLedger } = this.options;
-    const { memory, blocks, slots, index } = this;
-    const charged = memory.leftoverBytes + blocks.chargedBytes + slots.reservedBytes + index.reservedBytes;
+    const { memory, blocks, slots, index, chains } = this;
+    const tables = slots.reservedBytes + index.reservedBytes;
+    const charged = memory.leftoverBytes + blocks.chargedBytes + chains.reservedBytes + tables;
     assert(ledger.held(shard) === charged, `the ledger holds ${ledger.held(shard)}, the segment ${charged}`);
     assert(!entryLedger || entryLedger.held(shard) === this.count, 'the entry ledger counts the entries');
   }

@@ -2,17 +2,18 @@ import { assert } from '../../src/shared/assert.ts';
 import { BLOCK_CHARGE_BYTES } from '../../src/shared/segment-sizes.ts';
 import { NO_ADDRESS } from './block-pool.ts';
 import type { Cleaner } from './cleaner.ts';
+import { READ } from './entry-layout.ts';
 import type { EntryTable } from './entry-table.ts';
 import { type ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
 import { NO_SLOT } from './slot-table.ts';
 import { Victims } from './victims.ts';
 
-/** Why entries are evicted: for the sake of another entry, or by a shed order. */
+/** Why entries are evicted: to make room for another entry, or by a shed order. */
 export type EvictionReason = 'evicted' | 'shed';
 
 /** Near the ceiling a PUT evicts up to this many times its own size, until there are enough holes. */
 const TIGHT_EVICTION_RATIO = 2;
-/** But no more than this. With a quarter of it cleaning falls behind, and large values then wait for it. */
+/** The most that it evicts in this way. With a quarter of this, cleaning falls behind, and large values wait for it. */
 const MAX_AHEAD_BYTES = 2 ** 20;
 /** A PUT looks for expired entries among this many before it evicts live ones: two blocks of small entries. */
 const MAX_WALKED_ENTRIES = 2 ** 14;
@@ -22,14 +23,16 @@ const WALK_STEP_BYTES = 2 ** 14;
 const MIN_REFUSED_BYTES = 2 ** 15;
 
 /**
- * Makes room by removing entries. What goes for another entry's sake goes in this order: what has expired, as far as
- * a short look finds it, then the least recently used.
+ * Makes room by removing entries. To make room for another entry, it removes expired entries first, if a short search
+ * finds any, then the least recently used entries.
  *
  * A PUT calls `begin`, `reservePlace`, `makeHoles`, `allocate` and `takeSlot`, in this order.
  */
 export class Eviction {
   /** Bytes of the entries that shed orders evicted. */
   shedBytes = 0;
+  /** Entries that were evicted or shed, and never read since they were put. */
+  unread = 0;
 
   private readonly table: EntryTable;
   private readonly cleaner: Cleaner;
@@ -44,13 +47,13 @@ export class Eviction {
     this.cleaner = cleaner;
     this.sweep = sweep;
     this.now = now;
-    const { blocks, slots, list, index, hashOfSlot } = table;
-    this.victims = new Victims(blocks, slots, list, index, hashOfSlot);
+    const { codec, slots, list, index, hashOfSlot } = table;
+    this.victims = new Victims(codec, slots, list, index, hashOfSlot);
   }
 
   /**
    * Removes least recently used entries until `wantedBytes` have gone, or one batch of `Victims`.
-   * @returns the bytes in their blocks, 0 when there is no entry.
+   * @returns the bytes in their blocks and chains, 0 when there is no entry.
    */
   evict(wantedBytes: number, reason: EvictionReason): number {
     const { table, victims } = this;
@@ -60,6 +63,7 @@ export class Eviction {
     for (let i = 0; i < count; i++) {
       const slot = victims.slots[i];
       const isExpired = table.codec.expiryMs(slot) <= nowMs;
+      if (!isExpired && !table.codec.hasFlag(slot, READ)) this.unread++;
       const removed = table.remove(slot, victims.hashes[i], isExpired ? 'expired' : reason);
       if (reason === 'shed' && !isExpired) this.shedBytes += removed;
       bytes += removed;
@@ -80,9 +84,9 @@ export class Eviction {
   }
 
   /**
-   * Near the ceiling, evicts a little ahead of need. EntryTable that were stored together but read apart leave holes in
-   * all blocks, and cleaning gains more than it moves only when there are enough of them. Made in small steps on the
-   * way to the ceiling, no PUT has to wait for all of them: see ADR 7.
+   * Near the ceiling, evicts a little ahead of need. Entries that were stored together but read at different times leave
+   * holes in all blocks. Cleaning gains more than it moves only when there are enough holes. They are made in small
+   * steps on the way to the ceiling, so that no single PUT has to wait for all of them: see ADR 7.
    */
   makeHoles(putBytes: number): void {
     if (!this.table.blocks.isTight) return;
@@ -96,8 +100,8 @@ export class Eviction {
 
   /**
    * Finds room for an entry. What `makeHoles` has not made ready is evicted now.
-   * @param keep an entry that may not be evicted for it, nor any that was used since; NO_SLOT for none.
-   * @returns NO_ADDRESS when only those could go.
+   * @param keep this entry is not evicted, nor any that was used more recently; NO_SLOT if every entry may be evicted.
+   * @returns NO_ADDRESS when there is no room without evicting those, or even then.
    */
   allocate(bytes: number, keep = NO_SLOT): number {
     const { blocks, list } = this.table;
@@ -117,11 +121,11 @@ export class Eviction {
         evicted += removed;
       }
       if (evicted === 0) {
-        // Slots and index may hold what the block needs. With no entry left they can go.
+        // Slots and index may take the memory that the block needs. With no entry left, they can be freed.
         this.table.reset();
         const last = blocks.allocate(bytes);
-        assert(last !== NO_ADDRESS, 'an empty segment has room for any entry it accepts');
-        return last;
+        // What is only coming, and what is only being read, goes last of all.
+        if (last !== NO_ADDRESS || !this.table.chains.dropOldest()) return last;
       }
     }
   }
@@ -139,7 +143,7 @@ export class Eviction {
    * Makes `wantedBytes` of room, or a part of them. May walk blocks, so every allocated address must have been written.
    * @returns bytes in their blocks, 0 when there is no entry.
    */
-  private evictForEntry(wantedBytes: number): number {
+  evictForEntry(wantedBytes: number): number {
     const { sweep, table } = this;
     const slot = table.list.leastRecent;
     if (slot === NO_SLOT || table.isExpired(slot)) return this.evict(1, 'evicted');

@@ -1,3 +1,4 @@
+import { AgeMarks } from './age-marks.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
 
 /**
@@ -6,10 +7,12 @@ import { NO_SLOT, type SlotTable } from './slot-table.ts';
  *     0 ⇄ most recently used ⇄ … ⇄ least recently used ⇄ 0
  */
 export class LruList {
+  readonly ages: AgeMarks;
   private readonly slots: SlotTable;
 
   constructor(slots: SlotTable) {
     this.slots = slots;
+    this.ages = new AgeMarks(slots);
   }
 
   get leastRecent(): number {
@@ -26,16 +29,14 @@ export class LruList {
   }
 
   remove(slot: number): void {
-    const { slots } = this;
-    const prev = slots.prev(slot);
-    const next = slots.next(slot);
-    slots.setNext(prev, next);
-    slots.setPrev(next, prev);
+    this.ages.leave(slot);
+    this.unlink(slot);
   }
 
   touch(slot: number): void {
+    this.ages.leave(slot);
     if (this.slots.next(NO_SLOT) === slot) return;
-    this.remove(slot);
+    this.unlink(slot);
     this.insertMostRecent(slot);
   }
 
@@ -48,5 +49,14 @@ export class LruList {
     slots.setNext(slot, next);
     slots.setNext(prev, slot);
     slots.setPrev(next, slot);
+    this.ages.move(from, slot);
+  }
+
+  private unlink(slot: number): void {
+    const { slots } = this;
+    const prev = slots.prev(slot);
+    const next = slots.next(slot);
+    slots.setNext(prev, next);
+    slots.setPrev(next, prev);
   }
 }

@@ -2,6 +2,7 @@ import { assert } from '../../src/shared/assert.ts';
 import { blockChargeBytes } from '../../src/shared/segment-sizes.ts';
 import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
 import { DEAD, entryBytesAt, expiresAtMs, flagsOf } from './entry-layout.ts';
+import type { EntryTable } from './entry-table.ts';
 import type { HashIndex } from './hash-index.ts';
 import type { LruList } from './lru-list.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
@@ -73,4 +74,17 @@ function checkBlock(blocks: BlockPool, slots: SlotTable, block: number): number 
   }
   assert(live === blocks.live[block], `block ${block} counts ${blocks.live[block]} live bytes of ${live}`);
   return live;
+}
+
+/**
+ * Checks that each chain has one entry, and that what the chains count is what they have.
+ * @throws InvariantError
+ */
+export function checkChains({ slots, codec, chains }: EntryTable): void {
+  const ids: number[] = [];
+  for (let slot = slots.next(NO_SLOT); slot !== NO_SLOT; slot = slots.next(slot)) {
+    const id = codec.chainId(slot);
+    if (id >= 0) ids.push(id);
+  }
+  chains.check(ids);
 }

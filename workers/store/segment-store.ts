@@ -1,19 +1,22 @@
-import { SLOT_BYTES, guaranteeFor } from '../../src/shared/segment-sizes.ts';
-import { type BlockPool, NO_ADDRESS } from './block-pool.ts';
+import { SLOT_BYTES } from '../../src/shared/segment-sizes.ts';
+import type { BlockPool } from './block-pool.ts';
 import { Cleaner } from './cleaner.ts';
 import { EntryTable, type SegmentCounters, type SegmentOptions } from './entry-table.ts';
-import { type EntryCodec, entryFlags } from './entry-codec.ts';
-import { INCOMPRESSIBLE, PLAIN, entryBytes } from './entry-layout.ts';
+import type { Chain, Piece } from './chain-table.ts';
+import type { EntryCodec } from './entry-codec.ts';
+import { EntryWriter } from './entry-writer.ts';
+import { INCOMPRESSIBLE, NOT_TEXT, PLAIN, VALUE_GZIP } from './entry-layout.ts';
 import { Eviction, type EvictionReason } from './eviction.ts';
 import { ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
+import { LargeValues } from './large-values.ts';
 import type { LruList } from './lru-list.ts';
 import { Maintenance } from './maintenance.ts';
-import { type Metadata, textOf } from './metadata.ts';
+import type { Metadata } from './metadata.ts';
 import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
-import { checkBlocks, checkList } from './segment-integrity.ts';
+import { checkBlocks, checkChains, checkList } from './segment-integrity.ts';
 import { NO_SLOT } from './slot-table.ts';
 
-export { AHEAD_KEYS, NOTHING_DUE, NO_SLOT };
+export { AHEAD_KEYS, type Chain, type Metadata, NOTHING_DUE, NO_SLOT, type Piece };
 
 /**
  * All entries of one shard, in strict least-recently-used order, outside the JavaScript heap. The only face of this
@@ -23,6 +26,9 @@ export { AHEAD_KEYS, NOTHING_DUE, NO_SLOT };
  * A slot returned by `access` or `peek` stays valid until the next call that changes the segment.
  */
 export class SegmentStore {
+  /** Values that come and are read in pieces. `putLarge` stores them. */
+  readonly largeValues: LargeValues;
+
   private readonly options: SegmentOptions;
   private readonly table: EntryTable;
   private readonly blocks: BlockPool;
@@ -32,6 +38,7 @@ export class SegmentStore {
   private readonly sweep: ExpirySweep;
   private readonly ahead: ReadAhead;
   private readonly eviction: Eviction;
+  private readonly writer: EntryWriter;
   private readonly maintenance: Maintenance;
 
   constructor(options: SegmentOptions) {
@@ -47,6 +54,8 @@ export class SegmentStore {
     );
     this.ahead = new ReadAhead(table.blocks, table.slots, table.index);
     this.eviction = new Eviction(table, this.cleaner, this.sweep, options.now);
+    this.writer = new EntryWriter(options, table, this.eviction, this.cleaner);
+    this.largeValues = new LargeValues(options, table, this.eviction, this.cleaner);
     this.maintenance = new Maintenance(table, this.cleaner, this.sweep, options.now);
   }
 
@@ -60,15 +69,16 @@ export class SegmentStore {
 
   /** Bytes that the entries themselves need: header, key, value, metadata, gzip form, padding and slot. */
   get liveBytes(): number {
-    return this.blocks.liveBytes + this.table.count * SLOT_BYTES;
+    const { table } = this;
+    return this.blocks.liveBytes + table.chains.liveBytes + table.count * SLOT_BYTES;
   }
 
-  /** Bytes taken from the system: blocks, slots, index, and cleared memory that has not gone back yet. */
+  /** Bytes taken from the system: blocks, chains, slots, index, and memory that has not gone back yet. */
   get reservedBytes(): number {
     return this.table.reservedBytes;
   }
 
-  /** Bytes of cleared memory that has not gone back yet. */
+  /** Bytes of memory that was cleared, or of large values that are gone, and has not gone back yet. */
   get leftoverBytes(): number {
     return this.table.memory.leftoverBytes;
   }
@@ -83,7 +93,20 @@ export class SegmentStore {
     return this.eviction.shedBytes;
   }
 
-  /** As `access`, but returns the value itself. */
+  /** Entries that were evicted or shed, and never read since they were put. */
+  get evictedUnread(): number {
+    return this.eviction.unread;
+  }
+
+  /**
+   * For how long the least recently used entry has been neither read nor put, at least. The true time may be up to
+   * twice as long: see `AgeMarks`. 0 where there is no entry.
+   */
+  get oldestAgeMs(): number {
+    return this.list.ages.ageMs(this.options.now());
+  }
+
+  /** As `access`, but returns the value itself, which may not be a large one. */
   get(key: string): string | undefined {
     const slot = this.access(key);
     return slot === NO_SLOT ? undefined : this.value(slot);
@@ -109,6 +132,7 @@ export class SegmentStore {
       return NO_SLOT;
     }
     table.counters.hits++;
+    this.codec.markRead(slot);
     this.list.touch(slot);
     return slot;
   }
@@ -121,6 +145,22 @@ export class SegmentStore {
 
   valueBytes(slot: number): number {
     return this.codec.valueBytes(slot);
+  }
+
+  /** The chain of a large value; undefined for one that lies in its block. */
+  chainOf(slot: number): Chain | undefined {
+    return this.codec.chainOf(slot);
+  }
+
+  /** Bytes that the entry takes: header, key, value, metadata, gzip form, padding and slot. */
+  entryBytes(slot: number): number {
+    return this.codec.bytes(slot) + SLOT_BYTES;
+  }
+
+  /** How long until the entry expires; undefined for one that does not. */
+  ttlMs(slot: number): number | undefined {
+    const expiryMs = this.codec.expiryMs(slot);
+    return expiryMs === Infinity ? undefined : Math.max(0, expiryMs - this.options.now());
   }
 
   value(slot: number): string {
@@ -137,9 +177,17 @@ export class SegmentStore {
     return this.codec.metadata(slot);
   }
 
-  /** The gzip form kept beside the value, where there is one: as `valueView`, not a copy. */
-  gzipView(slot: number): Buffer | undefined {
-    return this.codec.gzipView(slot);
+  /** False when some of the value's bytes are not ASCII. */
+  isText(slot: number): boolean {
+    return !this.codec.hasFlag(slot, NOT_TEXT);
+  }
+
+  /**
+   * The gzip form kept beside the value, where there is one: as `valueView`, not a copy.
+   * @param isOfValue whether the form of the value itself is wanted, or that of a body made from it.
+   */
+  gzipView(slot: number, isOfValue = false): Buffer | undefined {
+    return this.codec.hasFlag(slot, VALUE_GZIP) === isOfValue ? this.codec.gzipView(slot) : undefined;
   }
 
   /** True when compression was tried for this entry and saved nothing. */
@@ -165,25 +213,16 @@ export class SegmentStore {
    * @returns false, and nothing changed, when an entry of this size is never stored.
    */
   put(key: string, value: string | Uint8Array, ttlMs: number, metadata?: Metadata): boolean {
-    const { table, eviction } = this;
-    const expires = ttlMs > 0;
-    const textBytes = metadata === undefined ? 0 : textOf(metadata).length;
-    const bytes = entryBytes(entryFlags(expires, metadata), key.length + value.length + textBytes);
-    if (guaranteeFor(bytes) > this.options.ledger.guarantee) return false;
-    table.counters.puts++;
-    const hash = table.hash(key);
-    const old = table.lookup(key, hash);
-    if (old !== NO_SLOT) table.remove(old, hash, table.isExpired(old) ? 'expired' : 'replaced');
-    eviction.begin();
-    eviction.reservePlace();
-    eviction.makeHoles(bytes);
-    const address = eviction.allocate(bytes);
-    const slot = eviction.takeSlot();
-    const expiryMs = expires ? Math.ceil(this.options.now() + ttlMs) : Infinity;
-    this.codec.write(address, slot, key, hash >>> 24, value, expiryMs, metadata);
-    table.insert(hash, slot);
-    this.cleaner.keepUp(bytes);
-    return true;
+    return this.writer.put(key, value, ttlMs, metadata);
+  }
+
+  /**
+   * Stores a value that has come in pieces, as `put` does.
+   * @param chain which grows no more.
+   * @returns false, and the value is dropped, when it has taken all the memory that there is for this shard.
+   */
+  putLarge(key: string, chain: Chain, ttlMs: number, metadata: Metadata): boolean {
+    return this.writer.putLarge(key, chain, ttlMs, metadata);
   }
 
   /** @returns whether there was such an entry. */
@@ -206,21 +245,11 @@ export class SegmentStore {
   /**
    * Keeps `gzip` beside the value, charged to the entry. Room is made as for a PUT, but never by evicting this entry
    * or one used more recently. If that is not enough, the form is not kept. Nor is it kept where an entry is so large
-   * that all others might have to go for it. An empty `gzip` marks the entry as incompressible.
+   * that all others might have to go for it. An empty `gzip` marks the entry as incompressible. Another form goes.
+   * @param isOfValue see `gzipView`.
    */
-  attachGzip(slot: number, gzip: Uint8Array): void {
-    const { codec } = this;
-    if (gzip.length === 0) {
-      codec.addFlag(slot, INCOMPRESSIBLE);
-      return;
-    }
-    const bytes = codec.bytesWithGzip(slot, gzip.length);
-    const bothBytes = bytes + codec.plainBytes(slot);
-    const mayEvict = guaranteeFor(bothBytes) <= this.options.ledger.guarantee;
-    const to = mayEvict ? this.eviction.allocate(bytes, slot) : this.blocks.allocate(bytes);
-    if (to === NO_ADDRESS) return;
-    codec.rewriteWithGzip(slot, to, gzip);
-    this.cleaner.keepUp(bytes);
+  attachGzip(slot: number, gzip: Uint8Array, isOfValue = false): void {
+    this.writer.attachGzip(slot, gzip, isOfValue);
   }
 
   /**
@@ -259,6 +288,7 @@ export class SegmentStore {
    * @returns false when there is nothing left to do.
    */
   maintain(budgetBytes: number): boolean {
+    this.list.ages.tick(this.options.now());
     return this.maintenance.step(budgetBytes);
   }
 
@@ -267,6 +297,7 @@ export class SegmentStore {
     const { table } = this;
     checkList(table.list, table.slots, table.index, table.hashOfSlot);
     checkBlocks(table.blocks, table.slots);
+    checkChains(table);
     table.checkLedgers();
   }
 

@@ -1,5 +1,4 @@
-import { type BlockPool, blockOf, wordOf } from './block-pool.ts';
-import { entryBytesAt } from './entry-layout.ts';
+import type { EntryCodec } from './entry-codec.ts';
 import type { HashIndex } from './hash-index.ts';
 import type { LruList } from './lru-list.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
@@ -17,20 +16,20 @@ export class Victims {
   readonly hashes = new Uint32Array(MAX_BATCH);
   /** Stored so that the reads are not optimised away. */
   protected lastRead = 0;
-  private readonly blocks: BlockPool;
+  private readonly codec: EntryCodec;
   private readonly table: SlotTable;
   private readonly list: LruList;
   private readonly index: HashIndex;
   private readonly hashOfSlot: (slot: number) => number;
 
   constructor(
-    blocks: BlockPool,
+    codec: EntryCodec,
     table: SlotTable,
     list: LruList,
     index: HashIndex,
     hashOfSlot: (slot: number) => number,
   ) {
-    this.blocks = blocks;
+    this.codec = codec;
     this.table = table;
     this.list = list;
     this.index = index;
@@ -38,11 +37,11 @@ export class Victims {
   }
 
   /**
-   * Fills `slots` and `hashes` until the entries take `wantedBytes` in their blocks, or the batch is full.
+   * Fills `slots` and `hashes` until the entries take `wantedBytes`, or the batch is full.
    * @returns how many there are.
    */
   gather(wantedBytes: number): number {
-    const { table, blocks, index, slots, hashes } = this;
+    const { table, codec, index, slots, hashes } = this;
     let count = 0;
     let bytes = 0;
     for (
@@ -51,8 +50,7 @@ export class Victims {
       slot = table.prev(slot)
     ) {
       slots[count++] = slot;
-      const address = table.address(slot);
-      bytes += entryBytesAt(blocks.words[blockOf(address)], wordOf(address));
+      bytes += codec.bytes(slot);
     }
     let read = 0;
     for (let i = 0; i < count; i++) hashes[i] = this.hashOfSlot(slots[i]);

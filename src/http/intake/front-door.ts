@@ -2,25 +2,21 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
-import { LEAST_COUNTED_BYTES } from '../byte-budget.ts';
-import { DirectRequest } from '../direct-request.ts';
-import { constantFailure, writeAnswer } from '../constant-answers.ts';
-import type { Connections } from '../connections.ts';
-import { Account, accountOf, setAccount } from './account.ts';
+import { takeBody } from '../fast/direct-request.ts';
+import { writeAnswer } from '../write-answer.ts';
+import { renderFailure } from '../failures.ts';
+import { Account, type Books, accountOf, setAccount } from './account.ts';
+import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
 import { isProbe } from './probe.ts';
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    frontDoor: FrontDoor;
-  }
-}
+import { type Traffic, noteRefusal } from '../../metrics/traffic.ts';
+import type { Purse } from './purse.ts';
 
 export interface DoorLimits {
   /** Connections that may ask for anything. */
   readonly maxConnections: number;
   /** Connections beyond these, which may ask one probe each. */
   readonly reserve: number;
-  /** Newcomers that may wait for a place in it. Each may hold 64 KiB that its client has sent. */
+  /** Newcomers that may wait for a place in the reserve. Each may hold 64 KiB that its client has sent. */
   readonly waiting: number;
 }
 
@@ -30,32 +26,37 @@ const GRACE_MS = 1000;
 const RESERVE_TICKS = 5;
 /** How many sweeps a newcomer may wait for a place. */
 const WAIT_TICKS = 10;
+/** Every so many sweeps, all connections are checked for clients that take nothing of their answers. */
+const STALL_TICKS = 20;
 
-const REFUSAL = constantFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
+const REFUSAL = renderFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
 
 /**
- * Bounds how many connections there are, and sees to it that probes are answered however many others want one.
+ * Bounds how many connections there are, and lets requests in. Probes are answered even when all connections are in use.
  *
  * Beyond `maxConnections` a connection gets a place in a small reserve. It may ask one probe; any other request is
  * refused there, unless an ordinary place has become free meanwhile. Either way the connection is then closed, so the
- * reserve is soon free again. While it is full newcomers wait, before anything is done for them: a TLS handshake would
- * cost far more. One that waits too long is dropped, and the oldest when too many wait.
+ * reserve is soon free again. While the reserve is full, newcomers wait. Nothing is done for them yet, since a TLS handshake
+ * would cost far more. A newcomer that waits too long is dropped; when too many wait, the oldest is.
  *
  * While newcomers are refused, a sweep closes connections that hold an ordinary place and do not use it: those without a
- * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. So a refusal
- * itself costs next to nothing.
+ * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. A refusal
+ * itself closes nothing, so it is cheap.
  */
-export class FrontDoor {
-  limits: DoorLimits;
+export class FrontDoor implements Books {
+  readonly limits: DoorLimits;
+  /** A client that takes nothing of its answer for this long is cut off. */
+  readonly stalledTimeoutMs: number = 30_000;
   /** In the order in which they came. */
   private readonly accounts = new Set<Account>();
   private readonly reserve = new Set<Account>();
   /** Newcomers without a place, and the tick when each came, oldest first. */
   private readonly waiting = new Map<Socket, number>();
-  /** TLS handshakes under way, by the client's end: before and after one, Node gives out different sockets. */
+  /** TLS handshakes under way, by the client's address and port: after the handshake Node uses another socket. */
   private readonly handshakes = new Map<string, Account>();
-  private readonly connections: Connections;
-  private readonly nowMs: () => number;
+  readonly purse: Purse;
+  readonly nowMs: () => number;
+  readonly traffic: Traffic;
   private isSecure = false;
   private serve: (socket: Socket) => void = () => undefined;
   private ordinary = 0;
@@ -63,10 +64,11 @@ export class FrontDoor {
   /** Newcomers that found no ordinary place since the last sweep. */
   private refused = 0;
 
-  constructor(limits: DoorLimits, connections: Connections, nowMs: () => number) {
+  constructor(limits: DoorLimits, purse: Purse, nowMs: () => number, traffic: Traffic) {
     this.limits = limits;
-    this.connections = connections;
+    this.purse = purse;
     this.nowMs = nowMs;
+    this.traffic = traffic;
   }
 
   /** How many connections there are. */
@@ -80,12 +82,15 @@ export class FrontDoor {
   }
 
   /**
-   * Stands before whatever the server does with a new connection, and before its requests. To be called before anybody
-   * else listens.
-   * @param onExpectation takes requests that expect what is not 100-continue: to Node they are no `request`.
+   * Puts the door before what the server does with new connections and with requests. To be called before anything else
+   * listens.
+   * @param onExpectation takes requests with another expectation than 100-continue, for which Node has an event of their own.
    */
   guard(server: Server, onRequest: RequestListener, onExpectation: RequestListener): void {
-    server.on('request', this.admitted(onRequest)).on('checkExpectation', this.admitted(onExpectation));
+    const admitted = this.admitted(onRequest);
+    // Whoever reads a body tells its client to send it.
+    server.on('request', admitted).on('checkContinue', admitted);
+    server.on('checkExpectation', this.admitted(onExpectation));
     this.isSecure = server instanceof SecureServer;
     const [serve, ...others] = server.listeners('connection');
     assert(others.length === 0, 'only Node listens for connections');
@@ -111,8 +116,8 @@ export class FrontDoor {
   private admitted(next: RequestListener): RequestListener {
     return (request, response) => {
       const account = accountOf(request.socket);
-      if (account === undefined || !this.connections.count(account, response)) return;
-      if (this.admit(account, request, response)) next(request, response);
+      if (account === undefined || !account.begin(response, this.nowMs())) return;
+      if (this.admit(account, request, response)) account.goOn(next, request, response);
     };
   }
 
@@ -131,17 +136,19 @@ export class FrontDoor {
       return true;
     }
     this.refused++;
+    noteRefusal(response, 'connections');
     // A client that is still sending would be reset, and not see why.
     afterBody(request, () => writeAnswer(response, REFUSAL));
     return false;
   }
 
-  /** To be called now and then. */
-  sweep(): void {
+  /** To be called every 100 ms: a tick. */
+  sweep(nowMs: number): void {
     this.tick++;
     this.endWaits();
-    if (this.refused > 0) this.makeRoom(this.refused);
+    if (this.refused > 0) this.makeRoom(this.refused, nowMs - GRACE_MS);
     this.refused = 0;
+    if (this.tick % STALL_TICKS === 0) this.cutOffStalled(nowMs);
   }
 
   [Symbol.iterator](): Iterator<Account> {
@@ -155,7 +162,7 @@ export class FrontDoor {
     }
     this.waiting.set(socket, this.tick);
     socket.once('close', () => this.waiting.delete(socket));
-    // Whoever serves the socket listens itself; until then an error must not end the process.
+    // Node listens when it serves the socket; until then an error must not end the process.
     socket.once('error', () => undefined);
     if (this.waiting.size > this.limits.waiting) this.dropOldest();
   }
@@ -166,7 +173,7 @@ export class FrontDoor {
 
   private place(socket: Socket): void {
     const isOrdinary = this.ordinary < this.limits.maxConnections;
-    const account = new Account(socket, isOrdinary, this.tick, this.nowMs());
+    const account = new Account(this, { socket, isOrdinary, tick: this.tick });
     this.accounts.add(account);
     if (isOrdinary) this.ordinary++;
     else this.reserve.add(account);
@@ -194,6 +201,7 @@ export class FrontDoor {
     const [oldest] = this.waiting.keys();
     this.waiting.delete(oldest);
     this.refused++;
+    this.traffic.cutOff('waited');
     oldest.destroy();
   }
 
@@ -205,9 +213,9 @@ export class FrontDoor {
     let wanted = this.waiting.size;
     for (const { tick, hasAsked, responses, socket } of this.reserve) {
       if (wanted === 0 || this.tick - tick < RESERVE_TICKS) break;
-      // One whose body does not end is never answered, and would hold its place as long.
+      // A request whose body does not end is never answered, and would hold its place as long.
       if (hasAsked && responses.at(-1)?.req.complete !== false) continue;
-      socket.destroy();
+      this.closeForOthers(socket);
       wanted--;
     }
   }
@@ -225,8 +233,15 @@ export class FrontDoor {
     if (this.waiting.size > 0) this.placeWaiting();
   }
 
-  private makeRoom(wanted: number): void {
-    const sinceMs = this.nowMs() - GRACE_MS;
+  private cutOffStalled(nowMs: number): void {
+    for (const account of this.accounts) {
+      if (!account.isStalled(this.stalledTimeoutMs, nowMs)) continue;
+      this.traffic.cutOff('stalled');
+      account.socket.destroy();
+    }
+  }
+
+  private makeRoom(wanted: number, sinceMs: number): void {
     const resting: Account[] = [];
     let unfinished = 0;
     let closed = 0;
@@ -237,15 +252,20 @@ export class FrontDoor {
       if (!hasAsked || request?.complete === false) unfinished++;
       if (account.sinceMs > sinceMs) continue;
       if (!hasAsked || isUnfinished(request)) {
-        socket.destroy();
+        this.closeForOthers(socket);
         closed++;
       } else if (responses.length === 0 && resting.length < wanted) {
         resting.push(account);
       }
     }
-    // Those that rest have done nothing wrong: they go when nobody else does, nor is about to.
+    // Idle connections do nothing wrong. They are closed only when no other connection is closed now or soon.
     if (closed > 0 || unfinished > this.ordinary / 2) return;
-    for (const { socket } of resting) socket.destroy();
+    for (const { socket } of resting) this.closeForOthers(socket);
+  }
+
+  private closeForOthers(socket: Socket): void {
+    this.traffic.cutOff('made_room');
+    socket.destroy();
   }
 }
 
@@ -253,13 +273,13 @@ function clientEnd({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** The end of a small body has not come; the larger ones are the byte budget's. */
+/** Whether the end of a small body has not come. Larger bodies are swept with the bodies. */
 function isUnfinished(request: IncomingMessage | undefined): boolean {
-  return request?.complete === false && Number(request.headers['content-length']) < LEAST_COUNTED_BYTES;
+  return request?.complete === false && Number(request.headers['content-length']) < MIN_LARGE_BODY_BYTES;
 }
 
 function afterBody(request: IncomingMessage, callback: () => void): void {
-  if (request.complete) callback();
-  else if (request instanceof DirectRequest) request.takeBody({ add: () => undefined, end: callback });
-  else request.on('end', callback).resume();
+  // One who waits to be told to send it has not begun.
+  if (request.complete || request.headers.expect !== undefined) callback();
+  else takeBody(request, { add: () => undefined, end: callback });
 }

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { FrontDoor } from '../../../src/http/intake/front-door.ts';
+import type { DoorLimits, FrontDoor } from '../../../src/http/intake/front-door.ts';
+import type { Traffic } from '../../../src/metrics/traffic.ts';
 import { guardedServer } from '../../support/guarded-server.ts';
 import { RawSocket } from '../../support/raw-socket.ts';
 
@@ -13,16 +14,19 @@ const PUT_HEAD = (bytes: number): string =>
 
 const clock = { ms: 5000 };
 const responses: ServerResponse[] = [];
+let limits: DoorLimits;
 let door: FrontDoor;
+let traffic: Traffic;
 let port: number;
 
 beforeEach(async () => {
   responses.length = 0;
+  limits = { maxConnections: 2, reserve: 0, waiting: 0 };
   const guarded = guardedServer((_request, response) => responses.push(response), {
-    doorLimits: { maxConnections: 2, reserve: 0, waiting: 0 },
+    doorLimits: limits,
     nowMs: () => clock.ms,
   });
-  ({ door } = guarded);
+  ({ door, traffic } = guarded);
   const { server } = guarded;
   onTestFinished(async () => {
     server.close();
@@ -56,7 +60,7 @@ async function rest(raw: RawSocket): Promise<void> {
 /** There is no place for one more, who is sent away. */
 async function comeInVain(): Promise<void> {
   await (await open()).ended();
-  door.sweep();
+  door.sweep(clock.ms);
 }
 
 describe('when one connection too many comes', () => {
@@ -71,6 +75,7 @@ describe('when one connection too many comes', () => {
     clock.ms += 1;
     await comeInVain();
     await silent.ended();
+    expect(traffic.counts.cutOffs).toMatchObject({ made_room: 1, waited: 3 });
     await ask(await open());
     clock.ms += 10_000;
     await comeInVain();
@@ -97,7 +102,7 @@ describe('when one connection too many comes', () => {
   });
 
   test('who rests does not while most are about to have brought nothing in a second', async () => {
-    door.limits = { maxConnections: 3, reserve: 0, waiting: 0 };
+    Object.assign(limits, { maxConnections: 3, reserve: 0, waiting: 0 });
     const resting = await open();
     await ask(resting);
     responses[0].end('answered');
@@ -144,7 +149,7 @@ describe('when one connection too many comes', () => {
   });
 
   test('no more of those that rest make room than have been sent away', async () => {
-    door.limits = { maxConnections: 5, reserve: 0, waiting: 0 };
+    Object.assign(limits, { maxConnections: 5, reserve: 0, waiting: 0 });
     const resting: RawSocket[] = [];
     for (let i = 0; i < 5; i++) resting.push(await open());
     for (const raw of resting) await rest(raw);
@@ -154,7 +159,7 @@ describe('when one connection too many comes', () => {
     await expect
       .poll(() => resting.map(({ isEnded }) => isEnded))
       .toStrictEqual([true, true, false, false, false]);
-    door.sweep();
+    door.sweep(clock.ms);
     expect(door.size).toBe(3);
   });
 });
@@ -164,7 +169,7 @@ describe('in the reserve', () => {
   let busy: RawSocket;
 
   beforeEach(async () => {
-    door.limits = { maxConnections: 1, reserve: 2, waiting: 0 };
+    Object.assign(limits, { maxConnections: 1, reserve: 2, waiting: 0 });
     busy = await open();
     await ask(busy);
   });
@@ -224,7 +229,7 @@ describe('in the reserve', () => {
     ['has asked nothing', ''],
     ['has begun a body that does not end', `${PUT_HEAD(5000)}{`],
   ])('when it is full newcomers wait, and one that %s makes room after a while', async (_what, text) => {
-    door.limits = { maxConnections: 1, reserve: 1, waiting: 1 };
+    Object.assign(limits, { maxConnections: 1, reserve: 1, waiting: 1 });
     const stuck = await open();
     if (text !== '') {
       // It is refused at the door, where only its bytes show that it has come.
@@ -239,10 +244,10 @@ describe('in the reserve', () => {
     raw.write(PROBE);
     // One more than may wait: the one that has waited longest goes.
     await first.ended();
-    for (let sweep = 0; sweep < 4; sweep++) door.sweep();
+    for (let sweep = 0; sweep < 4; sweep++) door.sweep(clock.ms);
     expect([stuck, raw].map(({ isEnded }) => isEnded)).toStrictEqual([false, false]);
     const before = responses.length;
-    door.sweep();
+    door.sweep(clock.ms);
     await stuck.ended();
     await expect.poll(() => responses.length).toBe(before + 1);
     responses.at(-1)!.end('well');
@@ -250,13 +255,13 @@ describe('in the reserve', () => {
   });
 
   test('a newcomer that has waited for a second is sent away', async () => {
-    door.limits = { maxConnections: 1, reserve: 0, waiting: 1 };
+    Object.assign(limits, { maxConnections: 1, reserve: 0, waiting: 1 });
     const raw = await RawSocket.open(port);
     onTestFinished(() => raw.close());
     await expect.poll(() => door.waitingCount).toBe(1);
-    for (let sweep = 0; sweep < 9; sweep++) door.sweep();
+    for (let sweep = 0; sweep < 9; sweep++) door.sweep(clock.ms);
     expect(raw.isEnded).toBe(false);
-    door.sweep();
+    door.sweep(clock.ms);
     await raw.ended();
     expect(busy.isEnded).toBe(false);
   });
@@ -268,7 +273,7 @@ describe('in the reserve', () => {
     const raw = await open();
     raw.write(GET);
     expect(await raw.ended()).toMatch(REFUSED);
-    door.sweep();
+    door.sweep(clock.ms);
     await busy.ended();
     await rest(await open());
   });

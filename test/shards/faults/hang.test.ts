@@ -58,6 +58,8 @@ describe('a shard that hangs', () => {
       );
       const overdue = refused.filter(({ answer }) => answer.text.includes('CACHE_ERR_SHARD_DEADLINE'));
       expect(overdue.length).toBeGreaterThan(3);
+      // And the PUT itself.
+      expect(server.app.traffic.counts.refusals.shard_deadline).toBe(overdue.length + 1);
       for (const { answer, tookMs } of refused) {
         expect(tookMs).toBeLessThan(DEADLINE_MS * SLACK);
         const isGone = answer.text.includes('CACHE_ERR_SHARD_UNAVAILABLE');

@@ -5,7 +5,7 @@ import { Doorbell } from '../../../src/shared/doorbell.ts';
 import { GET } from '../../../src/shared/protocol.ts';
 import { DeferredReads } from '../../../workers/reads/deferred-reads.ts';
 import { FlowControlWindow } from '../../../workers/reads/flow-control-window.ts';
-import { readKindOf } from '../../../workers/reads/representation.ts';
+import { readKindOf } from '../../../workers/reads/reply-body.ts';
 import { Session } from '../../../workers/session.ts';
 
 const KIND = readKindOf(GET)!;

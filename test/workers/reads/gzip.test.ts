@@ -59,12 +59,12 @@ describe('compression', () => {
     expect(replies.map(({ code }) => code)).toEqual([HIT_GZIP, HIT_GZIP, LATE, LATE, LATE, LATE, LATE]);
     let turns = 0;
     for (let task = deferred.shift(); task; task = deferred.shift()) {
-      expect(actor.isCompressing).toBe(true);
+      expect(actor.needsTurns).toBe(true);
       task();
       turns++;
     }
     expect(turns).toBe(3);
-    expect(actor.isCompressing).toBe(false);
+    expect(actor.needsTurns).toBe(false);
     for (const [i, late] of (await Promise.all(lates)).entries()) {
       expect(late).toMatchObject({ code: HIT_GZIP, ticket: replies[i + 2].body });
       expect(valueIn(gunzip(late.payload))).toBe(SHORT);
@@ -152,7 +152,7 @@ describe('compression', () => {
     // Three bodies of 5 KB wait, the next goes plain; then the window is full.
     expect(codes.slice(0, 6)).toEqual([HIT_GZIP, HIT_GZIP, LATE, LATE, LATE, HIT]);
     expect(codes.slice(6).every((code) => code === WAITING)).toBe(true);
-    expect(actor.isCompressing).toBe(true);
+    expect(actor.needsTurns).toBe(true);
   });
 
   test('is not waited for where too much waits already', () => {

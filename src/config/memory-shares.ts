@@ -1,0 +1,139 @@
+import { formatBytes } from './byte-size.ts';
+
+/**
+ * How the memory limit is shared out. All are shares of resident memory, from the bottom:
+ *
+ *     0 ──── baseline ────────────── threshold ───────── ceiling ──── headroom ──── hard ──────── limit
+ *            the process, empty      above: shed 10 %    blocks, slots and index    heap, HTTP buffers
+ *                                                        never reach further
+ *
+ * `hard` lies halfway between threshold and limit. The headroom under it is what the process may come to
+ * need beyond its baseline without crossing it; it is never so large that the ceiling would lie below the
+ * threshold, since below that nothing may be evicted.
+ */
+export interface Limits {
+  readonly limitBytes: number;
+  readonly thresholdBytes: number;
+  /** Most bytes that all shards together may reserve. */
+  readonly ceilingBytes: number;
+  /** How far the ceiling lies above the threshold: nearer to it than that nothing may be evicted. */
+  readonly marginBytes: number;
+  /** What each shard may reserve however much the others have. */
+  readonly guaranteeBytes: number;
+}
+
+const MOST_HEADROOM_BYTES = 512 * 2 ** 20;
+/** Share of the headroom for request bodies; large replies may take as much again. Each is copied a few times. */
+const TRAFFIC_SHARE = 1 / 8;
+/** Share of the headroom for bytes of bodies that have arrived and are not read yet. They are not copied. */
+const UNREAD_SHARE = 1 / 2;
+/** Share of the headroom for small answers that cannot be sent yet. */
+const HELD_SHARE = 3 / 16;
+
+/**
+ * Memory for the buffers of one TLS connection that is idle or in its handshake: 55 KiB were measured. All TLS connections
+ * together may take as much as the headroom, in addition to it: the distance from `hard` to the limit is larger than that.
+ */
+const TLS_CONNECTION_BYTES = 2 ** 16;
+
+/** What bodies on their way through the process may take, in bytes. */
+export interface TrafficLimits {
+  readonly bodyBudgetBytes: number;
+  readonly unreadBytes: number;
+  readonly heldBytes: number;
+  readonly mostTlsConnections: number;
+  /** Per shard. */
+  readonly replyWindowBytes: number;
+  /** The garbage of large bodies and replies is collected each time that it reaches this many bytes. */
+  readonly collectEveryBytes: number;
+}
+
+const MOST_COLLECTION_BYTES = 4 * 2 ** 20;
+/** Share of the headroom that may become garbage before it is collected. V8 then holds many times as much. */
+const COLLECTION_SHARE = 1 / 32;
+
+function headroomBytes(limitBytes: number, threshold: number): number {
+  return Math.min((limitBytes * (1 - threshold)) / 3, MOST_HEADROOM_BYTES);
+}
+
+export function deriveTrafficLimits(limitBytes: number, threshold: number, shards: number): TrafficLimits {
+  const headroom = headroomBytes(limitBytes, threshold);
+  const bytes = Math.floor(headroom * TRAFFIC_SHARE);
+  return {
+    bodyBudgetBytes: bytes,
+    unreadBytes: Math.floor(headroom * UNREAD_SHARE),
+    heldBytes: Math.floor(headroom * HELD_SHARE),
+    mostTlsConnections: Math.floor(headroom / TLS_CONNECTION_BYTES),
+    replyWindowBytes: Math.floor(bytes / shards),
+    collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MOST_COLLECTION_BYTES),
+  };
+}
+
+/** From here on memory is not short: what one process takes beside its entries is little of it. */
+const LARGE_LIMIT_BYTES = 2 * 2 ** 30;
+const LEAST_OLD_SPACE_MB = 64;
+
+/**
+ * The server calls the collector itself, which needs `--expose-gc`. A minor collection finds hardly any live objects
+ * here. So one thread does it faster than several, which must first be woken and then waited for.
+ */
+const COLLECTOR_FLAGS = ['--expose-gc', '--no-parallel-scavenge'];
+
+/**
+ * V8's flags for the heap. When the memory limit is low, the main thread gets a small heap. By default, V8's young
+ * generation alone may take 48 MiB, and the old generation as much as the limit.
+ */
+export function heapFlags(limitBytes: number): string[] {
+  if (limitBytes >= LARGE_LIMIT_BYTES) return COLLECTOR_FLAGS;
+  const limitMb = limitBytes / 2 ** 20;
+  const semiSpaceMb = Math.max(1, Math.round(limitMb / 128));
+  const oldSpaceMb = Math.max(LEAST_OLD_SPACE_MB, Math.round(limitMb / 4));
+  return [...COLLECTOR_FLAGS, `--max-semi-space-size=${semiSpaceMb}`, `--max-old-space-size=${oldSpaceMb}`];
+}
+
+const MMAP_THRESHOLD_BYTES = 2 ** 17;
+const LEAST_MMAP_THRESHOLD_BYTES = 2 ** 14;
+
+/**
+ * Buffers of this size or more are mapped one by one (`mmap`), so that their memory goes back to the system when they are
+ * freed. All blocks are that large. With a low memory limit, the buffers that threads hand to each other count as well:
+ * if they came from the arena of one thread and were freed by another, they would stay resident.
+ */
+export function mmapThresholdBytes(limitBytes: number): number {
+  return limitBytes < LARGE_LIMIT_BYTES ? LEAST_MMAP_THRESHOLD_BYTES : MMAP_THRESHOLD_BYTES;
+}
+
+export interface LimitInputs {
+  readonly limitBytes: number;
+  readonly threshold: number;
+  readonly baselineBytes: number;
+  readonly shards: number;
+  /** What a shard needs at the least, and to store the largest entry that is allowed. */
+  readonly leastGuaranteeBytes: number;
+  readonly fullGuaranteeBytes: number;
+}
+
+/** @returns the limits, or a line that says why the process cannot keep its promises in so little memory. */
+export function deriveLimits(inputs: LimitInputs): Limits | string {
+  const { limitBytes, threshold, baselineBytes, shards, leastGuaranteeBytes, fullGuaranteeBytes } = inputs;
+  const thresholdBytes = Math.floor(limitBytes * threshold);
+  const hardBytes = thresholdBytes + (limitBytes - thresholdBytes) / 2;
+  const ceilingBytes = Math.floor(hardBytes - headroomBytes(limitBytes, threshold) - baselineBytes);
+  // Below the threshold there must be room, too, or memory that is not the cache's would have it shed empty.
+  const roomBytes = Math.min(ceilingBytes, thresholdBytes - baselineBytes);
+  if (roomBytes < leastGuaranteeBytes * shards) {
+    const missing = leastGuaranteeBytes * shards - roomBytes;
+    return (
+      `the memory limit of ${formatBytes(limitBytes)} is too small: the empty process takes ` +
+      `${formatBytes(baselineBytes)}, and ${shards} shard(s) need ${formatBytes(missing)} more than is left; ` +
+      'raise MEMORY_LIMIT, the container limit or MEMORY_THRESHOLD, or lower SHARDS'
+    );
+  }
+  return {
+    limitBytes,
+    thresholdBytes,
+    ceilingBytes,
+    marginBytes: Math.max(0, baselineBytes + ceilingBytes - thresholdBytes),
+    guaranteeBytes: Math.min(fullGuaranteeBytes, Math.floor(ceilingBytes / shards)),
+  };
+}

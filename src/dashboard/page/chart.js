@@ -1,0 +1,214 @@
+import { colorOf, drawEvictions, drawLevel, drawMark } from './drawing.js';
+import { formatTime } from './format.js';
+
+/**
+ * @import { KeptEvent, Sample } from '../samples.ts'
+ * @import { ChartSpec, Series } from './chart-specs.js'
+ */
+
+/**
+ * @typedef {object} History
+ * @property {readonly Sample[]} samples Oldest first.
+ * @property {readonly KeptEvent[]} marks
+ */
+
+/** What a chart shows: the last five minutes. */
+export const WINDOW_S = 300;
+
+export class Chart {
+  /** @type {ChartSpec} */
+  #spec;
+  /** @type {History} */
+  #history;
+  /** @type {HTMLElement} */
+  #element;
+  /** @type {HTMLElement[]} */
+  #values;
+  /** @type {HTMLElement} */
+  #when;
+  /** @type {uPlot | undefined} */
+  #plot;
+
+  /**
+   * @param {ChartSpec} spec
+   * @param {History} history
+   */
+  constructor(spec, history) {
+    this.#spec = spec;
+    this.#history = history;
+    this.#element = /** @type {HTMLElement} */ (document.getElementById(`${spec.id}-chart`));
+    const legend = /** @type {HTMLElement} */ (document.getElementById(`${spec.id}-legend`));
+    this.#values = spec.series.map(({ name, color }) => {
+      const item = document.createElement('li');
+      const value = document.createElement('b');
+      const swatch = document.createElement('i');
+      swatch.className = `swatch ${color}`;
+      item.append(swatch, `${name} `, value);
+      legend.insertBefore(item, legend.querySelector('.mark'));
+      return value;
+    });
+    this.#when = document.createElement('li');
+    this.#when.className = 'when';
+    legend.append(this.#when);
+    this.build();
+    new ResizeObserver(() => this.#resize()).observe(this.#element);
+  }
+
+  /** Makes the chart anew: its colours are read once. */
+  build() {
+    this.#plot?.destroy();
+    this.#plot = new uPlot(this.#options(), this.#data(), this.#element);
+    this.draw();
+  }
+
+  draw() {
+    const last = this.#history.samples.at(-1);
+    if (!this.#plot || !last) return;
+    const max = last.atMs / 1000;
+    const data = this.#data();
+    this.#plot.setData(data, false);
+    const most = Math.max(0, ...data.slice(1).flatMap((column) => [...column].map((value) => value ?? 0)));
+    const [low, high] = this.#spec.range(last, most);
+    this.#plot.batch(() => {
+      this.#plot?.setScale('x', { min: max - WINDOW_S, max });
+      this.#plot?.setScale('y', { min: low, max: high });
+    });
+    this.#read(this.#plot.cursor.idx);
+    this.#describe(last);
+  }
+
+  /** @returns {uPlot.AlignedData} */
+  #data() {
+    const { samples } = this.#history;
+    const columns = this.#spec.series.map(({ value }) => samples.map((sample) => value(sample) ?? null));
+    return [samples.map(({ atMs }) => atMs / 1000), ...columns.map((column) => column.map(numberOrNull))];
+  }
+
+  /** Shows the values under the cursor, the last ones without. @param {number | null | undefined} index */
+  #read(index) {
+    const { samples, marks } = this.#history;
+    const isPast = index !== null && index !== undefined && index < samples.length - 1;
+    const sample = isPast ? samples[index] : samples.at(-1);
+    if (!sample) return;
+    for (const [i, { value }] of this.#spec.series.entries()) {
+      this.#values[i].textContent = this.#spec.format(numberOrNull(value(sample)));
+    }
+    const near = marks.find(({ atMs }) => isPast && Math.abs(atMs - sample.atMs) < 1500);
+    this.#when.textContent = isPast ? `at ${formatTime(sample.atMs)}` : '';
+    if (near && this.#spec.hasMarks) this.#when.textContent += `: ${near.message}`;
+  }
+
+  /** For those who hear the page. @param {Sample} sample */
+  #describe(sample) {
+    const { title, series, levels = [], format } = this.#spec;
+    const texts = [
+      ...series.map(({ name, value }) => `${name} ${format(numberOrNull(value(sample)))}`),
+      ...levels.map(({ name, value }) => `${name} ${format(value(sample))}`),
+    ];
+    this.#element.setAttribute(
+      'aria-label',
+      `${title} over the last five minutes. Now: ${texts.join(', ')}.`,
+    );
+  }
+
+  #resize() {
+    const width = this.#element.clientWidth;
+    if (this.#plot && width > 0 && width !== this.#plot.width) {
+      this.#plot.setSize({ width, height: this.#spec.height });
+    }
+  }
+
+  /** @returns {uPlot.Options} */
+  #options() {
+    const { series, height, splits, format, formatTick = format, isLogarithmic } = this.#spec;
+    const grid = { stroke: colorOf('grid'), width: 1 };
+    const font = '12px system-ui, sans-serif';
+    const axis = { stroke: colorOf('muted'), font, grid, ticks: { show: false } };
+    return {
+      width: Math.max(200, this.#element.clientWidth),
+      height,
+      padding: [14, 20, 0, 0],
+      legend: { show: false },
+      cursor: { drag: { x: false, y: false }, sync: { key: 'time' }, y: false, points: { size: 7 } },
+      scales: {
+        x: { time: true, auto: false, range: (_plot, min, max) => [min ?? 0, max ?? 1] },
+        y: {
+          auto: false,
+          range: (_plot, min, max) => [min ?? 0, max ?? 1],
+          ...(isLogarithmic && { distr: 3 }),
+        },
+      },
+      axes: [
+        {
+          ...axis,
+          size: 28,
+          gap: 8,
+          // Their places stay, and time passes beneath them.
+          splits: (_plot, _axis, _min, max) => [4, 3, 2, 1, 0].map((minutes) => max - minutes * 60),
+          values: (_plot, at) =>
+            at.map((_, i) => (i === at.length - 1 ? 'now' : `−${at.length - 1 - i} min`)),
+        },
+        {
+          ...axis,
+          size: 68,
+          gap: 8,
+          splits: (_plot, _axis, min, max) => splits(min, max),
+          filter: (_plot, at) => at,
+          values: (_plot, at) => at.map((value) => (value === 0 ? '0' : formatTick(value))),
+        },
+      ],
+      series: [{}, ...series.map(lineOf)],
+      hooks: {
+        draw: [(plot) => this.#drawOver(plot)],
+        setCursor: [(plot) => this.#read(plot.cursor.idx)],
+      },
+    };
+  }
+
+  /** @param {uPlot} plot */
+  #drawOver(plot) {
+    const last = this.#history.samples.at(-1);
+    if (!last) return;
+    const { ctx } = plot;
+    ctx.save();
+    ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+    if (this.#spec.hasMarks) {
+      drawEvictions(plot, this.#history.samples, WINDOW_S);
+      for (const event of this.#history.marks) drawMark(plot, event);
+    }
+    for (const level of this.#spec.levels ?? []) drawLevel(plot, level, last);
+    ctx.restore();
+  }
+}
+
+/** @param {number | null | undefined} value */
+function numberOrNull(value) {
+  return value === null || value === undefined || Number.isNaN(value) ? null : value;
+}
+
+/**
+ * @param {Series} series
+ * @returns {uPlot.Series}
+ */
+function lineOf({ name, color, isFilled }) {
+  /** @type {uPlot.Series} */
+  const line = {
+    label: name,
+    stroke: colorOf(color),
+    width: 2,
+    points: { show: true, size: 5, filter: lonePoints },
+  };
+  if (isFilled) line.fill = colorOf(`${color}-fill`);
+  return line;
+}
+
+/**
+ * A second between two of which nothing is known has no line: it is shown as a point.
+ * @param {uPlot} plot
+ * @param {number} series
+ */
+function lonePoints(plot, series) {
+  const values = plot.data[series];
+  const isKnown = (/** @type {number} */ i) => values[i] !== null && values[i] !== undefined;
+  return Array.from(values, (_, i) => i).filter((i) => isKnown(i) && !isKnown(i - 1) && !isKnown(i + 1));
+}

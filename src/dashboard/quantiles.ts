@@ -1,0 +1,38 @@
+import { BOUNDS_MS, NO_STATUS, type RequestSeries } from '../metrics/request-times.ts';
+
+export interface Quantiles {
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+}
+
+/** Routes that are no part of the data API. What they take says nothing of the cache. */
+const OF_OPERATION = /^\/(?:$|(?:health|ready|stats|metrics|docs|openapi|dashboard)\b)/;
+
+/** @returns within how many ms a share of the answers between two snapshots came; undefined where there was none. */
+export function quantilesBetween(
+  before: readonly RequestSeries[],
+  after: readonly RequestSeries[],
+): Quantiles | undefined {
+  const earlier = totals(before);
+  const counts = totals(after).map((count, i) => count - earlier[i]);
+  if (counts.at(-1) === 0) return undefined;
+  return { p50: quantile(counts, 0.5), p95: quantile(counts, 0.95), p99: quantile(counts, 0.99) };
+}
+
+/** Answers that took as long as each bound at most, then all. */
+function totals(all: readonly RequestSeries[]): number[] {
+  const answered = all.filter(({ route, status }) => status !== NO_STATUS && !OF_OPERATION.test(route));
+  const none = Array.from({ length: BOUNDS_MS.length + 1 }, () => 0);
+  return answered.reduce((sums, { cumulative }) => sums.map((sum, i) => sum + cumulative[i]), none);
+}
+
+/** Answers are taken to be spread evenly within their bucket. Past the last bound nothing more is known. */
+function quantile(counts: readonly number[], share: number): number {
+  const rank = counts.at(-1)! * share;
+  const i = counts.findIndex((count) => count >= rank);
+  const lowMs = i === 0 ? 0 : BOUNDS_MS[i - 1];
+  if (i === BOUNDS_MS.length) return lowMs;
+  const below = i === 0 ? 0 : counts[i - 1];
+  return lowMs + ((BOUNDS_MS[i] - lowMs) * (rank - below)) / (counts[i] - below);
+}

@@ -1,0 +1,157 @@
+import type { ShardCounterName, ShardStats } from '../shared/stats-counters.ts';
+import type { RequestSeries } from '../metrics/request-times.ts';
+import { type Quantiles, quantilesBetween } from './quantiles.ts';
+
+/** The levels of log lines. */
+export type Level = 'debug' | 'info' | 'warn' | 'error';
+/** What charts mark at the time of an event. */
+export type Mark = 'shed' | 'death';
+
+/** A log line. */
+export interface KeptEvent {
+  /** Counts up with each event. */
+  readonly number: number;
+  readonly atMs: number;
+  readonly level: Level;
+  readonly message: string;
+  readonly mark?: Mark;
+}
+
+/** What of `/stats` the dashboard shows. */
+export interface Stats {
+  readonly uptimeSeconds: number;
+  readonly shards: readonly ShardRow[];
+  readonly memory: {
+    readonly limitBytes: number;
+    readonly thresholdBytes: number;
+    readonly ceilingBytes: number;
+    readonly usedBytes: number;
+    readonly heldBytes: number;
+  };
+}
+
+/** Counts are absent while the shard does not answer. */
+interface ShardRow extends Partial<ShardStats> {
+  readonly shard: number;
+  readonly state: string;
+  readonly inFlight: number;
+  readonly busyRejections: number;
+}
+
+/** What is read once a second. */
+export interface Reading {
+  /** Since the epoch. */
+  readonly atMs: number;
+  readonly stats: Stats;
+  readonly times: readonly RequestSeries[];
+}
+
+/** Requests per second since the sample before. */
+interface Rates {
+  readonly get: number;
+  readonly put: number;
+  readonly delete: number;
+  /** Because the queue of their shard was full. */
+  readonly refused: number;
+}
+
+/** Entries that have gone since the sample before, by why. */
+interface Gone {
+  readonly evicted: number;
+  readonly shed: number;
+  readonly expired: number;
+}
+
+interface ShardSample {
+  readonly shard: number;
+  readonly state: string;
+  readonly inFlight: number;
+  readonly entries: number;
+  readonly liveBytes: number;
+  readonly reservedBytes: number;
+  /** Since the shard's start; null before the first read. */
+  readonly hitRatio: number | null;
+}
+
+/** One message of the feed. Null stands for what is not known: there is no reading before, or nothing was asked. */
+export interface Sample {
+  readonly atMs: number;
+  readonly uptimeSeconds: number;
+  readonly memory: Stats['memory'];
+  readonly rates: Rates | null;
+  readonly gone: Gone | null;
+  readonly hitRatio: number | null;
+  /** Of all reads since the shards' start. */
+  readonly totalHitRatio: number | null;
+  readonly latencyMs: Quantiles | null;
+  readonly shards: readonly ShardSample[];
+  readonly events: readonly KeptEvent[];
+}
+
+export function sampleOf(
+  reading: Reading,
+  before: Reading | undefined,
+  events: readonly KeptEvent[],
+): Sample {
+  const { atMs, stats, times } = reading;
+  const { memory } = stats;
+  const { limitBytes, thresholdBytes, ceilingBytes, usedBytes, heldBytes } = memory;
+  return {
+    atMs,
+    uptimeSeconds: stats.uptimeSeconds,
+    memory: { limitBytes, thresholdBytes, ceilingBytes, usedBytes, heldBytes },
+    rates: before ? ratesBetween(before, reading) : null,
+    gone: before ? goneBetween(before.stats, stats) : null,
+    hitRatio: before
+      ? ratio(growth(before.stats, stats, 'hits'), growth(before.stats, stats, 'misses'))
+      : null,
+    totalHitRatio: ratio(sum(stats, 'hits'), sum(stats, 'misses')),
+    latencyMs: before ? (quantilesBetween(before.times, times) ?? null) : null,
+    shards: stats.shards.map(shardSample),
+    events,
+  };
+}
+
+function ratesBetween(before: Reading, after: Reading): Rates {
+  const seconds = Math.max(0.001, (after.atMs - before.atMs) / 1000);
+  const grown = (name: CountedName): number => growth(before.stats, after.stats, name) / seconds;
+  return {
+    get: grown('hits') + grown('misses'),
+    put: grown('puts'),
+    delete: grown('deletes'),
+    refused: grown('busyRejections'),
+  };
+}
+
+function goneBetween(before: Stats, after: Stats): Gone {
+  return {
+    evicted: growth(before, after, 'evicted'),
+    shed: growth(before, after, 'shedEntries'),
+    expired: growth(before, after, 'expired'),
+  };
+}
+
+function shardSample({ shard, state, inFlight, ...stats }: ShardRow): ShardSample {
+  const { entries = 0, liveBytes = 0, reservedBytes = 0, hits = 0, misses = 0 } = stats;
+  return { shard, state, inFlight, entries, liveBytes, reservedBytes, hitRatio: ratio(hits, misses) };
+}
+
+type CountedName = ShardCounterName | 'busyRejections';
+
+function sum({ shards }: Stats, name: CountedName): number {
+  return shards.reduce((total, row) => total + (row[name] ?? 0), 0);
+}
+
+/** Of a counter over all shards. One that does not answer adds nothing; one that is new has counted from zero. */
+function growth(before: Stats, after: Stats, name: CountedName): number {
+  return after.shards.reduce((total, row, i) => {
+    const now = row[name];
+    const then = before.shards[i]?.[name];
+    if (now === undefined || then === undefined) return total;
+    return total + (now < then ? now : now - then);
+  }, 0);
+}
+
+function ratio(hits: number, misses: number): number | null {
+  return hits + misses === 0 ? null : hits / (hits + misses);
+}

@@ -1,0 +1,55 @@
+import type { RequestListener, Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import { answerConnect, refuseExpectation } from './socket-answers.ts';
+import { DirectRequest } from './fast/direct-request.ts';
+import { createServer as createPlainServer } from './fast/node-http.ts';
+import { allowHalfOpen, readThroughStream } from './fast/node-internals.ts';
+import type { FrontDoor } from './intake/front-door.ts';
+import { MAX_HEADERS } from './request-head.ts';
+
+/**
+ * How long a client may take, in ms: to send its headers; to send a whole request; between two requests. The first two are
+ * looked at now and then.
+ */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+const TIMEOUT_CHECK_INTERVAL_MS = 2000;
+
+const SERVER_OPTIONS = {
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+  connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
+  // Asked for in a hook, where the answer has the shape of all errors.
+  requireHostHeader: false,
+  // A request without a body needs no stream for one.
+  optimizeEmptyRequests: true,
+  // Nor does a body: see ADR 14.
+  IncomingMessage: DirectRequest,
+};
+const TLS_OPTIONS = { handshakeTimeout: HEADERS_TIMEOUT_MS, allowHalfOpen: true };
+
+/** PEM texts. */
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Node's server behind the front door. */
+export function createServer(
+  door: FrontDoor,
+  tls: Certificate | undefined,
+  handler: RequestListener,
+): Server {
+  const server = tls
+    ? createSecureServer({ ...SERVER_OPTIONS, ...TLS_OPTIONS, ...tls })
+    : createPlainServer(SERVER_OPTIONS);
+  door.guard(server, handler, refuseExpectation);
+  allowHalfOpen(server);
+  // Of one header too many the rest is not kept: thousands of short ones would take ten times their bytes.
+  server.maxHeadersCount = MAX_HEADERS + 1;
+  readThroughStream(server);
+  answerConnect(server);
+  return server;
+}

@@ -1,0 +1,54 @@
+import { getHeapStatistics } from 'node:v8';
+import type { DoorLimits } from './front-door.ts';
+import type { Holdings } from './purse.ts';
+
+export interface TrafficBytes {
+  /** Bytes of large request bodies that are held at once. */
+  readonly bodyBudgetBytes: number;
+  /** Bytes of bodies that have come before there is room for them. */
+  readonly unreadBytes: number;
+  /** Bytes of small answers that cannot leave yet. */
+  readonly heldBytes: number;
+}
+
+/** What a small request takes of the heap, with its reply; and a connection, of which 16 KiB of a head may have come. */
+const REQUEST_BYTES = 8 * 2 ** 10;
+const CONNECTION_BYTES = 24 * 2 ** 10;
+/** Share of the heap in use from which on no more requests are taken from connections. */
+const FULL_HEAP_SHARE = 0.8;
+const MAX_REQUESTS = 2 ** 16;
+const MAX_ADMIN_ANSWERS = 16;
+
+/**
+ * Connections beyond the limit, for probes. A probe gives its place back in a moment. With TLS it takes longer: some
+ * round trips, and the time that the client computes. So there are more places with TLS. Their number is a share of the
+ * limit, because each TLS connection takes much memory.
+ */
+const RESERVE = 64;
+const TLS_RESERVE_SHARE = 1 / 4;
+const MAX_TLS_RESERVE = 256;
+const MAX_WAITING = 64;
+
+/** Requests take half of the heap that is free now. */
+export function deriveHoldings({ bodyBudgetBytes, unreadBytes, heldBytes }: TrafficBytes): Holdings {
+  const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics();
+  const requests = Math.min(Math.floor((limit - used) / 2 / REQUEST_BYTES), MAX_REQUESTS);
+  return { requests, unreadBytes, bodyBytes: bodyBudgetBytes, heldBytes, adminAnswers: MAX_ADMIN_ANSWERS };
+}
+
+/** @param maxTlsConnections undefined without TLS. */
+export function deriveDoorLimits(maxRequests: number, maxTlsConnections: number | undefined): DoorLimits {
+  // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
+  const byHeap = Math.floor((maxRequests * REQUEST_BYTES) / CONNECTION_BYTES);
+  if (maxTlsConnections === undefined) {
+    return { maxConnections: byHeap, reserve: RESERVE, waiting: MAX_WAITING };
+  }
+  const maxConnections = Math.min(byHeap, maxTlsConnections);
+  const reserve = Math.min(Math.ceil(maxConnections * TLS_RESERVE_SHARE), MAX_TLS_RESERVE);
+  return { maxConnections, reserve, waiting: MAX_WAITING };
+}
+
+export function isHeapFull(): boolean {
+  const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics();
+  return used > limit * FULL_HEAP_SHARE;
+}

@@ -1,0 +1,97 @@
+/**
+ * Every figure of a shard that `/stats` shows: one table, from which types, totals and schemas derive.
+ *
+ * A `counter` only grows, and starts from zero when a shard restarts. A `gauge` goes up and down.
+ */
+export interface Counter {
+  readonly name: string;
+  readonly help: string;
+  readonly kind: 'counter' | 'gauge';
+  readonly unit: 'entries' | 'bytes' | 'requests' | 'orders' | 'restarts' | 'seconds';
+  /** What the figure of all shards is; the sum when absent. */
+  readonly total?: 'max';
+}
+
+/** Counted by the shard's thread. */
+export const SHARD_COUNTERS = [
+  { name: 'entries', kind: 'gauge', unit: 'entries', help: 'Entries held.' },
+  { name: 'liveBytes', kind: 'gauge', unit: 'bytes', help: 'Keys, values and their headers.' },
+  {
+    name: 'reservedBytes',
+    kind: 'gauge',
+    unit: 'bytes',
+    help: 'Blocks, slots and index, as taken from the system.',
+  },
+  { name: 'hits', kind: 'counter', unit: 'requests', help: 'Reads that found their entry.' },
+  { name: 'misses', kind: 'counter', unit: 'requests', help: 'Reads that found no entry.' },
+  { name: 'puts', kind: 'counter', unit: 'requests', help: 'Entries stored.' },
+  { name: 'deletes', kind: 'counter', unit: 'requests', help: 'Entries removed by their key.' },
+  {
+    name: 'cleared',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries removed by `DELETE /cache`, including expired ones that were still held.',
+  },
+  {
+    name: 'evicted',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries evicted at the ceiling or by CAPACITY, the least recently used of their shard.',
+  },
+  {
+    name: 'evictedUnread',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries evicted, or shed by an order, that were never read since they were put.',
+  },
+  {
+    name: 'oldestAgeSeconds',
+    kind: 'gauge',
+    unit: 'seconds',
+    total: 'max',
+    help:
+      'For how long the least recently used entry has been neither read nor put, at least. ' +
+      'The true time may be up to twice as long.',
+  },
+  {
+    name: 'expired',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries removed because their ttl had passed.',
+  },
+  { name: 'shedOrders', kind: 'counter', unit: 'orders', help: 'Shed orders received.' },
+  {
+    name: 'shedEntries',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries that shed orders evicted, without those that had expired.',
+  },
+  {
+    name: 'shedBytes',
+    kind: 'counter',
+    unit: 'bytes',
+    help: 'Bytes of the entries that shed orders evicted.',
+  },
+] as const satisfies readonly Counter[];
+
+/** Counted by the main thread, for each shard. */
+export const ROUTING_COUNTERS = [
+  { name: 'restarts', kind: 'counter', unit: 'restarts', help: 'Threads that took the place of a dead one.' },
+  {
+    name: 'inFlight',
+    kind: 'gauge',
+    unit: 'requests',
+    help: 'Requests that the shard has not answered yet.',
+  },
+  {
+    name: 'busyRejections',
+    kind: 'counter',
+    unit: 'requests',
+    help: 'Requests refused because the queue of the shard was full.',
+  },
+] as const satisfies readonly Counter[];
+
+export type ShardCounterName = (typeof SHARD_COUNTERS)[number]['name'];
+
+/** A shard's answer to a `stats` message. */
+export type ShardStats = Readonly<Record<ShardCounterName, number>>;

@@ -1,0 +1,198 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Page } from 'playwright-core';
+import { describe, expect, test } from 'vitest';
+import { HAS_BROWSER, TestBrowser, expectText } from '../support/browser.ts';
+import { ChildServer } from '../support/child-server.ts';
+import { freePort } from '../support/free-port.ts';
+import { HttpClient } from '../support/http-client.ts';
+import { PrefixProxy } from '../support/prefix-proxy.ts';
+import { startTestServer } from '../support/server.ts';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+const browser = new TestBrowser();
+
+async function isLive(page: Page): Promise<void> {
+  await expectText(page, '#status', /^Live$/);
+  await expectText(page, '#figure-memory', /^[\d.]+ MiB$/);
+}
+
+/** What axe-core has against the page. */
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+    };
+    const { violations: found } = await axe.run();
+    return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+  });
+}
+
+/** How many pixels of a chart have the colour of a custom property. */
+function countPixels(page: Page, chart: string, color: string): Promise<number> {
+  const script = `(() => {
+    const hex = getComputedStyle(document.documentElement).getPropertyValue('--${color}').trim();
+    const wanted = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+    const canvas = document.querySelector('#${chart} canvas');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      if (data[i + 3] === 255 && wanted.every((part, at) => data[i + at] === part)) count++;
+    }
+    return count;
+  })()`;
+  return page.evaluate(script);
+}
+
+describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 }, () => {
+  test('puts, gets and deletes a key, says what is known of it, and counts', async () => {
+    await using server = await startTestServer({ SHARDS: '2' });
+    const { page, faults } = await browser.open(`${server.address}/`);
+    await isLive(page);
+    expect(await page.locator('#shards > li').count()).toBe(2);
+    await expectText(page, '#events', /listening on .* with 2 shards/);
+    await page.getByLabel('Key').fill('user:42 ?/&');
+    await page.getByLabel('Value').fill('Ada\n"x"');
+    await page.getByLabel('Time to live').fill('600');
+    await page.getByRole('button', { name: 'Put' }).click();
+    await expectText(page, '#entry-result', /^Stored\.$/);
+    await expectText(page, '#entry-shard', /^shard [01]$/);
+    await expectText(page, '#entry-size', /^11 B key, 7 B value; \d+ B held$/);
+    await expectText(page, '#entry-age', /not kept/);
+    await expectText(page, '#entry-ttl', /^expires in (10 min|9 min 5\d s)/);
+    await expectText(page, '#figure-entries', /^1$/);
+    // The Enter key asks, too: the first button of the form is that of a read.
+    await page.getByLabel('Key').press('Enter');
+    await expectText(page, '#entry-value', /^Ada\n"x"$/);
+    await expectText(page, '#note-hits', /^100 % since the start$/);
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await expectText(page, '#entry-result', /^Deleted\.$/);
+    await expectText(page, '#entry-size', /^not stored$/);
+    await expectText(page, '#figure-entries', /^0$/);
+    expect(faults).toStrictEqual([]);
+    await page.getByLabel('Time to live').fill('');
+    await page.getByLabel('Key').fill('clé');
+    await page.getByRole('button', { name: 'Put' }).click();
+    await expectText(page, '#entry-result', /^key must be 1 to 256 printable ASCII characters/);
+  });
+
+  test('draws a shed and tells it in the words of the log', async () => {
+    const { child, port } = await ChildServer.listening({ env: { SHARDS: '1', MEMORY_LIMIT: '256mb' } });
+    const client = new HttpClient(port);
+    const { page, faults } = await browser.open(`http://127.0.0.1:${port}/dashboard`);
+    await isLive(page);
+    expect(await countPixels(page, 'memory-chart', 'shed')).toBe(0);
+    const value = 'x'.repeat(200_000);
+    for (let i = 0; i < 2000 && !child.output.includes('shed 10 %'); i++) await client.put(`key-${i}`, value);
+    const words = /shed 10 %: asked [^"]*? ms/.exec(child.output)![0];
+    await expect.poll(() => page.locator('#events').textContent()).toContain(words);
+    await expect.poll(() => countPixels(page, 'memory-chart', 'shed')).toBeGreaterThan(20);
+    await expectText(page, '#note-gone', /^[1-9][\d,]* shed/);
+    expect(await countPixels(page, 'memory-chart', 'used')).toBeGreaterThan(20);
+    expect(faults).toStrictEqual([]);
+    client.close();
+  });
+
+  test('marks evictions where they happen, and tells of a shard that dies', async () => {
+    await using server = await startTestServer({ SHARDS: '1', CAPACITY: '5' });
+    const { page, faults } = await browser.open(`${server.address}/`);
+    await isLive(page);
+    expect(await countPixels(page, 'memory-chart', 'evicted')).toBe(0);
+    for (let i = 0; i < 50; i++) await server.client.put(`key-${i}`, 'v');
+    await expectText(page, '#note-gone', /^0 shed, 45 evicted$/);
+    expect(await countPixels(page, 'memory-chart', 'evicted')).toBeGreaterThan(10);
+    await server.router.shards[0].kill();
+    await expectText(page, '#events', /error: shard 0 died, and .* of entries with it/);
+    await expectText(page, '#events', /shard 0 is back up after \d+ ms, empty/);
+    await expectText(page, '#figure-entries', /^0$/);
+    expect(faults).toStrictEqual([]);
+  });
+
+  test('stops listening when nobody has looked at it for minutes, and goes on when somebody does', async () => {
+    await using server = await startTestServer({ SHARDS: '1' });
+    const { page } = await browser.open(`${server.address}/`, { hasFakeClock: true });
+    await isLive(page);
+    const hide = (isHidden: boolean): Promise<unknown> =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${isHidden}, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'))`);
+    await hide(true);
+    await page.clock.fastForward('04:30');
+    await isLive(page);
+    await page.clock.fastForward('00:31');
+    await expectText(page, '#status', /^Paused while nobody looks$/);
+    await hide(false);
+    await isLive(page);
+  });
+
+  test.each([
+    ['light', 1280],
+    ['light', 360],
+    ['dark', 1280],
+    ['dark', 360],
+  ] as const)('%s, %i px wide: all fits, and axe-core has nothing against it', async (colorScheme, width) => {
+    await using server = await startTestServer({ SHARDS: '2' });
+    const { page, faults } = await browser.open(`${server.address}/dashboard`, { colorScheme, width });
+    await isLive(page);
+    await page.getByLabel('Key').fill(`a long key ${'x'.repeat(200)}`);
+    await page.getByLabel('Value').fill('v'.repeat(500));
+    await page.getByRole('button', { name: 'Put' }).click();
+    await expectText(page, '#entry-result', /^Stored\.$/);
+    await page.getByRole('button', { name: 'Get' }).click();
+    await expectText(page, '#entry-value', /^v{500}$/);
+    const [scrollWidth, innerWidth]: number[] = await page.evaluate(
+      '[document.documentElement.scrollWidth, innerWidth]',
+    );
+    expect(scrollWidth).toBeLessThanOrEqual(innerWidth);
+    expect(await violations(page)).toStrictEqual([]);
+    expect(faults).toStrictEqual([]);
+  });
+
+  test('asks for the token, and keeps it in its memory only', async () => {
+    await using server = await startTestServer({ SHARDS: '1', AUTH_TOKEN: 'open-sesame' });
+    const { page, faults } = await browser.open(`${server.address}/`);
+    await expectText(page, '#status', /^Waits for the token$/);
+    expect(await violations(page)).toStrictEqual([]);
+    // Nothing was refused so far: nothing was asked.
+    expect(faults).toStrictEqual([]);
+    await page.keyboard.type('wrong');
+    await page.keyboard.press('Enter');
+    await expectText(page, '#token-fault', /^That is not the token\.$/);
+    await page.getByRole('textbox', { name: 'Token' }).fill('open-sesame');
+    await page.getByRole('button', { name: 'Open' }).click();
+    await isLive(page);
+    await page.getByLabel('Key').fill('a');
+    await page.getByRole('button', { name: 'Put' }).click();
+    await expectText(page, '#entry-result', /^Stored\.$/);
+    const kept =
+      '[localStorage.length, sessionStorage.length, document.cookie, location.search + location.hash]';
+    expect(await page.evaluate(kept)).toStrictEqual([0, 0, '', '']);
+    await page.reload();
+    await expectText(page, '#status', /^Waits for the token$/);
+  });
+
+  test('says when the connection is lost, and goes on when the server is back', async () => {
+    const PORT = String(await freePort());
+    const first = await startTestServer({ SHARDS: '1', PORT });
+    const { page } = await browser.open(`${first.address}/`);
+    await isLive(page);
+    await first[Symbol.asyncDispose]();
+    await expectText(page, '#status', /^Lost connection; tries again in 2 s$/);
+    await using second = await startTestServer({ SHARDS: '3', PORT });
+    await isLive(page);
+    expect(second.address).toBe(first.address);
+    expect(await page.locator('#shards > li').count()).toBe(3);
+  });
+
+  test('works behind a proxy with a path prefix', async () => {
+    await using server = await startTestServer({ SHARDS: '1' });
+    const proxy = await PrefixProxy.listening(server.port, '/team-a/cache');
+    const { page, faults } = await browser.open(`${proxy.origin}/team-a/cache/dashboard/`);
+    await isLive(page);
+    await page.getByLabel('Key').fill('a');
+    await page.getByRole('button', { name: 'Put' }).click();
+    await expectText(page, '#entry-shard', /^shard 0$/);
+    expect(faults).toStrictEqual([]);
+  });
+});

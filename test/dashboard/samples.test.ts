@@ -1,0 +1,117 @@
+import { describe, expect, test } from 'vitest';
+import { quantilesBetween } from '../../src/dashboard/quantiles.ts';
+import { type Reading, type Stats, sampleOf } from '../../src/dashboard/samples.ts';
+import { NO_STATUS, RequestTimes } from '../../src/metrics/request-times.ts';
+
+const MEMORY = { limitBytes: 100, thresholdBytes: 70, ceilingBytes: 80, usedBytes: 50, heldBytes: 30 };
+const IDLE = { shard: 0, state: 'up', inFlight: 0, busyRejections: 0 };
+const COUNTED = {
+  entries: 4,
+  liveBytes: 10,
+  reservedBytes: 16,
+  hits: 0,
+  misses: 0,
+  puts: 0,
+  deletes: 0,
+  evicted: 0,
+  shedEntries: 0,
+  expired: 0,
+};
+
+function reading(atMs: number, ...shards: readonly Partial<Stats['shards'][number]>[]): Reading {
+  const rows = shards.map((row, shard) => Object.assign({}, IDLE, { shard }, row));
+  return { atMs, times: [], stats: { uptimeSeconds: 7, shards: rows, memory: MEMORY } };
+}
+
+describe('a sample', () => {
+  test('has no rates without a reading before', () => {
+    const sample = sampleOf(reading(1000, { ...COUNTED, hits: 3, misses: 1, inFlight: 2 }), undefined, []);
+    expect(sample).toStrictEqual({
+      atMs: 1000,
+      uptimeSeconds: 7,
+      memory: MEMORY,
+      rates: null,
+      gone: null,
+      hitRatio: null,
+      totalHitRatio: 0.75,
+      latencyMs: null,
+      shards: [
+        { shard: 0, state: 'up', inFlight: 2, entries: 4, liveBytes: 10, reservedBytes: 16, hitRatio: 0.75 },
+      ],
+      events: [],
+    });
+  });
+
+  test('has what happened in each second since the one before', () => {
+    const before = reading(1000, COUNTED, { ...COUNTED, hits: 100, busyRejections: 5 });
+    const after = reading(
+      3000,
+      { ...COUNTED, hits: 30, misses: 10, puts: 8, evicted: 6 },
+      { ...COUNTED, hits: 100, busyRejections: 9, deletes: 2, shedEntries: 5, expired: 1 },
+    );
+    const sample = sampleOf(after, before, []);
+    expect(sample.rates).toStrictEqual({ get: 20, put: 4, delete: 1, refused: 2 });
+    expect(sample.gone).toStrictEqual({ evicted: 6, shed: 5, expired: 1 });
+    expect([sample.hitRatio, sample.totalHitRatio]).toStrictEqual([0.75, 130 / 140]);
+  });
+
+  test('of a second without a read has no hit ratio', () => {
+    const before = reading(1000, { ...COUNTED, hits: 5 });
+    expect(sampleOf({ ...before, atMs: 2000 }, before, []).hitRatio).toBeNull();
+  });
+
+  test('a shard that was replaced counts from zero, one that does not answer not at all', () => {
+    const before = reading(
+      1000,
+      { ...COUNTED, puts: 500 },
+      { ...COUNTED, puts: 500 },
+      { state: 'restarting' },
+    );
+    const after = reading(2000, { ...COUNTED, puts: 3 }, { state: 'restarting' }, { ...COUNTED, puts: 90 });
+    const sample = sampleOf(after, before, []);
+    expect(sample.rates!.put).toBe(3);
+    expect(sample.shards[1]).toMatchObject({
+      state: 'restarting',
+      entries: 0,
+      reservedBytes: 0,
+      hitRatio: null,
+    });
+  });
+});
+
+describe('latency', () => {
+  const KINDS = [
+    { method: 'GET', route: '/cache/:key' },
+    { method: 'PUT', route: '/cache' },
+    { method: 'GET', route: '/stats' },
+    { method: 'GET', route: '/dashboard/entry' },
+  ];
+
+  test('is told of the requests between two snapshots, of all data routes together', () => {
+    const times = new RequestTimes(KINDS);
+    for (let i = 0; i < 1000; i++) times.record(0, 200, 900);
+    const before = times.snapshot();
+    for (let i = 0; i < 50; i++) times.record(0, 200, 0.2);
+    for (let i = 0; i < 40; i++) times.record(1, 201, 2);
+    for (let i = 0; i < 10; i++) times.record(1, 503, 7);
+    const { p50, p95, p99 } = quantilesBetween(before, times.snapshot())!;
+    expect(p50).toBeCloseTo(0.25);
+    expect(p95).toBeCloseTo(7.5);
+    expect(p99).toBeCloseTo(9.5);
+  });
+
+  test('of pages, and of clients that went, says nothing of the cache', () => {
+    const times = new RequestTimes(KINDS);
+    times.record(2, 200, 5);
+    times.record(3, 200, 5);
+    times.record(0, NO_STATUS, 5);
+    expect(quantilesBetween([], times.snapshot())).toBeUndefined();
+    expect(quantilesBetween([], [])).toBeUndefined();
+  });
+
+  test('past the last bound is at least that', () => {
+    const times = new RequestTimes(KINDS);
+    times.record(0, 200, 60_000);
+    expect(quantilesBetween([], times.snapshot())).toStrictEqual({ p50: 10_000, p95: 10_000, p99: 10_000 });
+  });
+});
