@@ -1,8 +1,10 @@
 import { GET, HEAD, type BatchMethod } from '../api/batch-format.ts';
 
 /** Attempts in all, the first one included. */
-const MAX_ATTEMPTS = 3;
+const MAX_ATTEMPTS = 6;
 const FIRST_DELAY_MS = 20;
+/** A shard is back within 200 ms. */
+const MAX_DELAY_MS = 500;
 
 /** Why an attempt failed. */
 export type Failure =
@@ -40,6 +42,6 @@ export function retryDelayMs(
 ): number | undefined {
   const isSafe = method === GET || method === HEAD || failure !== 'unknown';
   if (!isSafe || attempts >= MAX_ATTEMPTS) return undefined;
-  const delayMs = FIRST_DELAY_MS * 4 ** (attempts - 1);
+  const delayMs = Math.min(FIRST_DELAY_MS * 3 ** (attempts - 1), MAX_DELAY_MS);
   return Math.max(retryAfterMs, delayMs * (0.5 + random / 2));
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   BATCH_TYPE,
   BatchReader,
+  type BatchRecord,
   BatchWriter,
   DELETE,
   GET,
@@ -29,7 +30,7 @@ async function post(
   return fetch(`http://127.0.0.1:${port}/batch`, {
     method: 'POST',
     headers: { 'content-type': type },
-    body: body as BodyInit,
+    body: typeof body === 'string' ? body : Buffer.from(body),
   });
 }
 
@@ -120,7 +121,7 @@ test('in the binary form any bytes come back, with their type', async () => {
   expect(response.headers.get('content-type')).toBe(BATCH_TYPE);
   const answer = new Uint8Array(await response.arrayBuffer());
   const reader = new BatchReader(answer, 'response');
-  const records = [];
+  const records: BatchRecord[] = [];
   for (let record = reader.next(); record; record = reader.next()) records.push({ ...record });
   expect(records.map(({ kind }) => kind)).toStrictEqual([201, 201, 412, 200, 200, 200, 404, 400]);
   const valueOf = (place: number): Buffer =>

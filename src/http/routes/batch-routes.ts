@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify';
 import { BATCH_TYPE } from '../../api/batch-format.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';
 import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
-import { formatBytes } from '../../config/byte-size.ts';
 import type { ShardRouter } from '../../shards/router.ts';
 import { Batch, type BatchItem } from '../batch.ts';
 import { BINARY_FORM, JSON_FORM, keyFaultOf, readBinaryBatch, readJsonBatch } from '../batch-forms.ts';
@@ -16,7 +15,7 @@ const MAX_BATCH_BYTES = 4 * 2 ** 20;
 
 const TOO_LARGE: Failure = {
   code: 'CACHE_ERR_BODY_TOO_LARGE',
-  message: `A batch has at most ${formatBytes(MAX_BATCH_BYTES)}.`,
+  message: 'A batch has at most 4 MiB.',
 };
 const NO_TYPE: Failure = {
   code: 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED',
