@@ -130,7 +130,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
 }
 
 function createFastify(
-  { tls, trustedProxies, onUnexpectedError }: AppOptions,
+  { tls, trustedProxies, onUnexpectedError, maxRawBytes }: AppOptions,
   { door }: Intake,
   schemas: RequestSchemas,
   bodyLimit: number,
@@ -145,7 +145,7 @@ function createFastify(
     // Given a logger, Fastify makes a child of it and two listeners for every request.
     logger: false,
     bodyLimit,
-    serverFactory: (handler) => createServer(door, tls, handler),
+    serverFactory: (handler) => createServer(door, tls, handler, maxRawBytes),
     // Fastify itself only needs to know that there is a certificate.
     ...(tls && { https: {} }),
     // Given here, or Fastify loads compilers of its own first.

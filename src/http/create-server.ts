@@ -13,12 +13,13 @@ import { MAX_HEADERS } from './request-head.ts';
  */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+/** And for each MiB that a value may have. */
+const REQUEST_TIMEOUT_MS_PER_MIB = 1000;
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 const TIMEOUT_CHECK_INTERVAL_MS = 2000;
 
 const SERVER_OPTIONS = {
   headersTimeout: HEADERS_TIMEOUT_MS,
-  requestTimeout: REQUEST_TIMEOUT_MS,
   keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
   connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
   // Asked for in a hook, where the answer has the shape of all errors.
@@ -41,10 +42,13 @@ export function createServer(
   door: FrontDoor,
   tls: Certificate | undefined,
   handler: RequestListener,
+  maxRawBytes: number,
 ): Server {
+  const requestTimeout = REQUEST_TIMEOUT_MS + Math.floor(maxRawBytes / 2 ** 20) * REQUEST_TIMEOUT_MS_PER_MIB;
+  const options = { ...SERVER_OPTIONS, requestTimeout };
   const server = tls
-    ? createSecureServer({ ...SERVER_OPTIONS, ...TLS_OPTIONS, ...tls })
-    : createPlainServer(SERVER_OPTIONS);
+    ? createSecureServer({ ...options, ...TLS_OPTIONS, ...tls })
+    : createPlainServer(options);
   door.guard(server, handler, refuseExpectation);
   allowHalfOpen(server);
   // Of one header too many the rest is not kept: thousands of short ones would take ten times their bytes.

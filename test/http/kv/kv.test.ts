@@ -211,6 +211,10 @@ describe('what is too large', () => {
   });
 });
 
+test('there is time to send a large value', () => {
+  expect(server.app.server.requestTimeout).toBe(34_000);
+});
+
 test('a part of a value is no value', async () => {
   const headers = { 'content-range': 'bytes 0-0/2' };
   expectError(await put('/kv/part', 'v', headers), 400, 'CACHE_ERR_REQUEST_INVALID', /Content-Range/);
