@@ -217,7 +217,7 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,
     heldBytes: traffic.heldBytes,
-    maxTlsConnections: traffic.mostTlsConnections,
+    maxTlsConnections: traffic.maxTlsConnections,
     collectEveryBytes: traffic.collectEveryBytes,
   };
 }

@@ -73,7 +73,7 @@ export class MemoryPlan {
       threshold: this.settings.MEMORY_THRESHOLD,
       baselineBytes,
       shards: this.settings.SHARDS,
-      leastGuaranteeBytes: guaranteeFor(0),
+      minGuaranteeBytes: guaranteeFor(0),
       fullGuaranteeBytes: this.fullGuaranteeBytes,
     });
   }
