@@ -258,7 +258,7 @@ describe('the order of use catches', () => {
     expect(() => new OrderOfUse(SETUPS[2], new Random(1)).run(OPERATIONS)).toThrow(/is (there|gone)/);
   });
 
-  test('holes made long before the ceiling is near', () => {
+  test('dead bytes made long before the ceiling is near', () => {
     vi.spyOn(Ledger.prototype, 'isTight').mockImplementation(function early(this: Ledger) {
       return this.totalHeld() > this.ceiling * 0.8;
     });
