@@ -216,7 +216,7 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     deadlineMs: settings.REQUEST_DEADLINE_MS,
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,
-    heldBytes: traffic.heldBytes,
+    unsentBytes: traffic.unsentBytes,
     maxTlsConnections: traffic.maxTlsConnections,
     collectEveryBytes: traffic.collectEveryBytes,
   };

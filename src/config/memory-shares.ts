@@ -28,7 +28,7 @@ const TRAFFIC_SHARE = 1 / 8;
 /** Share of the headroom for bytes of bodies that have arrived and are not read yet. They are not copied. */
 const UNREAD_SHARE = 1 / 2;
 /** Share of the headroom for small answers that cannot be sent yet. */
-const HELD_SHARE = 3 / 16;
+const UNSENT_SHARE = 3 / 16;
 
 /**
  * Memory for the buffers of one TLS connection that is idle or in its handshake: 55 KiB were measured. All TLS connections
@@ -40,7 +40,7 @@ const TLS_CONNECTION_BYTES = 2 ** 16;
 export interface TrafficLimits {
   readonly bodyBudgetBytes: number;
   readonly unreadBytes: number;
-  readonly heldBytes: number;
+  readonly unsentBytes: number;
   readonly maxTlsConnections: number;
   /** Per shard. */
   readonly replyWindowBytes: number;
@@ -62,7 +62,7 @@ export function deriveTrafficLimits(limitBytes: number, threshold: number, shard
   return {
     bodyBudgetBytes: bytes,
     unreadBytes: Math.floor(headroom * UNREAD_SHARE),
-    heldBytes: Math.floor(headroom * HELD_SHARE),
+    unsentBytes: Math.floor(headroom * UNSENT_SHARE),
     maxTlsConnections: Math.floor(headroom / TLS_CONNECTION_BYTES),
     replyWindowBytes: Math.floor(bytes / shards),
     collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MAX_COLLECTION_BYTES),

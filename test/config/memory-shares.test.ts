@@ -100,7 +100,7 @@ describe('deriveTrafficLimits', () => {
     expect(traffic).toEqual({
       bodyBudgetBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 8),
       unreadBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 2),
-      heldBytes: Math.floor(((320 * MIB * (1 - 0.7)) / 3) * (3 / 16)),
+      unsentBytes: Math.floor(((320 * MIB * (1 - 0.7)) / 3) * (3 / 16)),
       maxTlsConnections: 512,
       replyWindowBytes: Math.floor(traffic.bodyBudgetBytes / 2),
       collectEveryBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 32),
@@ -128,8 +128,9 @@ describe('deriveTrafficLimits', () => {
       const threshold = random.whole(5, 95) / 100;
       const shards = random.whole(1, 64);
       const traffic = deriveTrafficLimits(limitBytes, threshold, shards);
-      const { bodyBudgetBytes, unreadBytes, heldBytes, replyWindowBytes, collectEveryBytes } = traffic;
-      const bytes = bodyBudgetBytes + unreadBytes + heldBytes + replyWindowBytes * shards + collectEveryBytes;
+      const { bodyBudgetBytes, unreadBytes, unsentBytes, replyWindowBytes, collectEveryBytes } = traffic;
+      const bytes =
+        bodyBudgetBytes + unreadBytes + unsentBytes + replyWindowBytes * shards + collectEveryBytes;
       expect(bytes, JSON.stringify({ limitBytes, threshold, shards })).toBeLessThan(
         (limitBytes * (1 - threshold)) / 3,
       );
