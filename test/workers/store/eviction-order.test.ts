@@ -1,21 +1,21 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { assert } from '../../src/shared/assert.ts';
+import { assert } from '../../../src/shared/assert.ts';
 import {
   BLOCK_CHARGE_BYTES,
   INDEX_CHUNK_BYTES,
   OWN_BLOCK_BYTES,
   SLOT_CHUNK_BYTES,
   blockChargeBytes,
-} from '../../src/shared/segment-sizes.ts';
-import { Ledger } from '../../src/shared/ledger.ts';
-import { ShedOrder } from '../../workers/shed-order.ts';
-import { EXPIRES, GZIP, entryBytes } from '../../workers/store/entry-layout.ts';
-import { LruList } from '../../workers/store/lru-list.ts';
-import { NO_SLOT, type SegmentStore } from '../../workers/store/segment-store.ts';
-import { Victims } from '../../workers/store/victims.ts';
-import { originalOf } from '../support/original-of.ts';
-import { Random, printedSeed } from '../support/random.ts';
-import { MIB, type SegmentSetup, type Segments, carryOut, createSegments } from '../support/segments.ts';
+} from '../../../src/shared/segment-sizes.ts';
+import { Ledger } from '../../../src/shared/ledger.ts';
+import { ShedOrder } from '../../../workers/shed-order.ts';
+import { EXPIRES, GZIP, entryBytes } from '../../../workers/store/entry-layout.ts';
+import { LruList } from '../../../workers/store/lru-list.ts';
+import { NO_SLOT, type SegmentStore } from '../../../workers/store/segment-store.ts';
+import { Victims } from '../../../workers/store/victims.ts';
+import { originalOf } from '../../support/original-of.ts';
+import { Random, printedSeed } from '../../support/random.ts';
+import { MIB, type SegmentSetup, type Segments, carryOut, createSegments } from '../../support/segments.ts';
 
 const KIB = 2 ** 10;
 /** From entries of which a block holds thousands to those that have one of their own. */
