@@ -178,7 +178,7 @@ const SETTINGS = {
   TRUST_PROXY: {
     fallback: '',
     allowed: 'addresses and CIDR ranges, separated by commas; loopback, linklocal, uniquelocal',
-    meaning: 'proxies whose X-Forwarded-For names the client for RATE_LIMIT',
+    meaning: 'proxies whose X-Forwarded-For, for RATE_LIMIT, and X-Forwarded-Prefix count',
     schema: z.string().refine((text) => parseProxyList(text) !== null),
   },
   LOG_LEVEL: {
