@@ -63,13 +63,15 @@ export async function loadAll(): Promise<void> {
 
 /**
  * Checks whether the memory limit leaves room for the promises, without starting anything.
+ * @returns the limit, and a warning if it leaves little room.
  * @throws LimitTooSmallError
  */
-export async function checkMemoryLimit(settings: Settings): Promise<MemoryLimit> {
+export async function checkMemoryLimit(
+  settings: Settings,
+): Promise<{ memoryLimit: MemoryLimit; warning: string | undefined }> {
   const plan = new MemoryPlan(settings);
   await loadAll();
-  plan.checkRoomForServer();
-  return plan.memoryLimit;
+  return { memoryLimit: plan.memoryLimit, warning: plan.checkRoomForServer() };
 }
 
 /**
@@ -214,8 +216,8 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     deadlineMs: settings.REQUEST_DEADLINE_MS,
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,
-    heldBytes: traffic.heldBytes,
-    maxTlsConnections: traffic.mostTlsConnections,
+    unsentBytes: traffic.unsentBytes,
+    maxTlsConnections: traffic.maxTlsConnections,
     collectEveryBytes: traffic.collectEveryBytes,
   };
 }

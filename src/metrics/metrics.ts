@@ -25,7 +25,11 @@ export interface MetricsSources {
 /** What the HTTP layer knows of its connections. */
 export interface HttpFigures {
   readonly purse: {
-    readonly totals: { readonly requests: number; readonly unreadBytes: number; readonly heldBytes: number };
+    readonly totals: {
+      readonly requests: number;
+      readonly unreadBytes: number;
+      readonly unsentBytes: number;
+    };
   };
   readonly frontDoor: {
     readonly size: number;
@@ -118,7 +122,7 @@ function writeConnections(writer: TextWriter, { purse, frontDoor }: HttpFigures)
     .single(FAMILIES.maxConnections, frontDoor.limits.maxConnections)
     .single(FAMILIES.requestsInProgress, purse.totals.requests)
     .single(FAMILIES.unreadBytes, purse.totals.unreadBytes)
-    .single(FAMILIES.heldBytes, purse.totals.heldBytes);
+    .single(FAMILIES.unsentBytes, purse.totals.unsentBytes);
 }
 
 function writeThreads(writer: TextWriter, main: ThreadFigures, rows: readonly ShardRow[]): void {

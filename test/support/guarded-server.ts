@@ -8,7 +8,7 @@ const LIMITS: Holdings = {
   requests: 100,
   unreadBytes: 100,
   bodyBytes: 100,
-  heldBytes: 100,
+  unsentBytes: 100,
   adminAnswers: 1,
 };
 

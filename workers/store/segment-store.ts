@@ -201,7 +201,7 @@ export class SegmentStore {
     if (old !== NO_SLOT) table.remove(old, hash, table.isExpired(old) ? 'expired' : 'replaced');
     eviction.begin();
     eviction.reservePlace();
-    eviction.makeHoles(bytes);
+    eviction.makeDeadBytes(bytes);
     const address = eviction.allocate(bytes);
     const slot = eviction.takeSlot();
     const expiryMs = expires ? Math.ceil(this.options.now() + ttlMs) : Infinity;
@@ -280,7 +280,7 @@ export class SegmentStore {
   }
 
   /**
-   * Does one small step of what no request waits for: expired entries, holes, empty slots.
+   * Does one small step of what no request waits for: expired entries, dead bytes, empty slots.
    * @returns false when there is nothing left to do.
    */
   maintain(budgetBytes: number): boolean {
