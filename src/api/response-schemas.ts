@@ -72,6 +72,7 @@ const service = z.object({
   name: z.string(),
   version: z.string(),
   description: z.string(),
+  paths: z.array(z.string()).describe('Where entries are stored, read and deleted: `GET /cache/{key}`.'),
   links: z
     .object({
       dashboard: z.string(),
@@ -95,7 +96,7 @@ export const responseSchemas = {
     z.object({ status: z.literal('OK'), removed: count }),
   ),
   service: {
-    description: 'What this service is, with links to its other pages.',
+    description: 'What this service is, the paths of the cache, and links to other pages.',
     content: {
       'application/json': { schema: service.meta({ id: 'Service' }) },
       'text/html': { schema: z.string() },
