@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
@@ -9,7 +10,7 @@ import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
 import { EventRing } from './dashboard/events.ts';
 import { Feed, type FeedOptions } from './dashboard/feed.ts';
-import { listenError, resolveHost } from './listening.ts';
+import { type ServerUrls, listenError, resolveHost, urlsOf } from './listening.ts';
 import {
   type LogSink,
   listening,
@@ -44,8 +45,9 @@ export interface RunningServer {
   /** Writes to the log, and to the dashboard's list of events. */
   readonly logger: LogSink;
   readonly memoryLimit: MemoryLimit;
-  /** The URL on which it listens. */
+  /** A URL at which this machine reaches it. */
   readonly address: string;
+  readonly isOnAllInterfaces: boolean;
   /** Replaces the token and, for new connections, the certificate. */
   readonly useAccess: (access: AccessFiles) => void;
   /** From now on, `/ready` answers 503. Connections are accepted and served as before. */
@@ -127,8 +129,8 @@ export async function startServer(
   supervisor.start();
   parts.defer(() => supervisor.stop());
 
-  const url = await listen(app, address, settings);
-  logEvent(logger, listening(url, settings.SHARDS, limits, memoryLimit));
+  const urls = await listen(app, address, settings);
+  logEvent(logger, listening(urls.bound, settings.SHARDS, limits, memoryLimit));
   const running = parts.move();
   const beginShutdown = (): void => void (current.isShuttingDown = true);
   return {
@@ -138,7 +140,8 @@ export async function startServer(
     limits,
     logger,
     memoryLimit,
-    address: url,
+    address: urls.own,
+    isOnAllInterfaces: urls.own !== urls.bound,
     useAccess: (files) => useAccess(app, current, files),
     beginShutdown,
     close: () => {
@@ -249,9 +252,10 @@ function createSupervisor(parts: SupervisorParts): Supervisor {
   });
 }
 
-async function listen(app: FastifyInstance, host: string, { HOST, PORT }: Settings): Promise<string> {
+async function listen(app: FastifyInstance, host: string, { HOST, PORT }: Settings): Promise<ServerUrls> {
   try {
-    return await app.listen({ host, port: PORT });
+    await app.listen({ host, port: PORT });
+    return urlsOf(app.server.address() as AddressInfo, app.server instanceof TlsServer);
   } catch (error) {
     throw listenError(HOST, PORT, error);
   }
