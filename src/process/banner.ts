@@ -6,6 +6,7 @@ export interface BannerFacts {
   /** A URL at which this machine reaches it. */
   readonly address: string;
   readonly isOnAllInterfaces: boolean;
+  readonly hasToken: boolean;
   readonly shards: number;
   readonly memoryLimit: MemoryLimit;
   /** Share of the limit. */
@@ -22,7 +23,7 @@ const ORIGINS: Readonly<Record<MemoryLimit['source'], string>> = {
 
 /** What people want to know first when they start the server in a terminal. */
 export function banner(facts: BannerFacts): string {
-  const { version, address, isOnAllInterfaces, shards, memoryLimit, threshold } = facts;
+  const { version, address, isOnAllInterfaces, hasToken, shards, memoryLimit, threshold } = facts;
   const { limitBytes, source, file } = memoryLimit;
   const origin = file === undefined ? ORIGINS[source] : `${ORIGINS[source]}: ${file}`;
   const over = Number((threshold * 100).toFixed(1));
@@ -33,7 +34,8 @@ export function banner(facts: BannerFacts): string {
     `  ${address}/${isOnAllInterfaces ? '            on all interfaces' : ''}`,
     `  ${address}/dashboard   watch what it holds and does`,
     `  ${address}/docs        read and try the API`,
-    `  ${address}/stats       the same in figures`,
+    // A browser has no token to send; the pages ask for it.
+    ...(hasToken ? [] : [`  ${address}/stats       the same in figures`]),
     '',
     `  shards  ${shards}`,
     `  memory  ${formatBytes(limitBytes)}, ${origin}; over ${over} % the least recently used go`,

@@ -49,8 +49,9 @@ export async function serve(
     else signals.stop('SIGHUP');
   });
   if (isInTerminal() && log.isLevelEnabled('info')) {
+    const hasToken = access.authToken !== undefined;
     const { SHARDS: shards, MEMORY_THRESHOLD: threshold } = settings;
-    outputs.output.write(banner({ ...server, version: packageJson.version, shards, threshold }));
+    outputs.output.write(banner({ ...server, version: packageJson.version, hasToken, shards, threshold }));
   }
 }
 

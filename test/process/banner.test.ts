@@ -5,6 +5,7 @@ const FACTS: BannerFacts = {
   version: '1.2.3',
   address: 'http://127.0.0.1:7171',
   isOnAllInterfaces: false,
+  hasToken: false,
   shards: 2,
   memoryLimit: { limitBytes: 2 ** 29, source: 'MEMORY_LIMIT' },
   threshold: 0.7,
@@ -21,4 +22,13 @@ test('says that all interfaces are bound, beside a link that works here', () => 
     /^http:\/\/127\.0\.0\.1:7171\/ +on all interfaces$/,
   );
   expect(linesOf({})[3]).toBe('http://127.0.0.1:7171/');
+});
+
+test('with a token, links to no path that a browser cannot open', () => {
+  const linked = (hasToken: boolean): string[] =>
+    linesOf({ hasToken })
+      .filter((line) => line.startsWith('http'))
+      .map((line) => new URL(line.split(' ')[0]).pathname);
+  expect(linked(false)).toStrictEqual(['/', '/dashboard', '/docs', '/stats']);
+  expect(linked(true)).toStrictEqual(['/', '/dashboard', '/docs']);
 });
