@@ -141,6 +141,13 @@ describe('npm run demo', () => {
     expect([demo.output, demo.errors]).toStrictEqual(['', expect.stringContaining(arg.split('=')[0])]);
   });
 
+  test.each(['abc', '65536', '-1', '1.5'])('PORT=%s: one line that says what is allowed', async (port) => {
+    const demo = new DemoProcess([], { PORT: port });
+    expect(await demo.ended).toBe(1);
+    const line = `PORT: "${port}" is not allowed; allowed: 0 to 65535\n`;
+    expect([demo.output, demo.errors]).toStrictEqual(['', line]);
+  });
+
   test('--help names its flags', async () => {
     const demo = new DemoProcess(['--help']);
     expect(await demo.ended).toBe(0);
