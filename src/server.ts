@@ -115,8 +115,8 @@ export async function startServer(
     access: current,
     isShuttingDown: () => current.isShuttingDown,
     ...reportsTo(logger),
-    stats: () => statsReport(sources()),
-    feed: createFeed(() => statsReport(sources()), metrics.traffic.times, events, logger),
+    stats: () => statsReport(sources(), app),
+    feed: createFeed(() => statsReport(sources(), app), metrics.traffic.times, events, logger),
     metrics: () => metrics.text(sources(), app),
     traffic: metrics.traffic,
   });
