@@ -13,6 +13,7 @@ import { Feed, type FeedOptions } from './dashboard/feed.ts';
 import { type ServerUrls, listenError, resolveHost, urlsOf } from './listening.ts';
 import {
   type LogSink,
+  connectionPressureChanged,
   listening,
   logEvent,
   nodeChanged,
@@ -26,6 +27,7 @@ import { MemoryPlan } from './memory/memory-plan.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import { Supervisor } from './memory/supervisor.ts';
 import { Metrics } from './metrics/metrics.ts';
+import type { TrafficReports } from './metrics/traffic.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
 import { type ShardsOptions, createShards } from './shards/create-shards.ts';
@@ -104,7 +106,7 @@ export async function startServer(
   // The threads start while the main thread is busy loading the HTTP layer.
   const [{ createApp }] = await Promise.all([import('./http/app.ts'), router.start()]);
 
-  const metrics = new Metrics(packageJson.version, (slow) => logEvent(logger, requestWasSlow(slow)));
+  const metrics = new Metrics(packageJson.version, trafficEvents(logger));
   // Asked for once the server listens, when all of these are there.
   const sources = () => ({ settings, memoryLimit, limits, supervisor, router, ledger });
   const current = { token: access.authToken, isShuttingDown: false };
@@ -194,6 +196,13 @@ function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestar
   return {
     onDeath: (shard, heldBytes, error) => logEvent(logger, shardDied(shard, heldBytes, error)),
     onRestart: (shard, downMs) => logEvent(logger, shardIsBackUp(shard, downMs)),
+  };
+}
+
+function trafficEvents(logger: LogSink): TrafficReports {
+  return {
+    onSlow: (slow) => logEvent(logger, requestWasSlow(slow)),
+    onConnectionPressure: (change, limit) => logEvent(logger, connectionPressureChanged(change, limit)),
   };
 }
 

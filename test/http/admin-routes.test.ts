@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { pino } from 'pino';
 import packageJson from '../../package.json' with { type: 'json' };
 import { CUT_OFFS, REFUSALS } from '../../src/metrics/refusals.ts';
 import type { Counts } from '../support/http-client.ts';
@@ -57,7 +58,9 @@ function zeros(reasons: object): Readonly<Record<string, number>> {
 
 describe('GET /stats', () => {
   test('counts refusals, and connections beside their limit, as /metrics does', async () => {
-    await using small = await startTestServer({ SHARDS: '1' });
+    const messages: string[] = [];
+    const sink = pino({ level: 'info' }, { write: (line) => messages.push(line) });
+    await using small = await startTestServer({ SHARDS: '1' }, undefined, sink);
     const { client, app, port } = small;
     Object.assign(app.frontDoor.limits, { maxConnections: 1, reserve: 1, waiting: 0 });
     const before = await client.stats();
@@ -72,6 +75,8 @@ describe('GET /stats', () => {
       .toStrictEqual({ ...before.refusals, connections: 1 });
     const { text } = await client.get('/metrics');
     expect(text).toContain('kvc_http_refusals_total{reason="connections"} 1\n');
+    const line = '"msg":"connections have reached their limit of 1: further ones are refused"';
+    await expect.poll(() => messages.filter((one) => one.includes(line)).length).toBe(1);
   });
 
   test('has totals, a row per shard, memory, uptime, version and configuration', async () => {
