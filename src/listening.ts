@@ -40,19 +40,25 @@ export async function resolveHost(host: string, lookUp: Lookup = systemLookup): 
 }
 
 /** The addresses that stand for all interfaces, and those by which this machine then reaches itself. */
-const LOOPBACKS: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+const LOOPBACKS: Readonly<Record<string, string | undefined>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
 export interface ServerUrls {
   /** With the address that is bound. */
   readonly bound: string;
-  /** One that can be asked on this machine: the same, unless all interfaces are bound. */
-  readonly own: string;
+  /** One at which this machine reaches it: the same, unless all interfaces are bound. */
+  readonly address: string;
+  readonly isOnAllInterfaces: boolean;
 }
 
 export function urlsOf({ address, port }: AddressInfo, isSecure: boolean): ServerUrls {
   const urlOf = (host: string): string =>
     `http${isSecure ? 's' : ''}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
-  return { bound: urlOf(address), own: urlOf(LOOPBACKS[address] ?? address) };
+  const loopback = LOOPBACKS[address];
+  return {
+    bound: urlOf(address),
+    address: urlOf(loopback ?? address),
+    isOnAllInterfaces: loopback !== undefined,
+  };
 }
 
 /** What the system says when an address is not one of this machine's. */

@@ -131,8 +131,8 @@ export async function startServer(
   supervisor.start();
   parts.defer(() => supervisor.stop());
 
-  const urls = await listen(app, address, settings);
-  logEvent(logger, listening(urls.bound, settings.SHARDS, limits, memoryLimit));
+  const { bound, ...reach } = await listen(app, address, settings);
+  logEvent(logger, listening(bound, settings.SHARDS, limits, memoryLimit));
   const running = parts.move();
   const beginShutdown = (): void => void (current.isShuttingDown = true);
   return {
@@ -142,8 +142,7 @@ export async function startServer(
     limits,
     logger,
     memoryLimit,
-    address: urls.own,
-    isOnAllInterfaces: urls.own !== urls.bound,
+    ...reach,
     useAccess: (files) => useAccess(app, current, files),
     beginShutdown,
     close: () => {
