@@ -7,8 +7,7 @@ import { DELAY_BOUNDS_MS, PAUSE_BOUNDS_MS, type ThreadFigures, ThreadMeter } fro
 import { FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES } from './families.ts';
 import { BOUNDS_MS, NO_STATUS } from './request-times.ts';
 import { TextWriter, secondsOf, toSeconds } from './text-writer.ts';
-import type { SlowRequest } from './slow-requests.ts';
-import { Traffic } from './traffic.ts';
+import { Traffic, type TrafficReports } from './traffic.ts';
 
 const REQUEST_BOUNDS = secondsOf(BOUNDS_MS);
 const DELAY_BOUNDS = secondsOf(DELAY_BOUNDS_MS);
@@ -44,9 +43,9 @@ export class Metrics {
   private readonly version: string;
   private readonly mainThread = new ThreadMeter(() => performance.now());
 
-  constructor(version: string, onSlow: (request: SlowRequest) => void) {
+  constructor(version: string, reports: TrafficReports) {
     this.version = version;
-    this.traffic = new Traffic(onSlow);
+    this.traffic = new Traffic(reports);
   }
 
   async text(sources: MetricsSources, http: HttpFigures): Promise<string> {
