@@ -172,6 +172,8 @@ describe('answers that are long', () => {
   test.each(['/docs/swagger-ui-bundle.js', '/openapi.json', '/stats'])(
     'answers as many at once as are worth it: %s',
     async (path) => {
+      // The place of the answer before is given back when it has left.
+      await expect.poll(() => server.app.purse.totals.adminAnswers).toBe(0);
       const raw = await RawSocket.open(server.port);
       raw.write(requestText(path).repeat(100));
       raw.write('GET /health HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n');
