@@ -165,8 +165,11 @@ function createFastify(
   });
   app.setErrorHandler((error: FastifyError, { raw }, reply) => {
     if (raw instanceof DirectRequest && hasBody(raw.headers)) raw.discardBody();
-    // Fastify closes the connection after each body that it could not parse. After a complete body, that is not needed.
-    if (raw.complete || !hasBody(raw.headers)) void reply.removeHeader('connection');
+    // Fastify closes the connection after each body that it could not parse. After a complete body, that is not needed,
+    // unless the server is closing or the client wants it closed.
+    const isRead = raw.complete || !hasBody(raw.headers);
+    const mayStay = reply.raw.shouldKeepAlive && !reply.raw.hasHeader('connection');
+    if (reply.hasHeader('connection') && isRead && mayStay) void reply.header('connection', 'keep-alive');
     return answerError(error, reply);
   });
   return app;

@@ -16,12 +16,14 @@ beforeAll(async () => {
 
 afterAll(() => server[Symbol.asyncDispose]());
 
-describe('unstorage', () => {
-  const storage = () =>
-    createStorage({
-      driver: httpDriver({ base: `http://127.0.0.1:${server.port}/kv/nuxt`, headers: HEADERS }),
-    });
+const storage = () =>
+  createStorage({
+    driver: httpDriver({ base: `http://127.0.0.1:${server.port}/kv/nuxt`, headers: HEADERS }),
+  });
 
+const options = () => ({ endpoint: `http://127.0.0.1:${server.port}/kv/metro`, headers: HEADERS });
+
+describe('unstorage', () => {
   test.each([
     ['an object', { a: [1, 'zwei', null] }],
     ['text that is no JSON', 'plain text, with é and {'],
@@ -52,7 +54,6 @@ describe('unstorage', () => {
 });
 
 describe('metro-cache', () => {
-  const options = () => ({ endpoint: `http://127.0.0.1:${server.port}/kv/metro`, headers: HEADERS });
   const key = Buffer.from('0123456789abcdef0123', 'latin1');
 
   test('its HttpStore has back what it stored, as JSON and as bytes', async () => {
