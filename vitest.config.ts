@@ -19,7 +19,14 @@ const ALONE = testsOf([
 ]);
 
 /** Most of their time they wait for a server to start or to end: two files run at a time. */
-const SERVERS = testsOf(['browser/**/*', 'clients/**/*', 'http/**/*', 'process/**/*', 'shards/faults/*']);
+const SERVERS = testsOf([
+  'browser/**/*',
+  'client/**/*',
+  'clients/**/*',
+  'http/**/*',
+  'process/**/*',
+  'shards/faults/*',
+]);
 
 const DEFAULTS = {
   testTimeout: 60_000,

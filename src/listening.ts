@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
+import { type AddressInfo, isIP, isIPv6 } from 'node:net';
 
 /** The server cannot listen. The message is a line that names the setting that is at fault. */
 export class ListenError extends Error {
@@ -37,6 +37,28 @@ export async function resolveHost(host: string, lookUp: Lookup = systemLookup): 
   } catch (error) {
     throw hostError(host, error);
   }
+}
+
+/** The addresses that stand for all interfaces, and those by which this machine then reaches itself. */
+const LOOPBACKS: Readonly<Record<string, string | undefined>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+
+export interface ServerUrls {
+  /** With the address that is bound. */
+  readonly bound: string;
+  /** One at which this machine reaches it: the same, unless all interfaces are bound. */
+  readonly address: string;
+  readonly isOnAllInterfaces: boolean;
+}
+
+export function urlsOf({ address, port }: AddressInfo, isSecure: boolean): ServerUrls {
+  const urlOf = (host: string): string =>
+    `http${isSecure ? 's' : ''}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+  const loopback = LOOPBACKS[address];
+  return {
+    bound: urlOf(address),
+    address: urlOf(loopback ?? address),
+    isOnAllInterfaces: loopback !== undefined,
+  };
 }
 
 /** What the system says when an address is not one of this machine's. */

@@ -4,6 +4,7 @@ import type { MemoryLimit } from './memory/probe.ts';
 import type { PressureChange } from './memory/pressure.ts';
 import type { OrderReport } from './memory/supervisor.ts';
 import { NO_STATUS } from './metrics/request-times.ts';
+import type { ConnectionPressureChange } from './metrics/traffic.ts';
 import type { SlowRequest } from './metrics/slow-requests.ts';
 
 /** What happens to the service, in one line of plain words: for the log, and for whatever else shows it. */
@@ -75,6 +76,17 @@ export function pressureChanged(change: PressureChange, usedBytes: number, limit
     level: 'info',
     message: (isOn ? begins : ends)[kind],
     fields: { pressure: kind, isOn, lastedMs, usedBytes },
+  };
+}
+
+export function connectionPressureChanged(change: ConnectionPressureChange, limit: number): LogEvent {
+  const { kind, isOn, lastedMs } = change;
+  const begins = `connections have reached their limit of ${limit}: further ones are refused`;
+  const ends = `connections are no longer refused after ${seconds(lastedMs)}; their limit is ${limit}`;
+  return {
+    level: 'info',
+    message: isOn ? begins : ends,
+    fields: { pressure: kind, isOn, lastedMs, limit },
   };
 }
 

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
@@ -10,9 +11,10 @@ import { parseProxyList } from './config/proxy-list.ts';
 import type { Settings } from './config/settings.ts';
 import { EventRing } from './dashboard/events.ts';
 import { Feed, type FeedOptions } from './dashboard/feed.ts';
-import { listenError, resolveHost } from './listening.ts';
+import { type ServerUrls, listenError, resolveHost, urlsOf } from './listening.ts';
 import {
   type LogSink,
+  connectionPressureChanged,
   listening,
   logEvent,
   nodeChanged,
@@ -26,6 +28,7 @@ import { MemoryPlan } from './memory/memory-plan.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import { Supervisor } from './memory/supervisor.ts';
 import { Metrics } from './metrics/metrics.ts';
+import type { TrafficReports } from './metrics/traffic.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
 import { type ShardsOptions, createShards } from './shards/create-shards.ts';
@@ -45,8 +48,9 @@ export interface RunningServer {
   /** Writes to the log, and to the dashboard's list of events. */
   readonly logger: LogSink;
   readonly memoryLimit: MemoryLimit;
-  /** The URL on which it listens. */
+  /** A URL at which this machine reaches it. */
   readonly address: string;
+  readonly isOnAllInterfaces: boolean;
   /** Replaces the token and, for new connections, the certificate. */
   readonly useAccess: (access: AccessFiles) => void;
   /** From now on, `/ready` answers 503. Connections are accepted and served as before. */
@@ -64,13 +68,15 @@ export async function loadAll(): Promise<void> {
 
 /**
  * Checks whether the memory limit leaves room for the promises, without starting anything.
+ * @returns the limit, and a warning if it leaves little room.
  * @throws LimitTooSmallError
  */
-export async function checkMemoryLimit(settings: Settings): Promise<MemoryLimit> {
+export async function checkMemoryLimit(
+  settings: Settings,
+): Promise<{ memoryLimit: MemoryLimit; warning: string | undefined }> {
   const plan = new MemoryPlan(settings);
   await loadAll();
-  plan.checkRoomForServer();
-  return plan.memoryLimit;
+  return { memoryLimit: plan.memoryLimit, warning: plan.checkRoomForServer() };
 }
 
 /**
@@ -103,7 +109,7 @@ export async function startServer(
   // The threads start while the main thread is busy loading the HTTP layer.
   const [{ createApp }] = await Promise.all([import('./http/app.ts'), router.start()]);
 
-  const metrics = new Metrics(packageJson.version, (slow) => logEvent(logger, requestWasSlow(slow)));
+  const metrics = new Metrics(packageJson.version, trafficEvents(logger));
   // Asked for once the server listens, when all of these are there.
   const sources = () => ({ settings, memoryLimit, limits, supervisor, router, ledger });
   const current = { ...tokensOf(access), isShuttingDown: false };
@@ -114,8 +120,8 @@ export async function startServer(
     access: current,
     isShuttingDown: () => current.isShuttingDown,
     ...reportsTo(logger),
-    stats: () => statsReport(sources()),
-    feed: createFeed(() => statsReport(sources()), metrics.traffic.times, events, logger),
+    stats: () => statsReport(sources(), app),
+    feed: createFeed(() => statsReport(sources(), app), metrics.traffic.times, events, logger),
     metrics: () => metrics.text(sources(), app),
     traffic: metrics.traffic,
   });
@@ -128,8 +134,8 @@ export async function startServer(
   supervisor.start();
   parts.defer(() => supervisor.stop());
 
-  const url = await listen(app, address, settings);
-  logEvent(logger, listening(url, settings.SHARDS, limits, memoryLimit));
+  const { bound, ...reach } = await listen(app, address, settings);
+  logEvent(logger, listening(bound, settings.SHARDS, limits, memoryLimit));
   const running = parts.move();
   const beginShutdown = (): void => void (current.isShuttingDown = true);
   return {
@@ -139,7 +145,7 @@ export async function startServer(
     limits,
     logger,
     memoryLimit,
-    address: url,
+    ...reach,
     useAccess: (files) => useAccess(app, current, files),
     beginShutdown,
     close: () => {
@@ -199,6 +205,13 @@ function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestar
   };
 }
 
+function trafficEvents(logger: LogSink): TrafficReports {
+  return {
+    onSlow: (slow) => logEvent(logger, requestWasSlow(slow)),
+    onConnectionPressure: (change, limit) => logEvent(logger, connectionPressureChanged(change, limit)),
+  };
+}
+
 /** What the HTTP layer reports. */
 function reportsTo(logger: LogSink) {
   return {
@@ -222,8 +235,8 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     deadlineMs: settings.REQUEST_DEADLINE_MS,
     bodyBudgetBytes: traffic.bodyBudgetBytes,
     unreadBytes: traffic.unreadBytes,
-    heldBytes: traffic.heldBytes,
-    maxTlsConnections: traffic.mostTlsConnections,
+    unsentBytes: traffic.unsentBytes,
+    maxTlsConnections: traffic.maxTlsConnections,
     collectEveryBytes: traffic.collectEveryBytes,
   };
 }
@@ -257,9 +270,10 @@ function createSupervisor(parts: SupervisorParts): Supervisor {
   });
 }
 
-async function listen(app: FastifyInstance, host: string, { HOST, PORT }: Settings): Promise<string> {
+async function listen(app: FastifyInstance, host: string, { HOST, PORT }: Settings): Promise<ServerUrls> {
   try {
-    return await app.listen({ host, port: PORT });
+    await app.listen({ host, port: PORT });
+    return urlsOf(app.server.address() as AddressInfo, app.server instanceof TlsServer);
   } catch (error) {
     throw listenError(HOST, PORT, error);
   }

@@ -4,6 +4,8 @@ import { type Settings, publicSettings } from './config/settings.ts';
 import type { ShardRouter, ShardRow } from './shards/router.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { Supervisor } from './memory/supervisor.ts';
+import type { HttpFigures } from './metrics/metrics.ts';
+import type { Traffic } from './metrics/traffic.ts';
 import { ROUTING_COUNTERS, SHARD_COUNTERS } from './shared/stats-counters.ts';
 
 export interface StatsSources {
@@ -15,8 +17,11 @@ export interface StatsSources {
   readonly ledger: Ledger;
 }
 
-/** What `/stats` says: totals, one row per shard, memory, and the configuration in force. */
-export async function statsReport(sources: StatsSources) {
+/** What the HTTP layer knows of its clients. */
+type ClientFigures = Pick<HttpFigures, 'frontDoor'> & { readonly traffic: Pick<Traffic, 'counts'> };
+
+/** What `/stats` says: totals, one row per shard, memory, clients, and the configuration in force. */
+export async function statsReport(sources: StatsSources, { frontDoor, traffic }: ClientFigures) {
   const { settings, memoryLimit, limits, supervisor, router, ledger } = sources;
   const rows = await router.stats();
   return {
@@ -37,6 +42,13 @@ export async function statsReport(sources: StatsSources) {
       lastDecision: supervisor.lastDecision.kind === 'wait' ? supervisor.lastDecision.reason : 'shed',
       lastOrder: lastOrder(supervisor),
     },
+    connections: {
+      open: frontDoor.size,
+      waiting: frontDoor.waitingCount,
+      limit: frontDoor.limits.maxConnections,
+    },
+    refusals: traffic.counts.refusals,
+    cutOffs: traffic.counts.cutOffs,
     configuration: publicSettings(settings),
   };
 }

@@ -1,11 +1,12 @@
 /**
  * Checks what `.oxlintrc.structure.json` limits: the lines of functions and files, and cycles of imports. In tests the
- * limit is for each `test`, not for the `describe` around them, which oxlint cannot tell apart.
+ * limit is for each `test`, not for the `describe` around them, which oxlint cannot tell apart. Checks as well that bounds
+ * are named `MAX_…` and `MIN_…`.
  *
  *   npm run check:structure
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -39,6 +40,19 @@ function isDescribe(filename: string, line: number): boolean {
   return /^\s*describe\b/.test(statement ?? '');
 }
 
+/** `leastRecent` and `leastUseful` are no bounds. */
+const OTHER_BOUND = /\b(?:MOST|LEAST)_\w+|\b(?:most|least)(?!Recent|Useful)[A-Z]\w*/g;
+
+/** @returns one line for each name of a bound that begins with "most" or "least". */
+function misnamedBounds(): string[] {
+  return globSync('{src,workers}/**/*.{ts,js}', { cwd: ROOT }).flatMap((file) =>
+    readFileSync(`${ROOT}/${file}`, 'utf8')
+      .split('\n')
+      .flatMap((text, i) => text.match(OTHER_BOUND)?.map((name) => `${file}:${i + 1}: ${name}`) ?? [])
+      .map((line) => `${line} is a bound: name it max or min`),
+  );
+}
+
 const violations = runOxlint().filter(({ code, filename, labels }) => {
   const isFunction = code.includes('max-lines-per-function');
   return !(isFunction && filename.endsWith('.test.ts') && isDescribe(filename, labels[0].span.line));
@@ -46,5 +60,8 @@ const violations = runOxlint().filter(({ code, filename, labels }) => {
 for (const { message, filename, labels } of violations) {
   console.error(`${filename}:${labels[0].span.line}: ${message}`);
 }
-console.log(`structure: ${violations.length} violations`);
-process.exitCode = violations.length > 0 ? 1 : 0;
+const misnamed = misnamedBounds();
+for (const line of misnamed) console.error(line);
+const count = violations.length + misnamed.length;
+console.log(`structure: ${count} violations`);
+process.exitCode = count > 0 ? 1 : 0;

@@ -1,7 +1,7 @@
 import type { ShedResult } from '../src/shared/protocol.ts';
 import { NOTHING_DUE, type SegmentStore } from './store/segment-store.ts';
 
-/** An order may leave this share of what is reserved in holes: they are not worth moving other entries for. */
+/** An order may leave this share of what is reserved as dead bytes: they are not worth moving other entries for. */
 const FRAGMENTED_SLACK_SHARE = 0.002;
 const CLEANING_STEP_BYTES = 2 ** 15;
 /** Evicted between two looks at the clock. Giving as much back to the system takes a tenth of a millisecond. */
@@ -15,7 +15,7 @@ export const SHED_SLICE_MS = 0.5;
 
 /**
  * One shed order under way. It removes, in this order: what was cleared and has not gone back yet; expired entries, as
- * far as a bounded search finds them; the least recently used entries. Then it cleans the holes that they left, so that
+ * far as a bounded search finds them; the least recently used entries. Then it cleans, so that
  * the memory really goes back. All of it is done in slices, so that requests are answered in between.
  */
 export class ShedOrder {

@@ -1,12 +1,12 @@
 /** Shows a newcomer what the product does: a server with little memory, traffic that is more than it can hold. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { readSettings } from '../../src/config/settings.ts';
 import { type Screen, figures, memoryText, openScreen } from './screen.ts';
 import { DemoServer, type Stats, isFree } from './server.ts';
 import { Traffic } from './traffic.ts';
 
 const DEFAULT_SECONDS = 60;
-const DEFAULT_PORT = 7171;
 const LOOK_INTERVAL_MS = 500;
 const HELP = `A server with a memory limit of 256 MiB, and traffic that is more than it can hold: see it shed.
 
@@ -14,7 +14,7 @@ const HELP = `A server with a memory limit of 256 MiB, and traffic that is more 
 
   --seconds   how long the traffic lasts (default ${DEFAULT_SECONDS}); Ctrl-C ends it at any time
 
-The server listens on PORT, ${DEFAULT_PORT} by default, or on a free port if that one is taken.
+The server listens on PORT, 7171 by default, or on a free port if that one is taken.
 `;
 
 function readSeconds(): number {
@@ -26,6 +26,13 @@ function readSeconds(): number {
   const seconds = Number(values.seconds ?? DEFAULT_SECONDS);
   if (!Number.isInteger(seconds) || seconds < 1) throw new Error('--seconds: a whole number from 1 on');
   return seconds;
+}
+
+/** Where the server is to listen, as the server itself reads it. */
+function readPort(): number {
+  const { settings, faults } = readSettings({ PORT: process.env['PORT'] });
+  if (faults) throw new Error(faults.join('\n'));
+  return settings.PORT;
 }
 
 /** What the demo has shown at its end. */
@@ -113,7 +120,7 @@ function summary({ stats, mostBytes, seconds }: Seen): string {
 
 try {
   const seconds = readSeconds();
-  const wanted = Number(process.env['PORT'] || DEFAULT_PORT);
+  const wanted = readPort();
   const port = (await isFree(wanted)) ? wanted : 0;
   if (port !== wanted) console.log(`Port ${wanted} is taken: the demo takes a free one.`);
   await new Demo(port, seconds).run();

@@ -3,13 +3,30 @@
  * a PUT, as the locustfile does.
  */
 import autocannon from 'autocannon';
+import { parseArgs } from 'node:util';
 import { keyOf, valueOf } from '../lib/data.ts';
+import { readFlags } from '../lib/flags.ts';
 
 const USERS = 100;
 const SECONDS = 15;
 const GETS_PER_PUT = 9;
 
-const [url = 'http://127.0.0.1:7171'] = process.argv.slice(2);
+const DEFAULT_URL = 'http://127.0.0.1:7171';
+
+const HELP = `Puts ${USERS} users on a running server for ${SECONDS} s: ${GETS_PER_PUT} GETs to a PUT. It writes entries into that server.
+
+  npm run bench:users [-- ADDRESS]
+
+  ADDRESS   of the server (default ${DEFAULT_URL})
+`;
+
+const url = readFlags(HELP, () => {
+  const { positionals } = parseArgs({ allowPositionals: true });
+  if (positionals.length > 1) throw new Error('ADDRESS: one at most');
+  const [address = DEFAULT_URL] = positionals;
+  if (!URL.canParse(address)) throw new Error('ADDRESS: a URL, such as ' + DEFAULT_URL);
+  return address;
+});
 try {
   await fetch(new URL('/health', url));
 } catch {

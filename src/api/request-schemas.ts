@@ -18,8 +18,18 @@ function typeFault(input: unknown): string {
   return Array.isArray(input) ? ', and is given more than once' : ', and is no string';
 }
 
+const OTHER_CHARACTERS = ', and has other characters';
+const NOT_POSITIVE = ', and is not positive';
+const TOO_LARGE = ', and is too large';
+
+/** A number in JSON that is too large for a double becomes infinite, which the schema does not count as a number. */
+function numberFault(input: unknown): string {
+  if (typeof input !== 'number') return ', and is no number';
+  return input < 0 ? NOT_POSITIVE : TOO_LARGE;
+}
+
 /** In UTF-8 any other character takes more than one byte. This is ten times as fast as a regular expression. */
-function isAscii(text: string): boolean {
+export function isAscii(text: string): boolean {
   return Buffer.byteLength(text) === text.length;
 }
 
@@ -30,13 +40,13 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
     .string({ error: ({ input }) => keyRule + typeFault(input) })
     .min(1, `${keyRule}, and is empty`)
     .max(maxKeyLength, `${keyRule}, and is longer`)
-    .regex(PRINTABLE, keyRule)
+    .regex(PRINTABLE, keyRule + OTHER_CHARACTERS)
     .meta({ description: 'The key: printable ASCII.', example: 'user:42' });
   const valueRule = `must be a string of ASCII characters (0x00 to 0x7F) of at most ${formatBytes(maxValueBytes)}`;
   const value = z
     .string({ error: ({ input }) => valueRule + typeFault(input) })
     .max(maxValueBytes, `${valueRule}, and is longer`)
-    .refine(isAscii, valueRule)
+    .refine(isAscii, valueRule + OTHER_CHARACTERS)
     .meta({
       description: 'The value: ASCII, kept byte for byte.',
       example: 'Ada',
@@ -44,9 +54,9 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
     });
   const ttlRule = 'must be a positive number of seconds, at most ten years; leave it out for no expiry';
   const ttl = z
-    .number(ttlRule)
-    .positive(ttlRule)
-    .max(MAX_TTL_S, ttlRule)
+    .number({ error: ({ input }) => ttlRule + numberFault(input) })
+    .positive(ttlRule + NOT_POSITIVE)
+    .max(MAX_TTL_S, ttlRule + TOO_LARGE)
     .meta({ description: 'Seconds until the entry expires; fractions are allowed.', example: 60 });
   const schemas = {
     putBody: z.strictObject(

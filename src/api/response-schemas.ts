@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from './errors.ts';
+import { CUT_OFFS, REFUSALS } from '../metrics/refusals.ts';
 import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/stats-counters.ts';
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
@@ -11,6 +12,11 @@ function countsOf<Name extends string>(
 ): Record<Name, z.ZodInt> {
   const properties = counters.map(({ name, help }) => [name, count.describe(help)] as const);
   return Object.fromEntries(properties) as Record<Name, z.ZodInt>;
+}
+/** Likewise, from a table of reasons and what they mean. */
+function countsByReason<Name extends string>(reasons: Readonly<Record<Name, string>>) {
+  const names = Object.keys(reasons) as Name[];
+  return z.object(countsOf(names.map((name) => ({ name, help: reasons[name] }))));
 }
 const counts = countsOf(SHARD_COUNTERS);
 const routing = countsOf(ROUTING_COUNTERS);
@@ -45,6 +51,17 @@ const stats = z.object({
       ),
     lastOrder: z.looseObject({ at: z.iso.datetime() }).nullable(),
   }),
+  connections: z.object({
+    open: count,
+    waiting: count.describe('Those that wait for a place at the door.'),
+    limit: count.describe('Those that may ask for anything. Further ones may only ask probes.'),
+  }),
+  refusals: countsByReason(REFUSALS).describe(
+    'Requests that may be right and were refused all the same, since the start.',
+  ),
+  cutOffs: countsByReason(CUT_OFFS).describe(
+    'Connections that the server closed and their clients would have kept, since the start.',
+  ),
   configuration: z.looseObject({}).describe('The settings in force.'),
 });
 
@@ -72,6 +89,7 @@ const service = z.object({
   name: z.string(),
   version: z.string(),
   description: z.string(),
+  paths: z.array(z.string()).describe('Where entries are stored, read and deleted: `GET /cache/{key}`.'),
   links: z
     .object({
       dashboard: z.string(),
@@ -91,6 +109,21 @@ export const responseSchemas = {
   deleted: z.null().describe('Deleted.'),
   rawCreated: z.null().describe('Stored, where there was no such entry. `ETag` names what is stored.'),
   rawReplaced: z.null().describe('Stored in the place of another entry. `ETag` names what is stored.'),
+  batch: json(
+    'An answer for each request, in their order.',
+    'Batch',
+    z.object({
+      status: z.literal('OK'),
+      responses: z.array(
+        z.object({
+          status: count,
+          value: z.string().optional(),
+          code: z.string().optional(),
+          message: z.string().optional(),
+        }),
+      ),
+    }),
+  ),
   rawFound: {
     description: 'The bytes, with the type and encoding that they were stored with.',
     content: { '*/*': { schema: z.any() } },
@@ -110,7 +143,7 @@ export const responseSchemas = {
     z.object({ status: z.literal('OK'), removed: count }),
   ),
   service: {
-    description: 'What this service is, with links to its other pages.',
+    description: 'What this service is, the paths of the cache, and links to other pages.',
     content: {
       'application/json': { schema: service.meta({ id: 'Service' }) },
       'text/html': { schema: z.string() },

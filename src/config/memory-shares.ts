@@ -22,13 +22,13 @@ export interface Limits {
   readonly guaranteeBytes: number;
 }
 
-const MOST_HEADROOM_BYTES = 512 * 2 ** 20;
+const MAX_HEADROOM_BYTES = 512 * 2 ** 20;
 /** Share of the headroom for request bodies; large replies may take as much again. Each is copied a few times. */
 const TRAFFIC_SHARE = 1 / 8;
 /** Share of the headroom for bytes of bodies that have arrived and are not read yet. They are not copied. */
 const UNREAD_SHARE = 1 / 2;
 /** Share of the headroom for small answers that cannot be sent yet. */
-const HELD_SHARE = 3 / 16;
+const UNSENT_SHARE = 3 / 16;
 
 /**
  * Memory for the buffers of one TLS connection that is idle or in its handshake: 55 KiB were measured. All TLS connections
@@ -40,20 +40,20 @@ const TLS_CONNECTION_BYTES = 2 ** 16;
 export interface TrafficLimits {
   readonly bodyBudgetBytes: number;
   readonly unreadBytes: number;
-  readonly heldBytes: number;
-  readonly mostTlsConnections: number;
+  readonly unsentBytes: number;
+  readonly maxTlsConnections: number;
   /** Per shard. */
   readonly replyWindowBytes: number;
   /** The garbage of large bodies and replies is collected each time that it reaches this many bytes. */
   readonly collectEveryBytes: number;
 }
 
-const MOST_COLLECTION_BYTES = 4 * 2 ** 20;
+const MAX_COLLECTION_BYTES = 4 * 2 ** 20;
 /** Share of the headroom that may become garbage before it is collected. V8 then holds many times as much. */
 const COLLECTION_SHARE = 1 / 32;
 
 function headroomBytes(limitBytes: number, threshold: number): number {
-  return Math.min((limitBytes * (1 - threshold)) / 3, MOST_HEADROOM_BYTES);
+  return Math.min((limitBytes * (1 - threshold)) / 3, MAX_HEADROOM_BYTES);
 }
 
 export function deriveTrafficLimits(limitBytes: number, threshold: number, shards: number): TrafficLimits {
@@ -62,16 +62,16 @@ export function deriveTrafficLimits(limitBytes: number, threshold: number, shard
   return {
     bodyBudgetBytes: bytes,
     unreadBytes: Math.floor(headroom * UNREAD_SHARE),
-    heldBytes: Math.floor(headroom * HELD_SHARE),
-    mostTlsConnections: Math.floor(headroom / TLS_CONNECTION_BYTES),
+    unsentBytes: Math.floor(headroom * UNSENT_SHARE),
+    maxTlsConnections: Math.floor(headroom / TLS_CONNECTION_BYTES),
     replyWindowBytes: Math.floor(bytes / shards),
-    collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MOST_COLLECTION_BYTES),
+    collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MAX_COLLECTION_BYTES),
   };
 }
 
 /** From here on memory is not short: what one process takes beside its entries is little of it. */
 const LARGE_LIMIT_BYTES = 2 * 2 ** 30;
-const LEAST_OLD_SPACE_MB = 64;
+const MIN_OLD_SPACE_MB = 64;
 
 /**
  * The server calls the collector itself, which needs `--expose-gc`. A minor collection finds hardly any live objects
@@ -87,12 +87,12 @@ export function heapFlags(limitBytes: number): string[] {
   if (limitBytes >= LARGE_LIMIT_BYTES) return COLLECTOR_FLAGS;
   const limitMb = limitBytes / 2 ** 20;
   const semiSpaceMb = Math.max(1, Math.round(limitMb / 128));
-  const oldSpaceMb = Math.max(LEAST_OLD_SPACE_MB, Math.round(limitMb / 4));
+  const oldSpaceMb = Math.max(MIN_OLD_SPACE_MB, Math.round(limitMb / 4));
   return [...COLLECTOR_FLAGS, `--max-semi-space-size=${semiSpaceMb}`, `--max-old-space-size=${oldSpaceMb}`];
 }
 
 const MMAP_THRESHOLD_BYTES = 2 ** 17;
-const LEAST_MMAP_THRESHOLD_BYTES = 2 ** 14;
+const MIN_MMAP_THRESHOLD_BYTES = 2 ** 14;
 
 /**
  * Buffers of this size or more are mapped one by one (`mmap`), so that their memory goes back to the system when they are
@@ -100,7 +100,7 @@ const LEAST_MMAP_THRESHOLD_BYTES = 2 ** 14;
  * if they came from the arena of one thread and were freed by another, they would stay resident.
  */
 export function mmapThresholdBytes(limitBytes: number): number {
-  return limitBytes < LARGE_LIMIT_BYTES ? LEAST_MMAP_THRESHOLD_BYTES : MMAP_THRESHOLD_BYTES;
+  return limitBytes < LARGE_LIMIT_BYTES ? MIN_MMAP_THRESHOLD_BYTES : MMAP_THRESHOLD_BYTES;
 }
 
 export interface LimitInputs {
@@ -109,20 +109,20 @@ export interface LimitInputs {
   readonly baselineBytes: number;
   readonly shards: number;
   /** What a shard needs at the least, and to store the largest entry that is allowed. */
-  readonly leastGuaranteeBytes: number;
+  readonly minGuaranteeBytes: number;
   readonly fullGuaranteeBytes: number;
 }
 
 /** @returns the limits, or a line that says why the process cannot keep its promises in so little memory. */
 export function deriveLimits(inputs: LimitInputs): Limits | string {
-  const { limitBytes, threshold, baselineBytes, shards, leastGuaranteeBytes, fullGuaranteeBytes } = inputs;
+  const { limitBytes, threshold, baselineBytes, shards, minGuaranteeBytes, fullGuaranteeBytes } = inputs;
   const thresholdBytes = Math.floor(limitBytes * threshold);
   const hardBytes = thresholdBytes + (limitBytes - thresholdBytes) / 2;
   const ceilingBytes = Math.floor(hardBytes - headroomBytes(limitBytes, threshold) - baselineBytes);
   // Below the threshold there must be room, too, or memory that is not the cache's would have it shed empty.
   const roomBytes = Math.min(ceilingBytes, thresholdBytes - baselineBytes);
-  if (roomBytes < leastGuaranteeBytes * shards) {
-    const missing = leastGuaranteeBytes * shards - roomBytes;
+  if (roomBytes < minGuaranteeBytes * shards) {
+    const missing = minGuaranteeBytes * shards - roomBytes;
     return (
       `the memory limit of ${formatBytes(limitBytes)} is too small: the empty process takes ` +
       `${formatBytes(baselineBytes)}, and ${shards} shard(s) need ${formatBytes(missing)} more than is left; ` +

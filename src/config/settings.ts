@@ -48,11 +48,11 @@ const optionalBytes: z.ZodType<number | undefined, string> = z.union([
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
 
 /** Each shard may keep one place of CAPACITY that the others cannot use. With this minimum, that is one in a thousand. */
-const LEAST_CAPACITY_PER_SHARD = 1000;
+const MIN_CAPACITY_PER_SHARD = 1000;
 
 /** How many shards there are where SHARDS does not say. */
 export function defaultShards(processors: number, capacity: number): number {
-  const most = capacity > 0 ? Math.floor(capacity / LEAST_CAPACITY_PER_SHARD) : 64;
+  const most = capacity > 0 ? Math.floor(capacity / MIN_CAPACITY_PER_SHARD) : 64;
   return Math.max(1, Math.min(64, processors - 1, most));
 }
 
@@ -198,7 +198,7 @@ const SETTINGS = {
   TRUST_PROXY: {
     fallback: '',
     allowed: 'addresses and CIDR ranges, separated by commas; loopback, linklocal, uniquelocal',
-    meaning: 'proxies whose X-Forwarded-For names the client for RATE_LIMIT',
+    meaning: 'proxies whose X-Forwarded-For, for RATE_LIMIT, and X-Forwarded-Prefix count',
     schema: z.string().refine((text) => parseProxyList(text) !== null),
   },
   CORS_ORIGIN: {

@@ -13,6 +13,7 @@ import { type AccessOptions, registerRateLimit, registerTokens } from './access.
 import type { OriginList } from '../config/origin-list.ts';
 import { answerPreflights, registerCors } from './cors.ts';
 import { registerAdminRoutes } from './routes/admin-routes.ts';
+import { registerBatchRoute } from './routes/batch-routes.ts';
 import { registerCacheRoutes } from './routes/cache-routes.ts';
 import { registerBuildToolRoutes } from './routes/build-tool-routes.ts';
 import { readBodiesAsBytes, registerKvRoutes } from './routes/kv-routes.ts';
@@ -119,6 +120,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     readBodiesAsBytes(raw);
     registerKvRoutes(raw, served);
     registerBuildToolRoutes(raw, served);
+    registerBatchRoute(raw, served);
     done();
   });
   await registerAdminRoutes(app, { ...options, schemas, hasToken });
@@ -163,8 +165,11 @@ function createFastify(
   });
   app.setErrorHandler((error: FastifyError, { raw }, reply) => {
     if (raw instanceof DirectRequest && hasBody(raw.headers)) raw.discardBody();
-    // Fastify closes the connection after each body that it could not parse. After a complete body, that is not needed.
-    if (raw.complete || !hasBody(raw.headers)) void reply.removeHeader('connection');
+    // Fastify closes the connection after each body that it could not parse. After a complete body, that is not needed,
+    // unless the server is closing or the client wants it closed.
+    const isRead = raw.complete || !hasBody(raw.headers);
+    const mayStay = reply.raw.shouldKeepAlive && !reply.raw.hasHeader('connection');
+    if (reply.hasHeader('connection') && isRead && mayStay) void reply.header('connection', 'keep-alive');
     return answerError(error, reply);
   });
   return app;

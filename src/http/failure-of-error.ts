@@ -39,15 +39,27 @@ export function failureOf(error: FastifyError): Failure {
 }
 
 /** The answer stays short, whatever the number and length of the names. */
-export function unknownNames(names: readonly string[]): Failure {
+export function unknownNames(
+  kind: 'property' | 'query parameter',
+  names: readonly string[],
+  known: readonly string[],
+): Failure {
   const named = names.slice(0, MAX_NAMES).map((name) => JSON.stringify(name.slice(0, MAX_NAME_LENGTH)));
   if (names.length > MAX_NAMES) named.push(`and ${names.length - MAX_NAMES} more`);
-  return { code: 'CACHE_ERR_UNKNOWN_PROPERTY', message: `Unknown: ${named.join(', ')}.` };
+  return {
+    code: 'CACHE_ERR_UNKNOWN_PROPERTY',
+    message: `Unknown ${kind} ${named.join(', ')}; ${whatIsKnown(known)}.`,
+  };
+}
+
+function whatIsKnown(names: readonly string[]): string {
+  if (names.length === 0) return 'this route has none';
+  return `known ${names.length === 1 ? 'is' : 'are'}: ${names.join(', ')}`;
 }
 
 function validationFailure(path: string, keyword: string, message: string, issue: unknown): Failure {
   if (keyword === 'unrecognized_keys') {
-    return unknownNames((issue as { keys: readonly string[] }).keys);
+    return unknownNames('property', (issue as { keys: readonly string[] }).keys, Object.keys(CODE_OF_FIELD));
   }
   const field = path.slice(1);
   if (field === 'value' && keyword === 'too_big') {

@@ -21,7 +21,7 @@ export function faultOfQuery({ url, query, routeOptions }: FastifyRequest): Fail
   // Fastify would take it literally, and the request would concern another key.
   if (!isWellEncoded(url.slice(url.indexOf('?')))) return MALFORMED;
   const unknown = Object.keys(query as object).filter((name) => !parameters.includes(name));
-  return unknown.length > 0 ? unknownNames(unknown) : undefined;
+  return unknown.length > 0 ? unknownNames('query parameter', unknown, parameters) : undefined;
 }
 
 function isWellEncoded(text: string): boolean {

@@ -1,3 +1,4 @@
+import { formatBytes } from '../config/byte-size.ts';
 import { type Limits, deriveLimits } from '../config/memory-shares.ts';
 import type { Settings } from '../config/settings.ts';
 import { guaranteeFor, maxEntryBytes } from '../shared/segment-sizes.ts';
@@ -44,10 +45,16 @@ export class MemoryPlan {
   /**
    * Checks whether there is room for a server with these settings, without starting one. Other processes in the same
    * container do not count: this is asked beside a server that runs.
-   * @throws LimitTooSmallError
+   * @returns a warning if a server may start, but not each time.
+   * @throws LimitTooSmallError if none can start.
    */
-  checkRoomForServer(): void {
-    this.limitsFor(process.memoryUsage.rss() + APP_BYTES + this.settings.SHARDS * SHARD_BYTES);
+  checkRoomForServer(): string | undefined {
+    const { SHARDS } = this.settings;
+    const loadedBytes = process.memoryUsage.rss();
+    this.limitsFor(loadedBytes + SHARDS * MIN_SHARD_BYTES);
+    if (typeof this.derive(loadedBytes + APP_BYTES + SHARDS * SHARD_BYTES) !== 'string') return undefined;
+    const limit = formatBytes(this.memoryLimit.limitBytes);
+    return `the memory limit of ${limit} leaves little room for ${SHARDS} shard(s): some starts may fail`;
   }
 
   /**
@@ -55,15 +62,19 @@ export class MemoryPlan {
    * @throws LimitTooSmallError
    */
   limitsFor(baselineBytes: number): Limits {
-    const derived = deriveLimits({
+    const derived = this.derive(baselineBytes);
+    if (typeof derived === 'string') throw new LimitTooSmallError(derived);
+    return derived;
+  }
+
+  private derive(baselineBytes: number): Limits | string {
+    return deriveLimits({
       limitBytes: this.memoryLimit.limitBytes,
       threshold: this.settings.MEMORY_THRESHOLD,
       baselineBytes,
       shards: this.settings.SHARDS,
-      leastGuaranteeBytes: guaranteeFor(0),
+      minGuaranteeBytes: guaranteeFor(0),
       fullGuaranteeBytes: this.fullGuaranteeBytes,
     });
-    if (typeof derived === 'string') throw new LimitTooSmallError(derived);
-    return derived;
   }
 }

@@ -7,8 +7,8 @@ export interface Pressure {
   readonly seenMs: number;
 }
 
-export interface PressureChange {
-  readonly kind: PressureKind;
+export interface PressureChange<Kind extends string = PressureKind> {
+  readonly kind: Kind;
   readonly isOn: boolean;
   /** From the first look that saw it to the last; 0 when it begins. */
   readonly lastedMs: number;
@@ -21,16 +21,16 @@ export interface PressureChange {
 export const CALM_MS = 10_000;
 
 /**
- * One look at memory pressure.
+ * One look at memory pressure, or at pressure of another kind.
  * @param before the pressure that the last look returned.
  * @returns the pressure for the next look, and the change, if it began or ended with this look.
  */
-export function nextPressure(
-  kind: PressureKind,
+export function nextPressure<Kind extends string>(
+  kind: Kind,
   before: Pressure | undefined,
   isSeen: boolean,
   nowMs: number,
-): { readonly pressure: Pressure | undefined; readonly change?: PressureChange } {
+): { readonly pressure: Pressure | undefined; readonly change?: PressureChange<Kind> } {
   if (isSeen) {
     if (before) return { pressure: { ...before, seenMs: nowMs } };
     return { pressure: { beganMs: nowMs, seenMs: nowMs }, change: { kind, isOn: true, lastedMs: 0 } };

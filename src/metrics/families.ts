@@ -50,7 +50,7 @@ export const FAMILIES = {
     type: 'gauge',
     help: 'Bytes of bodies that have come before there was room for them.',
   },
-  heldBytes: {
+  unsentBytes: {
     name: 'kvc_http_held_answer_bytes',
     type: 'gauge',
     help: 'Bytes of small answers that cannot leave yet.',

@@ -7,8 +7,7 @@ import { DELAY_BOUNDS_MS, PAUSE_BOUNDS_MS, type ThreadFigures, ThreadMeter } fro
 import { FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES } from './families.ts';
 import { BOUNDS_MS, NO_STATUS } from './request-times.ts';
 import { TextWriter, secondsOf, toSeconds } from './text-writer.ts';
-import type { SlowRequest } from './slow-requests.ts';
-import { Traffic } from './traffic.ts';
+import { Traffic, type TrafficReports } from './traffic.ts';
 
 const REQUEST_BOUNDS = secondsOf(BOUNDS_MS);
 const DELAY_BOUNDS = secondsOf(DELAY_BOUNDS_MS);
@@ -25,7 +24,11 @@ export interface MetricsSources {
 /** What the HTTP layer knows of its connections. */
 export interface HttpFigures {
   readonly purse: {
-    readonly totals: { readonly requests: number; readonly unreadBytes: number; readonly heldBytes: number };
+    readonly totals: {
+      readonly requests: number;
+      readonly unreadBytes: number;
+      readonly unsentBytes: number;
+    };
   };
   readonly frontDoor: {
     readonly size: number;
@@ -40,9 +43,9 @@ export class Metrics {
   private readonly version: string;
   private readonly mainThread = new ThreadMeter(() => performance.now());
 
-  constructor(version: string, onSlow: (request: SlowRequest) => void) {
+  constructor(version: string, reports: TrafficReports) {
     this.version = version;
-    this.traffic = new Traffic(onSlow);
+    this.traffic = new Traffic(reports);
   }
 
   async text(sources: MetricsSources, http: HttpFigures): Promise<string> {
@@ -118,7 +121,7 @@ function writeConnections(writer: TextWriter, { purse, frontDoor }: HttpFigures)
     .single(FAMILIES.maxConnections, frontDoor.limits.maxConnections)
     .single(FAMILIES.requestsInProgress, purse.totals.requests)
     .single(FAMILIES.unreadBytes, purse.totals.unreadBytes)
-    .single(FAMILIES.heldBytes, purse.totals.heldBytes);
+    .single(FAMILIES.unsentBytes, purse.totals.unsentBytes);
 }
 
 function writeThreads(writer: TextWriter, main: ThreadFigures, rows: readonly ShardRow[]): void {

@@ -3,7 +3,10 @@ import type { MemoryLimit } from '../memory/probe.ts';
 
 export interface BannerFacts {
   readonly version: string;
+  /** A URL at which this machine reaches it. */
   readonly address: string;
+  readonly isOnAllInterfaces: boolean;
+  readonly hasToken: boolean;
   readonly shards: number;
   readonly memoryLimit: MemoryLimit;
   /** Share of the limit. */
@@ -19,7 +22,8 @@ const ORIGINS: Readonly<Record<MemoryLimit['source'], string>> = {
 };
 
 /** What people want to know first when they start the server in a terminal. */
-export function banner({ version, address, shards, memoryLimit, threshold }: BannerFacts): string {
+export function banner(facts: BannerFacts): string {
+  const { version, address, isOnAllInterfaces, hasToken, shards, memoryLimit, threshold } = facts;
   const { limitBytes, source, file } = memoryLimit;
   const origin = file === undefined ? ORIGINS[source] : `${ORIGINS[source]}: ${file}`;
   const over = Number((threshold * 100).toFixed(1));
@@ -27,10 +31,11 @@ export function banner({ version, address, shards, memoryLimit, threshold }: Ban
     '',
     `  key-value-cache ${version}`,
     '',
-    `  ${address}/`,
+    `  ${address}/${isOnAllInterfaces ? '            on all interfaces' : ''}`,
     `  ${address}/dashboard   watch what it holds and does`,
     `  ${address}/docs        read and try the API`,
-    `  ${address}/stats       the same in figures`,
+    // A browser has no token to send; the pages ask for it.
+    ...(hasToken ? [] : [`  ${address}/stats       the same in figures`]),
     '',
     `  shards  ${shards}`,
     `  memory  ${formatBytes(limitBytes)}, ${origin}; over ${over} % the least recently used go`,

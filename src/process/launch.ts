@@ -113,5 +113,7 @@ function newestSourceMs(): number {
 }
 
 function beginAnew(flags: readonly string[], environment: NodeJS.ProcessEnv): void {
+  // A tick of the profiler's timer that is still to come would end the new process, which does not handle it yet.
+  if (process.execArgv.some((flag) => flag.startsWith('--cpu-prof'))) return;
   process.execve?.(process.execPath, [process.execPath, ...flags, ...process.argv.slice(1)], environment);
 }

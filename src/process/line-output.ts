@@ -57,10 +57,10 @@ export class LineOutput {
   }
 
   /** Gives a slow reader time to take what waits, before the process ends. */
-  async drain(mostMs: number): Promise<void> {
+  async drain(maxMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setInterval(() => this.waiting.length === 0 && resolve(), DRAIN_INTERVAL_MS);
-    const deadline = setTimeout(resolve, mostMs);
+    const deadline = setTimeout(resolve, maxMs);
     if (this.waiting.length > 0) await promise;
     clearInterval(timer);
     clearTimeout(deadline);

@@ -52,7 +52,9 @@ async function carryOut(
     if (flag === undefined) return await serve(settings, access, signals, outputs);
     // Throws where a start would: nothing is started here.
     await resolveHost(settings.HOST);
-    return await print(settingsInForce(settings, env, await checkMemoryLimit(settings)));
+    const { memoryLimit, warning } = await checkMemoryLimit(settings);
+    if (warning !== undefined) outputs.errors.write(`MEMORY_LIMIT: ${warning}\n`);
+    return await print(settingsInForce(settings, env, memoryLimit));
   } catch (error) {
     if (error instanceof LimitTooSmallError) return misconfigured([`MEMORY_LIMIT: ${error.message}`]);
     if (error instanceof ListenError) {

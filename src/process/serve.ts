@@ -49,9 +49,9 @@ export async function serve(
     else signals.stop('SIGHUP');
   });
   if (isInTerminal() && log.isLevelEnabled('info')) {
-    const { address, memoryLimit } = server;
+    const hasToken = access.authToken !== undefined;
     const { SHARDS: shards, MEMORY_THRESHOLD: threshold } = settings;
-    outputs.output.write(banner({ version: packageJson.version, address, shards, memoryLimit, threshold }));
+    outputs.output.write(banner({ ...server, version: packageJson.version, hasToken, shards, threshold }));
   }
 }
 

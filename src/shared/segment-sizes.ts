@@ -44,9 +44,9 @@ export function chainChargeBytes(bytes: number): number {
   );
 }
 
-/** The largest value of which a shard may hold one. @param mostBytes that a shard may hold: see `Ledger.most`. */
-export function maxLargeValueBytes(mostBytes: number): number {
-  const pieces = Math.floor((mostBytes - EMPTY_SEGMENT_BYTES - BLOCK_CHARGE_BYTES) / BLOCK_CHARGE_BYTES);
+/** The largest value of which a shard may hold one. @param maxBytes that a shard may hold: see `Ledger.most`. */
+export function maxLargeValueBytes(maxBytes: number): number {
+  const pieces = Math.floor((maxBytes - EMPTY_SEGMENT_BYTES - BLOCK_CHARGE_BYTES) / BLOCK_CHARGE_BYTES);
   return Math.max(0, pieces) * BLOCK_BYTES;
 }
 

@@ -13,7 +13,7 @@ const INPUTS: LimitInputs = {
   threshold: 0.7,
   baselineBytes: 100 * MIB,
   shards: 3,
-  leastGuaranteeBytes: 3 * MIB,
+  minGuaranteeBytes: 3 * MIB,
   fullGuaranteeBytes: 4 * MIB,
 };
 
@@ -67,7 +67,7 @@ describe('deriveLimits', () => {
         threshold: random.whole(5, 95) / 100,
         baselineBytes: random.whole(20 * MIB, 300 * MIB),
         shards: random.whole(1, 64),
-        leastGuaranteeBytes: 3 * MIB,
+        minGuaranteeBytes: 3 * MIB,
         fullGuaranteeBytes: random.whole(3 * MIB, 80 * MIB),
       };
       const derived = deriveLimits(inputs);
@@ -84,10 +84,10 @@ describe('deriveLimits', () => {
         derived.thresholdBytes - 1,
       );
       expect(derived.thresholdBytes - baselineBytes, context).toBeGreaterThanOrEqual(
-        inputs.leastGuaranteeBytes * shards,
+        inputs.minGuaranteeBytes * shards,
       );
       expect(derived.guaranteeBytes * shards, context).toBeLessThanOrEqual(derived.ceilingBytes);
-      expect(derived.guaranteeBytes, context).toBeGreaterThanOrEqual(inputs.leastGuaranteeBytes);
+      expect(derived.guaranteeBytes, context).toBeGreaterThanOrEqual(inputs.minGuaranteeBytes);
     }
     expect(accepted).toBeGreaterThan(1000);
   });
@@ -100,8 +100,8 @@ describe('deriveTrafficLimits', () => {
     expect(traffic).toEqual({
       bodyBudgetBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 8),
       unreadBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 2),
-      heldBytes: Math.floor(((320 * MIB * (1 - 0.7)) / 3) * (3 / 16)),
-      mostTlsConnections: 512,
+      unsentBytes: Math.floor(((320 * MIB * (1 - 0.7)) / 3) * (3 / 16)),
+      maxTlsConnections: 512,
       replyWindowBytes: Math.floor(traffic.bodyBudgetBytes / 2),
       collectEveryBytes: Math.floor((320 * MIB * (1 - 0.7)) / 3 / 32),
     });
@@ -128,8 +128,9 @@ describe('deriveTrafficLimits', () => {
       const threshold = random.whole(5, 95) / 100;
       const shards = random.whole(1, 64);
       const traffic = deriveTrafficLimits(limitBytes, threshold, shards);
-      const { bodyBudgetBytes, unreadBytes, heldBytes, replyWindowBytes, collectEveryBytes } = traffic;
-      const bytes = bodyBudgetBytes + unreadBytes + heldBytes + replyWindowBytes * shards + collectEveryBytes;
+      const { bodyBudgetBytes, unreadBytes, unsentBytes, replyWindowBytes, collectEveryBytes } = traffic;
+      const bytes =
+        bodyBudgetBytes + unreadBytes + unsentBytes + replyWindowBytes * shards + collectEveryBytes;
       expect(bytes, JSON.stringify({ limitBytes, threshold, shards })).toBeLessThan(
         (limitBytes * (1 - threshold)) / 3,
       );

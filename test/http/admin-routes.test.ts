@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { pino } from 'pino';
 import packageJson from '../../package.json' with { type: 'json' };
+import { CUT_OFFS, REFUSALS } from '../../src/metrics/refusals.ts';
 import type { Counts } from '../support/http-client.ts';
 import { requestText, statusesIn } from '../support/http-text.ts';
 import { RawSocket } from '../support/raw-socket.ts';
@@ -50,7 +52,33 @@ describe('GET /ready', () => {
   });
 });
 
+function zeros(reasons: object): Readonly<Record<string, number>> {
+  return Object.fromEntries(Object.keys(reasons).map((reason) => [reason, 0]));
+}
+
 describe('GET /stats', () => {
+  test('counts refusals, and connections beside their limit, as /metrics does', async () => {
+    const messages: string[] = [];
+    const sink = pino({ level: 'info' }, { write: (line) => messages.push(line) });
+    await using small = await startTestServer({ SHARDS: '1' }, undefined, sink);
+    const { client, app, port } = small;
+    Object.assign(app.frontDoor.limits, { maxConnections: 1, reserve: 1, waiting: 0 });
+    const before = await client.stats();
+    expect(before.connections).toStrictEqual({ open: 1, waiting: 0, limit: 1 });
+    expect(before.refusals).toStrictEqual(zeros(REFUSALS));
+    expect(before.cutOffs).toStrictEqual(zeros(CUT_OFFS));
+    const refused = await RawSocket.open(port);
+    refused.write('GET /cache/a HTTP/1.1\r\nhost: test\r\n\r\n');
+    expect(await refused.ended()).toMatch(/^HTTP\/1\.1 503 /);
+    await expect
+      .poll(async () => (await client.stats()).refusals)
+      .toStrictEqual({ ...before.refusals, connections: 1 });
+    const { text } = await client.get('/metrics');
+    expect(text).toContain('kvc_http_refusals_total{reason="connections"} 1\n');
+    const line = '"msg":"connections have reached their limit of 1: further ones are refused"';
+    await expect.poll(() => messages.filter((one) => one.includes(line)).length).toBe(1);
+  });
+
   test('has totals, a row per shard, memory, uptime, version and configuration', async () => {
     const stats = await server.client.stats();
     expect(stats).toMatchObject({
@@ -144,6 +172,8 @@ describe('answers that are long', () => {
   test.each(['/docs/swagger-ui-bundle.js', '/openapi.json', '/stats'])(
     'answers as many at once as are worth it: %s',
     async (path) => {
+      // The place of the answer before is given back when it has left.
+      await expect.poll(() => server.app.purse.totals.adminAnswers).toBe(0);
       const raw = await RawSocket.open(server.port);
       raw.write(requestText(path).repeat(100));
       raw.write('GET /health HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n');

@@ -5,7 +5,7 @@ import { renderFailure, sendFailure } from '../../src/http/failures.ts';
 
 const CODES = Object.keys(ERRORS) as ErrorCode[];
 /** A message may repeat what the client sent. */
-const MESSAGE = 'Unknown: "é".';
+const MESSAGE = 'Unknown property "é".';
 
 function namesAndValues(headers: readonly string[]): Record<string, string> {
   const places = headers.keys().filter((i) => i % 2 === 0);

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type ListenError, listenError, resolveHost } from '../../src/listening.ts';
 import { ChildServer } from '../support/child-server.ts';
@@ -70,6 +71,26 @@ describe('HOST', () => {
     expect(server.app.addresses()).toHaveLength(1);
     for (const address of reached) await expectFullService(server.port, address);
     for (const address of notReached) await untilRefused(server.port, address);
+  });
+
+  test.each([
+    ['0.0.0.0', 'http://0.0.0.0:', 'http://127.0.0.1:'],
+    ['::', 'http://[::]:', 'http://[::1]:'],
+    ['::1', 'http://[::1]:', 'http://[::1]:'],
+    ['localhost', 'http://127.0.0.1:', 'http://127.0.0.1:'],
+  ])('%s: the log says what is bound, and there is a URL that can be asked', async (host, bound, own) => {
+    const messages: string[] = [];
+    const sink = pino({ level: 'info' }, { write: (line) => messages.push(line) });
+    await using server = await startTestServer({ HOST: host, SHARDS: '1' }, undefined, sink);
+    expect(messages.map((line) => JSON.parse(line) as object)).toContainEqual(
+      expect.objectContaining({
+        address: `${bound}${server.port}`,
+        msg: expect.stringContaining(`listening on ${bound}${server.port} with`) as string,
+      }),
+    );
+    expect(server.address).toBe(`${own}${server.port}`);
+    expect(server.isOnAllInterfaces).toBe(bound !== own);
+    expect((await fetch(`${server.address}/health`)).status).toBe(200);
   });
 
   test.each(IS_LONG ? HOSTS : [HOSTS[3]])('%s bounds its connections', async (host, reached) => {

@@ -74,6 +74,21 @@ describe('GET /', () => {
     }
   });
 
+  test('for a program: names each path of the cache that the API has', async () => {
+    const { paths } = JSON.parse((await server.client.get('/')).text) as { paths: readonly string[] };
+    const document = JSON.parse((await server.client.get('/openapi.json')).text) as {
+      paths: Readonly<Record<string, Readonly<Record<string, { readonly tags: readonly string[] }>>>>;
+    };
+    const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods)
+        .filter(([method, { tags }]) => method !== 'head' && /^(cache|short paths)$/.test(tags[0]))
+        .map(([method]) => `${method.toUpperCase()} ${path}`),
+    );
+    const named = new Set(paths.map((path) => path.replace(/\?.*/, '')));
+    expect([...named].toSorted()).toStrictEqual(operations.toSorted());
+    for (const path of paths) expect(path).toMatch(/^[A-Z]+ \/\w+(\/\{key\}|\?key=\{key\})?$/);
+  });
+
   test.each([
     BROWSER,
     'text/html',

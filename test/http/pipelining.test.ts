@@ -110,5 +110,5 @@ test('an answer that cannot leave before others is counted while it is held', as
   expect(text.match(/x{500}/g)?.length).toBe(10);
   expect(hold).toHaveBeenCalledTimes(9);
   for (const [, bytes] of hold.mock.calls) expect(bytes).toBeGreaterThan(500);
-  expect(purse.totals.heldBytes).toBe(0);
+  expect(purse.totals.unsentBytes).toBe(0);
 });

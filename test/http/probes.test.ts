@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { ChildServer } from '../support/child-server.ts';
 import { getText } from '../support/http-text.ts';
-import { expectError } from '../support/http-client.ts';
+import { HttpClient, expectError } from '../support/http-client.ts';
 import { HttpPipe } from '../support/http-pipe.ts';
+import { scrape } from '../support/metrics-text.ts';
 import { type ProbeAnswer, probe, probeOften } from '../support/probe.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 import { faultValue } from '../support/faults.ts';
@@ -30,6 +31,8 @@ test('with the room for bodies taken, and as many waiting for it as may wait', a
   for (const raw of waiters.slice(1)) raw.write(`${PUT_HEAD}content-length: 5000\r\n\r\n{`);
   await expect.poll(() => waiters.some(({ text }) => text.includes('CACHE_ERR_BUSY'))).toBe(true);
   expectWell(await probeOften(10, 20, () => probe(port, '/health')));
+  const samples = await scrape(new HttpClient(port));
+  expect(samples.get('kvc_http_refusals_total{reason="bodies"}')).toBeGreaterThan(0);
   for (const raw of waiters) raw.close();
 });
 

@@ -124,7 +124,7 @@ describe('DELETE /cache with a ? never empties the cache', () => {
     ['key=a&key=a', 400, 'CACHE_ERR_KEY_INVALID', /^key .*given more than once/],
     ['key=a&', 204, undefined, /^$/],
     ['Key=a', 400, 'CACHE_ERR_UNKNOWN_PROPERTY', /"Key"/],
-    ['x=1', 400, 'CACHE_ERR_UNKNOWN_PROPERTY', /"x"/],
+    ['kye=a', 400, 'CACHE_ERR_UNKNOWN_PROPERTY', /^Unknown query parameter "kye"; known is: key\.$/],
     ['key=a&x=1', 400, 'CACHE_ERR_UNKNOWN_PROPERTY', /"x"/],
     ['key[]=a', 400, 'CACHE_ERR_UNKNOWN_PROPERTY', /"key\[\]"/],
     ['=', 400, 'CACHE_ERR_UNKNOWN_PROPERTY', /""/],
@@ -185,7 +185,7 @@ describe.each(ROUTES)('$method $path', (call) => {
   test.each([
     ['ttl=1', 'CACHE_ERR_UNKNOWN_PROPERTY', /"ttl"/],
     ['key=b', 'CACHE_ERR_UNKNOWN_PROPERTY', /"key"/],
-    ['a=1&b=2', 'CACHE_ERR_UNKNOWN_PROPERTY', /"a".*"b"/],
+    ['a=1&b=2', 'CACHE_ERR_UNKNOWN_PROPERTY', /^Unknown query parameter "a", "b"; this route has none\.$/],
     ['__proto__=b', 'CACHE_ERR_UNKNOWN_PROPERTY', /"__proto__"/],
     ['x=%zz', 'CACHE_ERR_REQUEST_INVALID', /percent-encoding/],
     ['%ff', 'CACHE_ERR_REQUEST_INVALID', /percent-encoding/],

@@ -128,6 +128,16 @@ describe('--check-config', () => {
     for (const [n, fault] of faults.entries()) expect(lines[n]).toMatch(fault);
   });
 
+  test('passes with a warning where a start may succeed or fail by a few MiB', async () => {
+    const env = { MEMORY_LIMIT: '140mb', SHARDS: '1' };
+    const { code, output, errors } = await run(['--check-config'], env);
+    expect(errors).toBe(
+      'MEMORY_LIMIT: the memory limit of 140 MiB leaves little room for 1 shard(s): some starts may fail\n',
+    );
+    expect(code).toBe(0);
+    expect(output).toContain('MEMORY_LIMIT=146800640  # environment\n');
+  });
+
   test('finds a HOST that a start would not find', async () => {
     const { code, errors } = await run(['--check-config'], { HOST: 'nope.invalid' });
     expect(code).toBe(78);

@@ -11,7 +11,7 @@ import { untilRefused } from '../support/raw-socket.ts';
 import { HAS_TERMINALS, Terminal } from '../support/terminal.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const ADDRESS = /http:\/\/localhost:(\d+)\/dashboard/;
+const ADDRESS = /http:\/\/localhost:(\d+)\/\S+/;
 /** What a newcomer is to wait at most. */
 const SHED_DEADLINE_MS = 20_000;
 const CTRL_C = '\x03';
@@ -75,6 +75,7 @@ describe('npm run demo', () => {
   test('a shed order is seen within 20 s; Ctrl-C ends it, and nothing listens afterwards', async () => {
     const demo = new DemoProcess([]);
     const port = await demo.port();
+    expect((await fetch(ADDRESS.exec(demo.output)![0])).status).toBe(200);
     await expect
       .poll(() => shedOrders(port), { timeout: SHED_DEADLINE_MS, interval: 100 })
       .toBeGreaterThan(0);
@@ -138,6 +139,13 @@ describe('npm run demo', () => {
     const demo = new DemoProcess([arg]);
     expect(await demo.ended).toBe(1);
     expect([demo.output, demo.errors]).toStrictEqual(['', expect.stringContaining(arg.split('=')[0])]);
+  });
+
+  test.each(['abc', '65536', '-1', '1.5'])('PORT=%s: one line that says what is allowed', async (port) => {
+    const demo = new DemoProcess([], { PORT: port });
+    expect(await demo.ended).toBe(1);
+    const line = `PORT: "${port}" is not allowed; allowed: 0 to 65535\n`;
+    expect([demo.output, demo.errors]).toStrictEqual(['', line]);
   });
 
   test('--help names its flags', async () => {

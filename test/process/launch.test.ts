@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { heapFlags } from '../../src/config/memory-shares.ts';
@@ -32,4 +32,17 @@ test('a Node that lacks a flag serves without it, and one line says so', async (
   expect(child.errors).toBe(
     `Node ${process.version} does not know --no-parallel-scavenge: the server does without\n`,
   );
+});
+
+test('a process that is profiled stays the one that was started, and writes a profile of each thread', async () => {
+  const folder = makeFolder();
+  const profiled = `exec "$1" --cpu-prof --cpu-prof-dir='${folder}' "$2"`;
+  const launcher = ['sh', '-c', profiled, 'sh'];
+  const { child } = await ChildServer.listening({ launcher, env: { SHARDS: '1' } });
+  if (process.platform === 'linux') {
+    expect(readFileSync(`/proc/${child.pid}/environ`, 'utf8')).not.toContain('KEY_VALUE_CACHE_LAUNCHED');
+  }
+  child.signal('SIGTERM');
+  expect(await child.exited).toStrictEqual({ code: 0, signal: null });
+  expect(readdirSync(folder)).toHaveLength(2);
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   type LogEvent,
   type LogSink,
+  connectionPressureChanged,
   filesNotTaken,
   filesReadAgain,
   linesLost,
@@ -74,6 +75,16 @@ describe('events', () => {
       pressureChanged({ kind: 'ceiling', isOn: false, lastedMs: 1000 }, 150 * MIB, LIMITS),
       'info',
       'memory is below the ceiling again after 1 s: 150 MiB of 256 MiB are used',
+    ],
+    [
+      connectionPressureChanged({ kind: 'connections', isOn: true, lastedMs: 0 }, 2048),
+      'info',
+      'connections have reached their limit of 2048: further ones are refused',
+    ],
+    [
+      connectionPressureChanged({ kind: 'connections', isOn: false, lastedMs: 12_340 }, 2048),
+      'info',
+      'connections are no longer refused after 12.3 s; their limit is 2048',
     ],
     [stopping('SIGTERM', 0, 0), 'info', 'SIGTERM: stopping; no request is in flight'],
     [stopping('SIGTERM', 1, 0), 'info', 'SIGTERM: stopping; waiting for 1 request in flight'],

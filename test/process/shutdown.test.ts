@@ -63,6 +63,51 @@ describe('closing under load', () => {
   });
 });
 
+const MISTAKES = [
+  { status: 400, env: {}, request: 'DELETE /cache/ HTTP/1.1\r\nhost: test\r\n\r\n' },
+  { status: 400, env: {}, request: `${PUT_HEAD}\r\n${'x'.repeat(BODY.length)}` },
+  { status: 400, env: {}, request: `GET /cache/${'k'.repeat(300)} HTTP/1.1\r\nhost: test\r\n\r\n` },
+  { status: 401, env: { AUTH_TOKEN: 'secret' }, request: 'GET /stats HTTP/1.1\r\nhost: test\r\n\r\n' },
+  { status: 429, env: { RATE_LIMIT: '1' }, request: 'GET /docs HTTP/1.1\r\nhost: test\r\n\r\n' },
+];
+
+describe.each(MISTAKES)('%#: an answer with status $status', ({ status, env, request }) => {
+  const answer = new RegExp(`^HTTP/1\\.1 ${status} [^]*\\r\\n\\r\\n`);
+  async function open(port: number): Promise<RawSocket> {
+    const raw = await RawSocket.open(port);
+    raw.write('GET /health HTTP/1.1\r\nhost: test\r\n\r\n');
+    await raw.until(/"status":"OK"/);
+    if (status === 429) {
+      // RATE_LIMIT lets the first one pass.
+      raw.write(request);
+      await raw.until(/<\/html>/);
+    }
+    raw.text = '';
+    return raw;
+  }
+
+  test('says while the server closes that the connection is closed', async () => {
+    const server = await startTestServer(env);
+    const raw = await open(server.port);
+    const closed = server[Symbol.asyncDispose]();
+    raw.write(request);
+    expect(await raw.ended()).toMatch(answer);
+    expect(raw.text).toMatch(/\r\nconnection: close\r\n/i);
+    await closed;
+  });
+
+  test('says to a client of HTTP/1.0 whether the connection stays open', async () => {
+    await using server = await startTestServer(env);
+    const raw = await open(server.port);
+    raw.write(request.replace('HTTP/1.1', 'HTTP/1.0').replace('host', 'connection: keep-alive\r\nhost'));
+    await raw.until(answer);
+    expect(raw.text).toMatch(/\r\nconnection: keep-alive\r\n/i);
+    raw.text = '';
+    raw.write('GET /health HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n');
+    expect(await raw.ended()).toMatch(/^HTTP\/1\.1 200 /);
+  });
+});
+
 describe('closing while a client is slow to read', () => {
   test('all its answers reach it', async () => {
     const server = await startTestServer();

@@ -98,6 +98,8 @@ describe.skipIf(!HAS_TERMINALS)('in a terminal', () => {
     const tokenFile = join(makeFolder(), 'token');
     writeFileSync(tokenFile, 'token');
     const { terminal, pid } = await startInTerminal({ AUTH_TOKEN_FILE: tokenFile });
+    expect(terminal.screen).toContain('/dashboard ');
+    expect(terminal.screen).not.toContain('/stats');
     terminal.close();
     await expect.poll(() => isRunning(pid)).toBe(false);
   });

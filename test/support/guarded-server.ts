@@ -2,13 +2,13 @@ import { type RequestListener, type Server, createServer } from 'node:http';
 import { DirectRequest } from '../../src/http/fast/direct-request.ts';
 import { type DoorLimits, FrontDoor } from '../../src/http/intake/front-door.ts';
 import { type Holdings, Purse } from '../../src/http/intake/purse.ts';
-import { Traffic } from '../../src/metrics/traffic.ts';
+import { type ConnectionPressureChange, Traffic } from '../../src/metrics/traffic.ts';
 
 const LIMITS: Holdings = {
   requests: 100,
   unreadBytes: 100,
   bodyBytes: 100,
-  heldBytes: 100,
+  unsentBytes: 100,
   adminAnswers: 1,
 };
 
@@ -17,6 +17,8 @@ export interface GuardedServer {
   readonly purse: Purse;
   readonly door: FrontDoor;
   readonly traffic: Traffic;
+  /** What was reported of refusals at the limit of connections. */
+  readonly pressures: readonly ConnectionPressureChange[];
 }
 
 /** Node's server behind the door, without Fastify. */
@@ -35,9 +37,13 @@ export function guardedServer(
   } = {},
 ): GuardedServer {
   const server = createServer({ IncomingMessage: DirectRequest });
-  const traffic = new Traffic(() => undefined);
+  const pressures: ConnectionPressureChange[] = [];
+  const traffic = new Traffic({
+    onSlow: () => undefined,
+    onConnectionPressure: (change) => pressures.push(change),
+  });
   const purse = new Purse({ limits: { ...LIMITS, ...limits }, deadlineMs: 1000, isHeapFull, nowMs });
   const door = new FrontDoor(doorLimits, purse, nowMs, traffic);
   door.guard(server, onRequest, onRequest);
-  return { server, purse, door, traffic };
+  return { server, purse, door, traffic, pressures };
 }

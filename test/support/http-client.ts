@@ -2,6 +2,7 @@ import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { expect } from 'vitest';
 import type { ErrorCode } from '../../src/api/errors.ts';
+import type { CutOff, Refusal } from '../../src/metrics/refusals.ts';
 
 export interface Call {
   readonly method?: string;
@@ -125,6 +126,9 @@ export interface Stats {
     readonly heldBytes: number;
     readonly lastOrder: object | null;
   };
+  readonly connections: Readonly<Record<'open' | 'waiting' | 'limit', number>>;
+  readonly refusals: Readonly<Record<Refusal, number>>;
+  readonly cutOffs: Readonly<Record<CutOff, number>>;
   readonly configuration: Readonly<Record<string, unknown>>;
 }
 

@@ -57,7 +57,7 @@ export class BlockPool {
   openBlock = -1;
   liveBytes = 0;
   reservedBytes = 0;
-  /** Bytes of all entries that have become holes, since the start. */
+  /** Bytes of all entries that were freed, since the start. */
   freedBytes = 0;
 
   private wasTight = false;
@@ -93,7 +93,7 @@ export class BlockPool {
     return this.cleaningReserve || this.spare === undefined;
   }
 
-  /** Bytes of the blocks that no entry uses: holes, and the unused rest of each block. */
+  /** Bytes of the blocks that no entry uses: of removed entries, and the unused rest of each block. */
   get fragmentedBytes(): number {
     return this.reservedBytes - this.liveBytes;
   }
@@ -137,7 +137,7 @@ export class BlockPool {
     return retried;
   }
 
-  /** Marks the bytes of a dead entry as a hole; a block without a live entry is released at once. */
+  /** Counts the bytes of an entry as dead; a block without a live entry is released at once. */
   free(address: number, bytes: number): void {
     const block = blockOf(address);
     this.liveBytes -= bytes;

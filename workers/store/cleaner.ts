@@ -3,20 +3,21 @@ import { type BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from './block-
 import { DEAD, entryBytesAt, flagsOf, setFlagAt } from './entry-layout.ts';
 import type { SlotTable } from './slot-table.ts';
 
-/** Above this share of holes, cleaning is due. The promise is that live ÷ reserved is at least 0.85. */
+/** Above this share of dead bytes, cleaning is due. The promise is that live ÷ reserved is at least 0.85. */
 const MAX_FRAGMENTED_SHARE = 0.1;
-/** Up to this many bytes are no reason to clean: the rest of the open block, and holes of one block in all. */
+/** Up to this many bytes are no reason to clean: the rest of the open block, and the dead bytes of one block in all. */
 const MIN_FRAGMENTED_BYTES = 1.5 * BLOCK_CHARGE_BYTES;
 /**
- * Near the ceiling, the share of holes to work towards. Room for a block is then gained by moving about this many
- * times less than a block. A larger share would cost entries, a smaller one time.
+ * Near the ceiling, PUTs evict until this share of the reserved bytes is dead, and cleaning begins only then. Cleaning an
+ * average block then moves 92 bytes for each 8 that it gains. With a larger share fewer entries would be kept; with a
+ * smaller one cleaning would take longer.
  */
 const TIGHT_FRAGMENTED_SHARE = 0.08;
 /**
- * A block with fewer bytes in holes is not worth cleaning. The unused rest at its end does not count:
+ * A block with fewer dead bytes is not worth cleaning. The unused rest at its end does not count:
  * entries that do not fill this block would leave the same rest in the next one, and cleaning would never end.
  */
-const MIN_HOLE_BYTES = BLOCK_BYTES / 64;
+const MIN_DEAD_BYTES = BLOCK_BYTES / 64;
 /** Bytes cleaned per byte that a PUT or DELETE changes: at 85 % live, one byte gained costs seven moved. */
 const CLEANING_RATIO = 12;
 const MIN_CLEANING_BYTES = 4096;
@@ -24,7 +25,7 @@ const MIN_CLEANING_BYTES = 4096;
 const MAX_LOOP_BYTES = 512;
 
 /**
- * Wins back the holes of a segment: walks the emptiest block, moves its live entries to the open block, and so frees
+ * Wins back the dead bytes of a segment: walks the emptiest block, moves its live entries to the open block, and so frees
  * it. Log-structured cleaning after Rosenblum and Ousterhout (1992) and Rumble, Kejriwal and Ousterhout,
  * "Log-structured memory for DRAM-based storage" (2014), with one log and greedy choice.
  *
@@ -46,26 +47,26 @@ export class Cleaner {
     this.slots = slots;
   }
 
-  /** True when cleaning is due, because there are too many holes. */
+  /** True when cleaning is due, because there are too many dead bytes. */
   get isDue(): boolean {
     const { reservedBytes, fragmentedBytes } = this.blocks;
     return fragmentedBytes > MIN_FRAGMENTED_BYTES && fragmentedBytes > reservedBytes * MAX_FRAGMENTED_SHARE;
   }
 
-  /** True when there are fewer holes than cleaning needs to keep up with what is written near the ceiling. */
-  get lacksHoles(): boolean {
+  /** True when there are fewer dead bytes than cleaning needs to keep up with what is written near the ceiling. */
+  get lacksDeadBytes(): boolean {
     const { reservedBytes, fragmentedBytes } = this.blocks;
     return fragmentedBytes < MIN_FRAGMENTED_BYTES + reservedBytes * TIGHT_FRAGMENTED_SHARE;
   }
 
-  /** False when there are too few holes for cleaning to gain a block. */
+  /** False when there are too few dead bytes for cleaning to gain a block. */
   get mayGain(): boolean {
     return this.blocks.fragmentedBytes > MIN_FRAGMENTED_BYTES;
   }
 
-  /** Cleans in proportion to what was just written or removed, if there are holes enough. */
+  /** Cleans in proportion to what was just written or removed, if there are dead bytes enough. */
   keepUp(changedBytes: number): void {
-    if (this.blocks.isTight ? this.lacksHoles : !this.isDue) return;
+    if (this.blocks.isTight ? this.lacksDeadBytes : !this.isDue) return;
     this.step(Math.min(changedBytes * CLEANING_RATIO + MIN_CLEANING_BYTES, BLOCK_CHARGE_BYTES));
   }
 
@@ -135,15 +136,15 @@ export class Cleaner {
 
   private emptiestBlock(): number {
     const { blocks } = this;
-    // Holes have hardly grown since the last search in vain. There may be thousands of blocks to look at.
+    // There are hardly more dead bytes than at the last search in vain. There may be thousands of blocks to look at.
     const isSame = blocks.openBlock === this.vainOpenBlock;
-    if (isSame && blocks.freedBytes - this.vainFreedBytes < MIN_HOLE_BYTES) return -1;
+    if (isSame && blocks.freedBytes - this.vainFreedBytes < MIN_DEAD_BYTES) return -1;
     let best = -1;
     let bestLive = BLOCK_BYTES;
     for (let block = 0; block < blocks.blocks; block++) {
       if (block === blocks.openBlock || blocks.capacity(block) !== BLOCK_BYTES) continue;
       const live = blocks.live[block];
-      if (live < bestLive && blocks.filled[block] - live >= MIN_HOLE_BYTES) {
+      if (live < bestLive && blocks.filled[block] - live >= MIN_DEAD_BYTES) {
         best = block;
         bestLive = live;
       }

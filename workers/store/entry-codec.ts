@@ -227,7 +227,7 @@ export class EntryCodec {
   }
 
   /**
-   * Writes a slot's entry once more, with a gzip form, at an allocated address. The old one becomes a hole.
+   * Writes a slot's entry once more, with a gzip form, at an allocated address. The bytes of the old one are dead.
    * @param formFlag VALUE_GZIP, or 0.
    */
   rewriteWithGzip(slot: number, to: number, gzip: Uint8Array, formFlag: number): void {
@@ -261,7 +261,7 @@ export class EntryCodec {
     this.blocks.words[blockOf(address)][wordOf(address)] = slot;
   }
 
-  /** Makes a hole of an entry. @returns its bytes. */
+  /** Makes the bytes of an entry dead. @returns their number. */
   free(address: number): number {
     const words = this.blocks.words[blockOf(address)];
     const at = wordOf(address);

@@ -75,7 +75,7 @@ export class EntryWriter {
     if (old !== NO_SLOT) table.remove(old, hash, table.isExpired(old) ? 'expired' : 'replaced');
     eviction.begin();
     eviction.reservePlace();
-    eviction.makeHoles(bytes);
+    eviction.makeDeadBytes(bytes);
     const address = eviction.allocate(bytes);
     if (address === NO_ADDRESS) {
       table.releasePlace();

@@ -11,7 +11,7 @@ import { Victims } from './victims.ts';
 /** Why entries are evicted: to make room for another entry, or by a shed order. */
 export type EvictionReason = 'evicted' | 'shed';
 
-/** Near the ceiling a PUT evicts up to this many times its own size, until there are enough holes. */
+/** Near the ceiling a PUT evicts up to this many times its own size, until there are enough dead bytes. */
 const TIGHT_EVICTION_RATIO = 2;
 /** The most that it evicts in this way. With a quarter of this, cleaning falls behind, and large values wait for it. */
 const MAX_AHEAD_BYTES = 2 ** 20;
@@ -26,7 +26,7 @@ const MIN_REFUSED_BYTES = 2 ** 15;
  * Makes room by removing entries. To make room for another entry, it removes expired entries first, if a short search
  * finds any, then the least recently used entries.
  *
- * A PUT calls `begin`, `reservePlace`, `makeHoles`, `allocate` and `takeSlot`, in this order.
+ * A PUT calls `begin`, `reservePlace`, `makeDeadBytes`, `allocate` and `takeSlot`, in this order.
  */
 export class Eviction {
   /** Bytes of the entries that shed orders evicted. */
@@ -85,13 +85,13 @@ export class Eviction {
 
   /**
    * Near the ceiling, evicts a little ahead of need. Entries that were stored together but read at different times leave
-   * holes in all blocks. Cleaning gains more than it moves only when there are enough holes. They are made in small
+   * dead bytes in all blocks. Cleaning is worth its time only when there are enough of them. They are made in small
    * steps on the way to the ceiling, so that no single PUT has to wait for all of them: see ADR 7.
    */
-  makeHoles(putBytes: number): void {
+  makeDeadBytes(putBytes: number): void {
     if (!this.table.blocks.isTight) return;
     let wantedBytes = Math.min(putBytes * TIGHT_EVICTION_RATIO, MAX_AHEAD_BYTES);
-    while (wantedBytes > 0 && this.cleaner.lacksHoles) {
+    while (wantedBytes > 0 && this.cleaner.lacksDeadBytes) {
       const bytes = this.evictForEntry(wantedBytes);
       if (bytes === 0) return;
       wantedBytes -= bytes;
@@ -99,7 +99,7 @@ export class Eviction {
   }
 
   /**
-   * Finds room for an entry. What `makeHoles` has not made ready is evicted now.
+   * Finds room for an entry. What `makeDeadBytes` has not made ready is evicted now.
    * @param keep this entry is not evicted, nor any that was used more recently; NO_SLOT if every entry may be evicted.
    * @returns NO_ADDRESS when there is no room without evicting those, or even then.
    */

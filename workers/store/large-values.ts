@@ -12,7 +12,7 @@ import { NO_SLOT } from './slot-table.ts';
 
 /** Evicted or cleaned at once, so that a step takes a tenth of a millisecond. */
 const STEP_BYTES = 2 ** 15;
-/** A piece evicts up to this many times its own size ahead of need: see `Eviction.makeHoles`. */
+/** A piece evicts up to this many times its own size ahead of need: see `Eviction.makeDeadBytes`. */
 const AHEAD_RATIO = 2;
 
 /** Whether there is room for a large value: it never fits, or not while other shards hold what it needs. */
@@ -66,7 +66,7 @@ export class LargeValues {
     const { table, cleaner } = this;
     const chargeBytes = blockChargeBytes(piece.buffer.byteLength);
     if (table.memory.tryReserve(chargeBytes)) return 'reserved';
-    const mayClean = cleaner.mayGain && (this.aheadBytes <= 0 || !cleaner.lacksHoles);
+    const mayClean = cleaner.mayGain && (this.aheadBytes <= 0 || !cleaner.lacksDeadBytes);
     if (mayClean && cleaner.step(STEP_BYTES)) return 'more';
     const evictedBytes = this.eviction.evictForEntry(STEP_BYTES);
     this.aheadBytes -= evictedBytes;

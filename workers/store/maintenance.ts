@@ -4,7 +4,7 @@ import type { EntryTable } from './entry-table.ts';
 import { type ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
 import { NO_SLOT } from './slot-table.ts';
 
-/** Expired entries, holes, empty slots. */
+/** Expired entries, dead bytes, empty slots. */
 const KINDS = 3;
 /** Moving one slot costs about as much as walking this many bytes of a block. */
 const BYTES_PER_SLOT = 64;

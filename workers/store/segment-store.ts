@@ -284,7 +284,7 @@ export class SegmentStore {
   }
 
   /**
-   * Does one small step of what no request waits for: expired entries, holes, empty slots.
+   * Does one small step of what no request waits for: expired entries, dead bytes, empty slots.
    * @returns false when there is nothing left to do.
    */
   maintain(budgetBytes: number): boolean {

@@ -29,7 +29,7 @@ import { formatBytes, formatCount, formatMs, formatShare } from './format.js';
  * @property {boolean} [isLogarithmic]
  */
 
-const LEAST_MS = 0.05;
+const MIN_MS = 0.05;
 
 /** @type {ChartSpec[]} */
 export const SPECS = [
@@ -76,7 +76,7 @@ export const SPECS = [
       { name: '95 %', color: 'held', value: ({ latencyMs }) => atLeast(latencyMs?.p95) },
       { name: '99 %', color: 'shed', value: ({ latencyMs }) => atLeast(latencyMs?.p99) },
     ],
-    range: (_last, most) => [LEAST_MS, Math.max(10, 10 ** Math.ceil(Math.log10(most || 1)))],
+    range: (_last, most) => [MIN_MS, Math.max(10, 10 ** Math.ceil(Math.log10(most || 1)))],
     splits: (min, max) => [0.1, 1, 10, 100, 1000, 10_000].filter((ms) => ms >= min && ms <= max),
     isLogarithmic: true,
   },
@@ -100,7 +100,7 @@ export const SPECS = [
 
 /** On a logarithmic scale there is no 0. @param {number | undefined} ms */
 function atLeast(ms) {
-  return ms === undefined ? null : Math.max(LEAST_MS, ms);
+  return ms === undefined ? null : Math.max(MIN_MS, ms);
 }
 
 /**

@@ -30,7 +30,7 @@ export class DirectRequest extends IncomingMessage {
   /** Bytes of the body that have arrived and wait in the stream. */
   unreadBytes = 0;
   /** Bytes of its answer that cannot be sent yet. */
-  heldBytes = 0;
+  unsentBytes = 0;
   private sink: BodySink | undefined;
   private isTaken = false;
 

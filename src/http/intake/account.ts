@@ -141,8 +141,8 @@ export class Account implements BodyWatcher {
   /** Charges a small answer that cannot leave yet, until its response closes. */
   hold({ req: request }: ServerResponse, bytes: number): void {
     if (this.isClosed || !(request instanceof DirectRequest)) return;
-    request.heldBytes = bytes;
-    if (!this.charge('heldBytes', bytes)) this.cutOff('held_answers');
+    request.unsentBytes = bytes;
+    if (!this.charge('unsentBytes', bytes)) this.cutOff('held_answers');
   }
 
   /** A response has closed: it has left, or its connection has ended. */
@@ -158,8 +158,8 @@ export class Account implements BodyWatcher {
       this.afterAnswer?.();
     }
     if (request instanceof DirectRequest) {
-      this.release('heldBytes', request.heldBytes);
-      request.heldBytes = 0;
+      this.release('unsentBytes', request.unsentBytes);
+      request.unsentBytes = 0;
       // What has come of the body, or still comes, means nothing any more.
       if (!request.complete || request.unreadBytes > 0) request.discardBody();
     }

@@ -146,6 +146,7 @@ export class FrontDoor implements Books {
   sweep(nowMs: number): void {
     this.tick++;
     this.endWaits();
+    this.traffic.connectionsSwept(this.refused > 0, this.limits.maxConnections, nowMs);
     if (this.refused > 0) this.makeRoom(this.refused, nowMs - GRACE_MS);
     this.refused = 0;
     if (this.tick % STALL_TICKS === 0) this.cutOffStalled(nowMs);

@@ -8,7 +8,7 @@ export interface TrafficBytes {
   /** Bytes of bodies that have come before there is room for them. */
   readonly unreadBytes: number;
   /** Bytes of small answers that cannot leave yet. */
-  readonly heldBytes: number;
+  readonly unsentBytes: number;
 }
 
 /** What a small request takes of the heap, with its reply; and a connection, of which 16 KiB of a head may have come. */
@@ -30,10 +30,10 @@ const MAX_TLS_RESERVE = 256;
 const MAX_WAITING = 64;
 
 /** Requests take half of the heap that is free now. */
-export function deriveHoldings({ bodyBudgetBytes, unreadBytes, heldBytes }: TrafficBytes): Holdings {
+export function deriveHoldings({ bodyBudgetBytes, unreadBytes, unsentBytes }: TrafficBytes): Holdings {
   const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics();
   const requests = Math.min(Math.floor((limit - used) / 2 / REQUEST_BYTES), MAX_REQUESTS);
-  return { requests, unreadBytes, bodyBytes: bodyBudgetBytes, heldBytes, adminAnswers: MAX_ADMIN_ANSWERS };
+  return { requests, unreadBytes, bodyBytes: bodyBudgetBytes, unsentBytes, adminAnswers: MAX_ADMIN_ANSWERS };
 }
 
 /** @param maxTlsConnections undefined without TLS. */

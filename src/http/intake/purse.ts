@@ -10,7 +10,7 @@ export function noHoldings() {
     /** Bytes of large bodies that may be read, until their answers have left. */
     bodyBytes: 0,
     /** Bytes of small answers that cannot leave yet. */
-    heldBytes: 0,
+    unsentBytes: 0,
     /** Answers of `/stats`, `/openapi.json` and the pages, which are made anew for each request. */
     adminAnswers: 0,
   };

@@ -97,7 +97,8 @@ function registerReports(admin: FastifyInstance, { version, stats, metrics }: Ad
       schema: {
         operationId: 'getStats',
         summary: 'Statistics',
-        description: 'Totals, one row per shard, memory, and the configuration in force.',
+        description:
+          'Totals, one row per shard, memory, connections, refusals, and the configuration in force.',
         tags: ['operation'],
         response: { 200: responseSchemas.stats, ...errorResponses(400, 500, 503) },
       },

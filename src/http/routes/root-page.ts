@@ -19,6 +19,18 @@ const LINKS = {
   ready: 'ready',
 };
 
+/** Each GET is there as a HEAD, too. */
+const PATHS = [
+  'PUT /cache',
+  'GET /cache/{key}',
+  'GET /cache?key={key}',
+  'DELETE /cache/{key}',
+  'DELETE /cache?key={key}',
+  'DELETE /cache',
+  'POST /put',
+  'GET /get?key={key}',
+];
+
 const preferences = new HeaderMemo(
   (accept) =>
     new Negotiator({ headers: { accept } }).mediaType(['application/json', 'text/html']) === 'text/html',
@@ -42,7 +54,14 @@ export function registerRoot(instance: FastifyInstance, version: string, page: D
     (request, reply) => {
       void reply.header('vary', 'accept');
       if (preferences.of(request.headers.accept ?? '') !== true) {
-        return { status: 'OK' as const, name: NAME, version, description: DESCRIPTION, links: LINKS };
+        return {
+          status: 'OK' as const,
+          name: NAME,
+          version,
+          description: DESCRIPTION,
+          paths: PATHS,
+          links: LINKS,
+        };
       }
       return page.answer(reply);
     },

@@ -74,14 +74,14 @@ test('answers that cannot leave yet are counted until they have, and who adds to
     response.end('x'.repeat(50));
     accountOf(response.req.socket)!.hold(response, 50);
   }
-  expect(purse.totals.heldBytes).toBe(100);
+  expect(purse.totals.unsentBytes).toBe(100);
   responses[0].end();
-  await expect.poll(() => purse.totals.heldBytes).toBe(0);
+  await expect.poll(() => purse.totals.unsentBytes).toBe(0);
   raw.write(GET.repeat(3));
   await expect.poll(() => responses.length).toBe(6);
   for (const response of responses.slice(4)) accountOf(response.req.socket)!.hold(response, 51);
   await raw.ended();
-  await expect.poll(() => purse.totals.heldBytes).toBe(0);
+  await expect.poll(() => purse.totals.unsentBytes).toBe(0);
 });
 
 test('an answer whose client has gone is not counted: nobody would take it out again', async () => {
@@ -92,7 +92,7 @@ test('an answer whose client has gone is not counted: nobody would take it out a
     response.end('late');
     accountOf(response.req.socket)!.hold(response, 30);
   }
-  expect(purse.totals.heldBytes).toBe(0);
+  expect(purse.totals.unsentBytes).toBe(0);
 });
 
 test('an answer that is given up before its turn is counted, and so are those after it', async () => {

@@ -3,8 +3,9 @@ import type { ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { DoorLimits, FrontDoor } from '../../../src/http/intake/front-door.ts';
+import { CALM_MS } from '../../../src/memory/pressure.ts';
 import type { Traffic } from '../../../src/metrics/traffic.ts';
-import { guardedServer } from '../../support/guarded-server.ts';
+import { type GuardedServer, guardedServer } from '../../support/guarded-server.ts';
 import { RawSocket } from '../../support/raw-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
@@ -18,6 +19,7 @@ let limits: DoorLimits;
 let door: FrontDoor;
 let traffic: Traffic;
 let port: number;
+let pressures: GuardedServer['pressures'];
 
 beforeEach(async () => {
   responses.length = 0;
@@ -26,7 +28,7 @@ beforeEach(async () => {
     doorLimits: limits,
     nowMs: () => clock.ms,
   });
-  ({ door, traffic } = guarded);
+  ({ door, traffic, pressures } = guarded);
   const { server } = guarded;
   onTestFinished(async () => {
     server.close();
@@ -64,6 +66,25 @@ async function comeInVain(): Promise<void> {
 }
 
 describe('when one connection too many comes', () => {
+  test('reports once that some are refused and, after a calm, once that none are', async () => {
+    for (const raw of [await open(), await open()]) await ask(raw);
+    door.sweep(clock.ms);
+    expect(pressures).toStrictEqual([]);
+    const kind = 'connections';
+    for (let i = 0; i < 3; i++) {
+      await comeInVain();
+      clock.ms += 1000;
+    }
+    expect(pressures).toStrictEqual([{ kind, isOn: true, lastedMs: 0 }]);
+    clock.ms += CALM_MS - 1001;
+    door.sweep(clock.ms);
+    expect(pressures).toHaveLength(1);
+    clock.ms += 1;
+    door.sweep(clock.ms);
+    door.sweep(clock.ms + CALM_MS);
+    expect(pressures.slice(1)).toStrictEqual([{ kind, isOn: false, lastedMs: 2000 }]);
+  });
+
   test('who has brought no request in a second makes room, who waits for an answer does not', async () => {
     const silent = await open();
     const busy = await open();

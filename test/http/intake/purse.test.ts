@@ -10,14 +10,14 @@ function purseOf(limits: Partial<typeof LIMITS>, isHeapFull = false): Purse {
   });
 }
 
-const LIMITS = { requests: 100, unreadBytes: 100, bodyBytes: 100, heldBytes: 100, adminAnswers: 2 };
+const LIMITS = { requests: 100, unreadBytes: 100, bodyBytes: 100, unsentBytes: 100, adminAnswers: 2 };
 
 test('a charge beyond the limit is counted, and said to be too much', () => {
   const purse = purseOf({});
-  expect(purse.charge('heldBytes', 100)).toBe(true);
-  expect(purse.charge('heldBytes', 1)).toBe(false);
-  expect(purse.totals.heldBytes).toBe(101);
-  purse.releaseAll({ ...noHoldings(), heldBytes: 101 });
+  expect(purse.charge('unsentBytes', 100)).toBe(true);
+  expect(purse.charge('unsentBytes', 1)).toBe(false);
+  expect(purse.totals.unsentBytes).toBe(101);
+  purse.releaseAll({ ...noHoldings(), unsentBytes: 101 });
   expect(purse.totals).toStrictEqual(noHoldings());
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Ledger } from '../../src/shared/ledger.ts';
+import { Ledger } from '../../../src/shared/ledger.ts';
 import {
   BLOCK_BYTES,
   BLOCK_CHARGE_BYTES,
@@ -9,8 +9,8 @@ import {
   SLOT_BYTES,
   SLOT_CHUNK_BYTES,
   blockChargeBytes,
-} from '../../src/shared/segment-sizes.ts';
-import { BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from '../../workers/store/block-pool.ts';
+} from '../../../src/shared/segment-sizes.ts';
+import { BlockPool, NO_ADDRESS, addressOf, blockOf, wordOf } from '../../../workers/store/block-pool.ts';
 import {
   EXPIRES,
   GZIP,
@@ -27,11 +27,11 @@ import {
   keyOffset,
   mayHaveKey,
   packWord1,
-} from '../../workers/store/entry-layout.ts';
-import { LruList } from '../../workers/store/lru-list.ts';
-import { SegmentMemory } from '../../workers/store/segment-memory.ts';
-import { NO_SLOT, SlotTable } from '../../workers/store/slot-table.ts';
-import { createSegment } from '../support/segments.ts';
+} from '../../../workers/store/entry-layout.ts';
+import { LruList } from '../../../workers/store/lru-list.ts';
+import { SegmentMemory } from '../../../workers/store/segment-memory.ts';
+import { NO_SLOT, SlotTable } from '../../../workers/store/slot-table.ts';
+import { createSegment } from '../../support/segments.ts';
 
 const CHUNK_SLOTS = SLOT_CHUNK_BYTES / SLOT_BYTES;
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { OWN_BLOCK_BYTES } from '../../src/shared/segment-sizes.ts';
-import { ReferenceLru } from '../support/reference-lru.ts';
-import { Clock, MIB, createSegment } from '../support/segments.ts';
-import type { SegmentCounters } from '../../workers/store/entry-table.ts';
-import { type Metadata, NO_METADATA } from '../../workers/store/metadata.ts';
+import { OWN_BLOCK_BYTES } from '../../../src/shared/segment-sizes.ts';
+import { ReferenceLru } from '../../support/reference-lru.ts';
+import { Clock, MIB, createSegment } from '../../support/segments.ts';
+import type { SegmentCounters } from '../../../workers/store/entry-table.ts';
+import { type Metadata, NO_METADATA } from '../../../workers/store/metadata.ts';
 
 /** What both have in common; the real store is checked for integrity after each test. */
 interface Cache {

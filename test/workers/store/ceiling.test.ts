@@ -4,11 +4,11 @@ import {
   EMPTY_SEGMENT_BYTES,
   INDEX_CHUNK_BYTES,
   SLOT_CHUNK_BYTES,
-} from '../../src/shared/segment-sizes.ts';
-import { ShedOrder } from '../../workers/shed-order.ts';
-import { NO_SLOT } from '../../workers/store/segment-store.ts';
-import { Random, printedSeed } from '../support/random.ts';
-import { MIB, carryOut, createSegment, createSegments } from '../support/segments.ts';
+} from '../../../src/shared/segment-sizes.ts';
+import { ShedOrder } from '../../../workers/shed-order.ts';
+import { NO_SLOT } from '../../../workers/store/segment-store.ts';
+import { Random, printedSeed } from '../../support/random.ts';
+import { MIB, carryOut, createSegment, createSegments } from '../../support/segments.ts';
 
 const KIB = 2 ** 10;
 const value = (bytes: number): string => 'v'.repeat(bytes);

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { EMPTY_SEGMENT_BYTES, BLOCK_BYTES } from '../../src/shared/segment-sizes.ts';
-import { ShedOrder } from '../../workers/shed-order.ts';
-import { NO_METADATA } from '../../workers/store/metadata.ts';
-import type { Chain, SegmentStore } from '../../workers/store/segment-store.ts';
-import { MIB, addPiece, carryOut, chainText, createSegment, createSegments } from '../support/segments.ts';
+import { EMPTY_SEGMENT_BYTES, BLOCK_BYTES } from '../../../src/shared/segment-sizes.ts';
+import { ShedOrder } from '../../../workers/shed-order.ts';
+import { NO_METADATA } from '../../../workers/store/metadata.ts';
+import type { Chain, SegmentStore } from '../../../workers/store/segment-store.ts';
+import { MIB, addPiece, carryOut, chainText, createSegment, createSegments } from '../../support/segments.ts';
 
 const PIECE = 'p'.repeat(BLOCK_BYTES);
 const METADATA = { ...NO_METADATA, tag: '0123456789abcdef' };

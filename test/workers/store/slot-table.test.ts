@@ -1,9 +1,9 @@
 import { strict as assert } from 'node:assert';
 import { expect, test } from 'vitest';
-import { Ledger } from '../../src/shared/ledger.ts';
-import { SegmentMemory } from '../../workers/store/segment-memory.ts';
-import { NO_SLOT, SlotTable } from '../../workers/store/slot-table.ts';
-import { Random, printedSeed } from '../support/random.ts';
+import { Ledger } from '../../../src/shared/ledger.ts';
+import { SegmentMemory } from '../../../workers/store/segment-memory.ts';
+import { NO_SLOT, SlotTable } from '../../../workers/store/slot-table.ts';
+import { Random, printedSeed } from '../../support/random.ts';
 
 const CHUNK_SLOTS = 2 ** 14;
 

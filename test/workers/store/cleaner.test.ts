@@ -1,10 +1,10 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { BLOCK_BYTES, SLOT_BYTES } from '../../src/shared/segment-sizes.ts';
-import { ShedOrder } from '../../workers/shed-order.ts';
-import { BlockPool } from '../../workers/store/block-pool.ts';
-import type { SegmentStore } from '../../workers/store/segment-store.ts';
-import { Random, printedSeed } from '../support/random.ts';
-import { MIB, createSegment } from '../support/segments.ts';
+import { BLOCK_BYTES, SLOT_BYTES } from '../../../src/shared/segment-sizes.ts';
+import { ShedOrder } from '../../../workers/shed-order.ts';
+import { BlockPool } from '../../../workers/store/block-pool.ts';
+import type { SegmentStore } from '../../../workers/store/segment-store.ts';
+import { Random, printedSeed } from '../../support/random.ts';
+import { MIB, createSegment } from '../../support/segments.ts';
 
 const HEADER_AND_KEY_BYTES = 12 + 8;
 /** Eight of these fill a block to 88.9 %: the rest is a waste that no cleaning can win back. */

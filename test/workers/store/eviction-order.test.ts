@@ -1,21 +1,21 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { assert } from '../../src/shared/assert.ts';
+import { assert } from '../../../src/shared/assert.ts';
 import {
   BLOCK_CHARGE_BYTES,
   INDEX_CHUNK_BYTES,
   OWN_BLOCK_BYTES,
   SLOT_CHUNK_BYTES,
   blockChargeBytes,
-} from '../../src/shared/segment-sizes.ts';
-import { Ledger } from '../../src/shared/ledger.ts';
-import { ShedOrder } from '../../workers/shed-order.ts';
-import { EXPIRES, GZIP, entryBytes } from '../../workers/store/entry-layout.ts';
-import { LruList } from '../../workers/store/lru-list.ts';
-import { NO_SLOT, type SegmentStore } from '../../workers/store/segment-store.ts';
-import { Victims } from '../../workers/store/victims.ts';
-import { originalOf } from '../support/original-of.ts';
-import { Random, printedSeed } from '../support/random.ts';
-import { MIB, type SegmentSetup, type Segments, carryOut, createSegments } from '../support/segments.ts';
+} from '../../../src/shared/segment-sizes.ts';
+import { Ledger } from '../../../src/shared/ledger.ts';
+import { ShedOrder } from '../../../workers/shed-order.ts';
+import { EXPIRES, GZIP, entryBytes } from '../../../workers/store/entry-layout.ts';
+import { LruList } from '../../../workers/store/lru-list.ts';
+import { NO_SLOT, type SegmentStore } from '../../../workers/store/segment-store.ts';
+import { Victims } from '../../../workers/store/victims.ts';
+import { originalOf } from '../../support/original-of.ts';
+import { Random, printedSeed } from '../../support/random.ts';
+import { MIB, type SegmentSetup, type Segments, carryOut, createSegments } from '../../support/segments.ts';
 
 const KIB = 2 ** 10;
 /** From entries of which a block holds thousands to those that have one of their own. */
@@ -258,7 +258,7 @@ describe('the order of use catches', () => {
     expect(() => new OrderOfUse(SETUPS[2], new Random(1)).run(OPERATIONS)).toThrow(/is (there|gone)/);
   });
 
-  test('holes made long before the ceiling is near', () => {
+  test('dead bytes made long before the ceiling is near', () => {
     vi.spyOn(Ledger.prototype, 'isTight').mockImplementation(function early(this: Ledger) {
       return this.totalHeld() > this.ceiling * 0.8;
     });

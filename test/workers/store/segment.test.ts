@@ -1,16 +1,16 @@
 import { type IProperty, array, assert, check, property } from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { guaranteeFor, maxEntryBytes } from '../../src/shared/segment-sizes.ts';
-import { BlockPool } from '../../workers/store/block-pool.ts';
-import { ChainTable } from '../../workers/store/chain-table.ts';
-import { Cleaner } from '../../workers/store/cleaner.ts';
-import { EntryCodec } from '../../workers/store/entry-codec.ts';
-import { Eviction } from '../../workers/store/eviction.ts';
-import { HashIndex } from '../../workers/store/hash-index.ts';
-import { LruList } from '../../workers/store/lru-list.ts';
-import { originalOf } from '../support/original-of.ts';
-import { printedSeed } from '../support/random.ts';
-import { MIB, createSegment } from '../support/segments.ts';
+import { guaranteeFor, maxEntryBytes } from '../../../src/shared/segment-sizes.ts';
+import { BlockPool } from '../../../workers/store/block-pool.ts';
+import { ChainTable } from '../../../workers/store/chain-table.ts';
+import { Cleaner } from '../../../workers/store/cleaner.ts';
+import { EntryCodec } from '../../../workers/store/entry-codec.ts';
+import { Eviction } from '../../../workers/store/eviction.ts';
+import { HashIndex } from '../../../workers/store/hash-index.ts';
+import { LruList } from '../../../workers/store/lru-list.ts';
+import { originalOf } from '../../support/original-of.ts';
+import { printedSeed } from '../../support/random.ts';
+import { MIB, createSegment } from '../../support/segments.ts';
 import { type Operation, SegmentModel, operation } from './segment-model.ts';
 
 /** Between them, more than 200,000 operations. */

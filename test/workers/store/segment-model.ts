@@ -10,22 +10,22 @@ import {
   record,
   tuple,
 } from 'fast-check';
-import { assert } from '../../src/shared/assert.ts';
-import type { Ledger } from '../../src/shared/ledger.ts';
+import { assert } from '../../../src/shared/assert.ts';
+import type { Ledger } from '../../../src/shared/ledger.ts';
 import {
   BLOCK_CHARGE_BYTES,
   OWN_BLOCK_BYTES,
   SLOT_BYTES,
   blockChargeBytes,
   maxEntryBytes,
-} from '../../src/shared/segment-sizes.ts';
-import { ShedOrder } from '../../workers/shed-order.ts';
-import { entryFlags } from '../../workers/store/entry-codec.ts';
-import { EXPIRES, GZIP, TEXTS, entryBytes } from '../../workers/store/entry-layout.ts';
-import { type Metadata, NO_METADATA, textOf } from '../../workers/store/metadata.ts';
-import type { Chain, SegmentStore } from '../../workers/store/segment-store.ts';
-import { ReferenceLru } from '../support/reference-lru.ts';
-import { type Clock, addPiece, carryOut, chainText } from '../support/segments.ts';
+} from '../../../src/shared/segment-sizes.ts';
+import { ShedOrder } from '../../../workers/shed-order.ts';
+import { entryFlags } from '../../../workers/store/entry-codec.ts';
+import { EXPIRES, GZIP, TEXTS, entryBytes } from '../../../workers/store/entry-layout.ts';
+import { type Metadata, NO_METADATA, textOf } from '../../../workers/store/metadata.ts';
+import type { Chain, SegmentStore } from '../../../workers/store/segment-store.ts';
+import { ReferenceLru } from '../../support/reference-lru.ts';
+import { type Clock, addPiece, carryOut, chainText } from '../../support/segments.ts';
 
 export type Operation =
   | {

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { InvariantError } from '../../src/shared/assert.ts';
-import { SLOT_BYTES } from '../../src/shared/segment-sizes.ts';
-import { type Metadata, NO_METADATA } from '../../workers/store/metadata.ts';
-import { createSegment } from '../support/segments.ts';
+import { InvariantError } from '../../../src/shared/assert.ts';
+import { SLOT_BYTES } from '../../../src/shared/segment-sizes.ts';
+import { type Metadata, NO_METADATA } from '../../../workers/store/metadata.ts';
+import { createSegment } from '../../support/segments.ts';
 
 const metadata: Metadata = {
   contentType: 'text/html; charset=utf-8',

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { Random, printedSeed } from '../support/random.ts';
-import { createSegment } from '../support/segments.ts';
+import { Random, printedSeed } from '../../support/random.ts';
+import { createSegment } from '../../support/segments.ts';
 
 const SECOND = 1000;
 

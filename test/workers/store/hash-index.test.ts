@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { hashKey } from '../../src/shared/key-hash.ts';
-import { Ledger } from '../../src/shared/ledger.ts';
-import { EMPTY_SEGMENT_BYTES } from '../../src/shared/segment-sizes.ts';
-import { HashIndex } from '../../workers/store/hash-index.ts';
-import { SegmentMemory } from '../../workers/store/segment-memory.ts';
-import { NO_SLOT, SlotTable } from '../../workers/store/slot-table.ts';
+import { hashKey } from '../../../src/shared/key-hash.ts';
+import { Ledger } from '../../../src/shared/ledger.ts';
+import { EMPTY_SEGMENT_BYTES } from '../../../src/shared/segment-sizes.ts';
+import { HashIndex } from '../../../workers/store/hash-index.ts';
+import { SegmentMemory } from '../../../workers/store/segment-memory.ts';
+import { NO_SLOT, SlotTable } from '../../../workers/store/slot-table.ts';
 
 function createIndex(seed: readonly [number, number] = [3, 4]) {
   const ledger = Ledger.create(1, { ceiling: 2 ** 24, guarantee: EMPTY_SEGMENT_BYTES, unit: 4096 });

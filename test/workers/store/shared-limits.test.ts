@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { assert } from '../../src/shared/assert.ts';
+import { assert } from '../../../src/shared/assert.ts';
 import {
   BLOCK_CHARGE_BYTES,
   EMPTY_SEGMENT_BYTES,
   INDEX_CHUNK_BYTES,
   SLOT_CHUNK_BYTES,
-} from '../../src/shared/segment-sizes.ts';
-import { NO_SLOT, type SegmentStore } from '../../workers/store/segment-store.ts';
-import { Random, printedSeed } from '../support/random.ts';
-import { MIB, createSegments } from '../support/segments.ts';
+} from '../../../src/shared/segment-sizes.ts';
+import { NO_SLOT, type SegmentStore } from '../../../workers/store/segment-store.ts';
+import { Random, printedSeed } from '../../support/random.ts';
+import { MIB, createSegments } from '../../support/segments.ts';
 
 const KIB = 2 ** 10;
 const SHARDS = [1, 2, 4, 8];

@@ -1,0 +1,42 @@
+/** One answer of the server. */
+export interface Reply {
+  readonly status: number;
+  /** What `Retry-After` says, in ms; 0 without it. */
+  readonly retryAfterMs: number;
+  readonly body: Uint8Array;
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly contentType?: string;
+  readonly body?: Uint8Array<ArrayBuffer>;
+  readonly signal: AbortSignal;
+}
+
+/** Sends HTTP requests on connections that are kept. */
+export interface Transport {
+  /** @throws ConnectionError, or the signal's reason. */
+  send(request: HttpRequest): Promise<Reply>;
+  close(): Promise<void>;
+}
+
+/** There was no whole answer. */
+export class ConnectionError extends Error {
+  override readonly name = 'ConnectionError';
+  /** Whether the server may have had the request. */
+  readonly mayHaveArrived: boolean;
+
+  constructor(cause: unknown, mayHaveArrived: boolean) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.mayHaveArrived = mayHaveArrived;
+  }
+}
+
+/** @param header seconds, or a date: RFC 9110, section 10.2.3. */
+export function retryAfterMs(header: string | undefined | null, nowMs: number): number {
+  if (!header) return 0;
+  const seconds = Number(header);
+  const ms = Number.isNaN(seconds) ? Date.parse(header) - nowMs : seconds * 1000;
+  return Number.isNaN(ms) ? 0 : Math.max(0, ms);
+}

@@ -1,0 +1,175 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { CacheClient, type CacheClientOptions, CacheError } from '../../src/client/cache-client.ts';
+import { freePort } from '../support/free-port.ts';
+import { type TestServer, startTestServer } from '../support/server.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer({ SHARDS: '2' });
+});
+afterAll(() => server.close());
+
+function connect(options?: CacheClientOptions, port = server.port): CacheClient {
+  const cache = new CacheClient(`http://127.0.0.1:${port}`, options);
+  onTestFinished(() => cache.close());
+  return cache;
+}
+
+/** HTTP requests that the server has had so far. */
+function requestCount(): number {
+  return server.app.traffic.times.snapshot().reduce((sum, { cumulative }) => sum + cumulative.at(-1)!, 0);
+}
+
+let cache: CacheClient;
+beforeEach(() => {
+  cache = connect();
+});
+
+test('what is set is what is got: text, bytes and JSON', async () => {
+  await cache.set('text', 'grün 🌱');
+  expect(await cache.get('text')).toBe('grün 🌱');
+  const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
+  await cache.set('bytes', bytes, { ttlMs: 60_000 });
+  expect(await cache.getBytes('bytes')).toStrictEqual(bytes);
+  await cache.setJson('json', { a: [1, null, 'ä'] });
+  expect(await cache.getJson('json')).toStrictEqual({ a: [1, null, 'ä'] });
+  expect(await cache.get('nothing')).toBeUndefined();
+});
+
+test('has, delete and clear say what was there; stats tells what /stats tells', async () => {
+  await cache.set('here', '');
+  expect([await cache.has('here'), await cache.has('not here')]).toStrictEqual([true, false]);
+  expect([await cache.delete('here'), await cache.delete('here')]).toStrictEqual([true, false]);
+  await cache.setMany([
+    { key: 'a', value: '1' },
+    { key: 'b', value: '2', ttlMs: 50_000 },
+  ]);
+  expect(await cache.getMany(['a', 'b', 'c'])).toStrictEqual(['1', '2', undefined]);
+  expect(await cache.deleteMany(['a', 'c'])).toStrictEqual([true, false]);
+  expect(await cache.clear()).toBeGreaterThan(0);
+  expect(await cache.get('b')).toBeUndefined();
+  expect(await cache.stats()).toMatchObject({ status: 'OK' });
+});
+
+test('what is asked in one turn leaves together, and in its order', async () => {
+  const before = requestCount();
+  const one = connect({ connections: 1 });
+  const values = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => [one.set('turn', String(i)), one.get('turn')]).flat(),
+  );
+  expect(values.filter((value) => value !== undefined)).toStrictEqual(
+    Array.from({ length: 100 }, (_, i) => String(i)),
+  );
+  await expect.poll(() => requestCount() - before).toBe(1);
+});
+
+test('without batching each call is a request of its own', async () => {
+  const before = requestCount();
+  const alone = connect({ batching: false });
+  await alone.getMany(['a', 'b', 'c']);
+  await expect.poll(() => requestCount() - before).toBe(3);
+});
+
+test('an error of the server has its code and status; others of the batch are fine', async () => {
+  const [bad, good] = await Promise.allSettled([cache.get('ä'), cache.set('good', 'x')]);
+  expect(good.status).toBe('fulfilled');
+  expect(bad).toMatchObject({ reason: { code: 'CACHE_ERR_KEY_INVALID', status: 400 } });
+  await expect(cache.get('k'.repeat(70_000))).rejects.toThrow(RangeError);
+});
+
+test('the token is sent; without it calls are refused', async () => {
+  await using locked = await startTestServer({ SHARDS: '1', AUTH_TOKEN: 'sesame' });
+  const open = connect({ token: 'sesame' }, locked.port);
+  await open.set('a', '1');
+  expect(await open.get('a')).toBe('1');
+  await expect(connect({}, locked.port).get('a')).rejects.toMatchObject({
+    code: 'CACHE_ERR_UNAUTHORIZED',
+    status: 401,
+  });
+});
+
+test('a call that is aborted settles at once, and takes nothing with it', async () => {
+  const abort = new AbortController();
+  const given = expect(cache.get('a', { signal: abort.signal })).rejects.toThrow('enough');
+  const other = cache.has('a');
+  abort.abort(new Error('enough'));
+  await given;
+  expect(await other).toBe(false);
+  await expect(cache.get('a', { signal: abort.signal })).rejects.toThrow('enough');
+});
+
+test('after close every call is refused', async () => {
+  const closed = connect();
+  const waiting = closed.get('a');
+  const refused = expect(waiting).rejects.toMatchObject({ code: 'CACHE_ERR_CLIENT_CLOSED' });
+  await closed.close();
+  await refused;
+  await expect(closed.set('a', '1')).rejects.toMatchObject({ code: 'CACHE_ERR_CLIENT_CLOSED' });
+});
+
+describe('without a server', () => {
+  test('calls are rejected within their time, then at once, and go on when it is there', async () => {
+    const port = freePort();
+    const lonely = connect({ timeoutMs: 1000 }, await port);
+    const beganMs = performance.now();
+    await expect(lonely.get('a')).rejects.toMatchObject({ code: 'CACHE_ERR_CLIENT_CONNECTION', status: 0 });
+    expect(performance.now() - beganMs).toBeLessThan(1100);
+    await expect(lonely.get('a')).rejects.toMatchObject({ code: 'CACHE_ERR_CLIENT_CIRCUIT_OPEN', status: 0 });
+    await using late = await startTestServer({ SHARDS: '1', PORT: String(await port) });
+    expect(late.port).toBe(await port);
+    await expect
+      .poll(() =>
+        lonely.get('a').then(
+          () => 'answered',
+          () => 'refused',
+        ),
+      )
+      .toBe('answered');
+  });
+
+  test('with onUnavailable "miss" a service survives its cache', async () => {
+    const lonely = connect({ onUnavailable: 'miss', timeoutMs: 500 }, await freePort());
+    expect(await lonely.get('a')).toBeUndefined();
+    expect(await lonely.delete('a')).toBe(false);
+    await lonely.set('a', '1');
+    expect(await lonely.wrap('a', { ttlMs: 1000 }, () => 'loaded')).toBe('loaded');
+  });
+});
+
+test('a write that was refused is tried again, behind none of the same key', async () => {
+  const { router } = server;
+  const writes = Array.from({ length: 200 }, (_, i) => cache.set(`retry-${i % 20}`, String(i)));
+  await Promise.all(router.shards.map((shard) => shard.kill()));
+  const again = Array.from({ length: 20 }, (_, i) => cache.set(`retry-${i}`, `last ${i}`));
+  await Promise.allSettled(writes);
+  await Promise.all(again);
+  expect(await cache.getMany(Array.from({ length: 20 }, (_, i) => `retry-${i}`))).toStrictEqual(
+    Array.from({ length: 20 }, (_, i) => `last ${i}`),
+  );
+});
+
+describe('wrap', () => {
+  test('loads once for all that ask at the same time, and stores the result', async () => {
+    let loads = 0;
+    const load = (): { n: number } => ({ n: ++loads });
+    const asked = Array.from({ length: 50 }, () => cache.wrap('wrapped', { ttlMs: 60_000 }, load));
+    expect(new Set((await Promise.all(asked)).map(({ n }) => n))).toStrictEqual(new Set([1]));
+    expect(await cache.wrap('wrapped', { ttlMs: 60_000 }, load)).toStrictEqual({ n: 1 });
+  });
+
+  test('gives a stale value out at once, and loads it anew behind', async () => {
+    let loads = 0;
+    const load = (): number => ++loads;
+    // What is left of its lifetime is less than the time in which it is stale: so it is stale from the beginning.
+    const options = { ttlMs: 1, staleMs: 60_000 };
+    expect(await cache.wrap('stale', options, load)).toBe(1);
+    await expect.poll(() => cache.wrap('stale', options, load)).toBe(2);
+    expect(loads).toBeGreaterThan(1);
+  });
+
+  test('passes on what the load throws', async () => {
+    const failed = cache.wrap('failing', { ttlMs: 1000 }, () => Promise.reject(new Error('no database')));
+    await expect(failed).rejects.toThrow('no database');
+    expect(new CacheError('CACHE_ERR_BUSY', 'busy', 503).isUnavailable).toBe(true);
+  });
+});
