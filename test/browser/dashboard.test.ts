@@ -185,6 +185,23 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     expect(await page.locator('#shards > li').count()).toBe(3);
   });
 
+  test('loads with a low rate limit, and says when the feed is refused for it', async () => {
+    await using server = await startTestServer({ SHARDS: '1', RATE_LIMIT: '5' });
+    const { page, faults } = await browser.open(`${server.address}/dashboard`);
+    await isLive(page);
+    expect(faults).toStrictEqual([]);
+    await page.route('**/dashboard/feed', async (route) => {
+      for (let i = 0; i < 20; i++) await server.client.get('/stats');
+      await route.continue();
+    });
+    await page.reload();
+    await expectText(
+      page,
+      '#status',
+      /^More than 5 requests per second came from this address\. Tries again/,
+    );
+  });
+
   test('works behind a proxy with a path prefix', async () => {
     await using server = await startTestServer({ SHARDS: '1' });
     const proxy = await PrefixProxy.listening(server.port, '/team-a/cache');
