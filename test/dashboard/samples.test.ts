@@ -85,6 +85,10 @@ describe('latency', () => {
     { method: 'PUT', route: '/cache' },
     { method: 'GET', route: '/stats' },
     { method: 'GET', route: '/dashboard/entry' },
+    { method: 'other', route: 'unmatched' },
+    { method: 'PUT', route: '/kv/*' },
+    { method: 'GET', route: '/v8/*' },
+    { method: 'POST', route: '/batch' },
   ];
 
   test('is told of the requests between two snapshots, of all data routes together', () => {
@@ -93,7 +97,7 @@ describe('latency', () => {
     const before = times.snapshot();
     for (let i = 0; i < 50; i++) times.record(0, 200, 0.2);
     for (let i = 0; i < 40; i++) times.record(1, 201, 2);
-    for (let i = 0; i < 10; i++) times.record(1, 503, 7);
+    for (let i = 0; i < 10; i++) times.record(5, 200, 7);
     const { p50, p95, p99 } = quantilesBetween(before, times.snapshot())!;
     expect(p50).toBeCloseTo(0.25);
     expect(p95).toBeCloseTo(7.5);
@@ -104,9 +108,17 @@ describe('latency', () => {
     const times = new RequestTimes(KINDS);
     times.record(2, 200, 5);
     times.record(3, 200, 5);
+    times.record(4, 404, 5);
     times.record(0, NO_STATUS, 5);
     expect(quantilesBetween([], times.snapshot())).toBeUndefined();
     expect(quantilesBetween([], [])).toBeUndefined();
+  });
+
+  test('of refusals is left out, that of build tools and batches is not', () => {
+    const times = new RequestTimes(KINDS);
+    for (let i = 0; i < 100; i++) times.record(0, i % 2 === 0 ? 429 : 503, 0.05);
+    for (const kind of [5, 6, 7]) times.record(kind, 200, 7);
+    expect(quantilesBetween([], times.snapshot())!.p50).toBeCloseTo(7.5);
   });
 
   test('past the last bound is at least that', () => {
