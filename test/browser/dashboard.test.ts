@@ -190,8 +190,14 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     const { page, faults } = await browser.open(`${server.address}/dashboard`);
     await isLive(page);
     expect(faults).toStrictEqual([]);
-    await page.route('**/dashboard/feed', async (route) => {
+    const refuse = async (): Promise<void> => {
       for (let i = 0; i < 20; i++) await server.client.get('/stats');
+    };
+    await expect
+      .poll(async () => (await refuse(), page.locator('#requests-legend').textContent()))
+      .toMatch(/refused [\d,]+ \(rate limit [\d,]+\)/);
+    await page.route('**/dashboard/feed', async (route) => {
+      await refuse();
       await route.continue();
     });
     await page.reload();

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { quantilesBetween } from '../../src/dashboard/quantiles.ts';
 import { type Reading, type Stats, sampleOf } from '../../src/dashboard/samples.ts';
+import { RefusalCounts } from '../../src/metrics/refusals.ts';
 import { NO_STATUS, RequestTimes } from '../../src/metrics/request-times.ts';
 
 const MEMORY = { limitBytes: 100, thresholdBytes: 70, ceilingBytes: 80, usedBytes: 50, heldBytes: 30 };
-const IDLE = { shard: 0, state: 'up', inFlight: 0, busyRejections: 0 };
+const IDLE = { shard: 0, state: 'up', inFlight: 0 };
 const COUNTED = {
   entries: 4,
   liveBytes: 10,
@@ -20,7 +21,11 @@ const COUNTED = {
 
 function reading(atMs: number, ...shards: readonly Partial<Stats['shards'][number]>[]): Reading {
   const rows = shards.map((row, shard) => Object.assign({}, IDLE, { shard }, row));
-  return { atMs, times: [], stats: { uptimeSeconds: 7, shards: rows, memory: MEMORY } };
+  return {
+    atMs,
+    times: [],
+    stats: { uptimeSeconds: 7, shards: rows, memory: MEMORY, refusals: new RefusalCounts().refusals },
+  };
 }
 
 describe('a sample', () => {
@@ -43,14 +48,17 @@ describe('a sample', () => {
   });
 
   test('has what happened in each second since the one before', () => {
-    const before = reading(1000, COUNTED, { ...COUNTED, hits: 100, busyRejections: 5 });
+    const before = reading(1000, COUNTED, { ...COUNTED, hits: 100 });
     const after = reading(
       3000,
       { ...COUNTED, hits: 30, misses: 10, puts: 8, evicted: 6 },
-      { ...COUNTED, hits: 100, busyRejections: 9, deletes: 2, shedEntries: 5, expired: 1 },
+      { ...COUNTED, hits: 100, deletes: 2, shedEntries: 5, expired: 1 },
     );
+    Object.assign(before.stats.refusals, { shard_busy: 5, connections: 7 });
+    Object.assign(after.stats.refusals, { shard_busy: 9, connections: 7, rate_limit: 20 });
     const sample = sampleOf(after, before, []);
-    expect(sample.rates).toStrictEqual({ get: 20, put: 4, delete: 1, refused: 2 });
+    const refusedBy = { shard_busy: 2, rate_limit: 10 };
+    expect(sample.rates).toStrictEqual({ get: 20, put: 4, delete: 1, refused: 12, refusedBy });
     expect(sample.gone).toStrictEqual({ evicted: 6, shed: 5, expired: 1 });
     expect([sample.hitRatio, sample.totalHitRatio]).toStrictEqual([0.75, 130 / 140]);
   });

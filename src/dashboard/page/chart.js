@@ -24,6 +24,8 @@ export class Chart {
   #element;
   /** @type {HTMLElement[]} */
   #values;
+  /** @type {HTMLElement[]} */
+  #details;
   /** @type {HTMLElement} */
   #when;
   /** @type {uPlot | undefined} */
@@ -38,12 +40,13 @@ export class Chart {
     this.#history = history;
     this.#element = /** @type {HTMLElement} */ (document.getElementById(`${spec.id}-chart`));
     const legend = /** @type {HTMLElement} */ (document.getElementById(`${spec.id}-legend`));
-    this.#values = spec.series.map(({ name, color }) => {
+    this.#details = spec.series.map(() => document.createElement('span'));
+    this.#values = spec.series.map(({ name, color }, i) => {
       const item = document.createElement('li');
       const value = document.createElement('b');
       const swatch = document.createElement('i');
       swatch.className = `swatch ${color}`;
-      item.append(swatch, `${name} `, value);
+      item.append(swatch, `${name} `, value, this.#details[i]);
       legend.insertBefore(item, legend.querySelector('.mark'));
       return value;
     });
@@ -90,8 +93,9 @@ export class Chart {
     const isPast = index !== null && index !== undefined && index < samples.length - 1;
     const sample = isPast ? samples[index] : samples.at(-1);
     if (!sample) return;
-    for (const [i, { value }] of this.#spec.series.entries()) {
+    for (const [i, { value, detail }] of this.#spec.series.entries()) {
       this.#values[i].textContent = this.#spec.format(numberOrNull(value(sample)));
+      this.#details[i].textContent = detail?.(sample) ?? '';
     }
     const near = marks.find(({ atMs }) => isPast && Math.abs(atMs - sample.atMs) < 1500);
     this.#when.textContent = isPast ? `at ${formatTime(sample.atMs)}` : '';
