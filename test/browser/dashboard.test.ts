@@ -102,7 +102,17 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     expect(await countPixels(page, 'memory-chart', 'evicted')).toBe(0);
     for (let i = 0; i < 50; i++) await server.client.put(`key-${i}`, 'v');
     await expectText(page, '#note-gone', /^0 shed, 45 evicted$/);
-    expect(await countPixels(page, 'memory-chart', 'evicted')).toBeGreaterThan(10);
+    // A bar is as wide as a second of the minute that is shown at first.
+    expect(await countPixels(page, 'memory-chart', 'evicted')).toBeGreaterThan(150);
+    expect(await page.locator('#memory-chart').getAttribute('aria-label')).toMatch(
+      /^Memory over the last 1 min\. Now: /,
+    );
+    const grown = `import('./dashboard/window.js').then(({ windowOf, ticksOf, formatAgo, thinned }) =>
+      [[0, 90, 900].map((ageS) => ticksOf(windowOf(ageS)).map(formatAgo).join()), thinned([9, 1, 2, 5], 4)])`;
+    expect(await page.evaluate(grown)).toStrictEqual([
+      ['−45 s,−30 s,−15 s,now', '−1 min,−30 s,now', '−4 min,−3 min,−2 min,−1 min,now'],
+      [1, 5, 9],
+    ]);
     await server.router.shards[0].kill();
     await expectText(page, '#events', /error: shard 0 died, and .* of entries with it/);
     await expectText(page, '#events', /shard 0 is back up after \d+ ms, empty/);
@@ -200,7 +210,8 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
       await refuse();
       await route.continue();
     });
-    await page.reload();
+    // The page itself counts.
+    await expect.poll(async () => (await page.reload())!.status()).toBe(200);
     await expectText(
       page,
       '#status',

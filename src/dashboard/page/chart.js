@@ -1,5 +1,6 @@
-import { colorOf, drawEvictions, drawLevel, drawMark } from './drawing.js';
-import { formatTime } from './format.js';
+import { colorOf, drawEvictions, drawLevel, drawMarkLines, drawMarks } from './drawing.js';
+import { formatDuration, formatTime } from './format.js';
+import { formatAgo, ticksOf, windowOf } from './window.js';
 
 /**
  * @import { KeptEvent, Sample } from '../samples.ts'
@@ -11,9 +12,6 @@ import { formatTime } from './format.js';
  * @property {readonly Sample[]} samples Oldest first.
  * @property {readonly KeptEvent[]} marks
  */
-
-/** What a chart shows: the last five minutes. */
-export const WINDOW_S = 300;
 
 export class Chart {
   /** @type {ChartSpec} */
@@ -73,11 +71,17 @@ export class Chart {
     const most = Math.max(0, ...data.slice(1).flatMap((column) => [...column].map((value) => value ?? 0)));
     const [low, high] = this.#spec.range(last, most);
     this.#plot.batch(() => {
-      this.#plot?.setScale('x', { min: max - WINDOW_S, max });
+      this.#plot?.setScale('x', { min: max - this.#windowS, max });
       this.#plot?.setScale('y', { min: low, max: high });
     });
     this.#read(this.#plot.cursor.idx);
     this.#describe(last);
+  }
+
+  get #windowS() {
+    const { samples } = this.#history;
+    const [first, last] = [samples.at(0), samples.at(-1)];
+    return windowOf(first && last ? (last.atMs - first.atMs) / 1000 : 0);
   }
 
   /** @returns {uPlot.AlignedData} */
@@ -111,7 +115,7 @@ export class Chart {
     ];
     this.#element.setAttribute(
       'aria-label',
-      `${title} over the last five minutes. Now: ${texts.join(', ')}.`,
+      `${title} over the last ${formatDuration(this.#windowS)}. Now: ${texts.join(', ')}.`,
     );
   }
 
@@ -147,10 +151,9 @@ export class Chart {
           ...axis,
           size: 28,
           gap: 8,
-          // Their places stay, and time passes beneath them.
-          splits: (_plot, _axis, _min, max) => [4, 3, 2, 1, 0].map((minutes) => max - minutes * 60),
-          values: (_plot, at) =>
-            at.map((_, i) => (i === at.length - 1 ? 'now' : `−${at.length - 1 - i} min`)),
+          // They count from now: time passes beneath them.
+          splits: (_plot, _axis, _min, max) => ticksOf(this.#windowS).map((agoS) => max - agoS),
+          values: () => ticksOf(this.#windowS).map(formatAgo),
         },
         {
           ...axis,
@@ -163,6 +166,11 @@ export class Chart {
       ],
       series: [{}, ...series.map(lineOf)],
       hooks: {
+        drawAxes: [
+          (plot) => {
+            if (this.#spec.hasMarks) drawMarkLines(plot, this.#history.marks);
+          },
+        ],
         draw: [(plot) => this.#drawOver(plot)],
         setCursor: [(plot) => this.#read(plot.cursor.idx)],
       },
@@ -177,8 +185,8 @@ export class Chart {
     ctx.save();
     ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
     if (this.#spec.hasMarks) {
-      drawEvictions(plot, this.#history.samples, WINDOW_S);
-      for (const event of this.#history.marks) drawMark(plot, event);
+      drawEvictions(plot, this.#history.samples, this.#windowS);
+      drawMarks(plot, this.#history.marks);
     }
     for (const level of this.#spec.levels ?? []) drawLevel(plot, level, last);
     ctx.restore();

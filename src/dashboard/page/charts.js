@@ -1,9 +1,10 @@
-import { Chart, WINDOW_S } from './chart.js';
+import { Chart } from './chart.js';
 import { SPECS } from './chart-specs.js';
+import { MAX_WINDOW_S } from './window.js';
 
 /** @import { KeptEvent, Sample } from '../samples.ts' */
 
-const MAX_ROWS = WINDOW_S + 10;
+const MAX_ROWS = MAX_WINDOW_S + 10;
 /** Where two samples lie further apart, nothing was read between them. */
 const GAP_MS = 2500;
 

@@ -19,6 +19,7 @@ const OWN_FILES = [
   ['chart.js', SCRIPT],
   ['chart-specs.js', SCRIPT],
   ['drawing.js', SCRIPT],
+  ['window.js', SCRIPT],
   ['stream.js', SCRIPT],
   ['entry-form.js', SCRIPT],
   ['format.js', SCRIPT],
