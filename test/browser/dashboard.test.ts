@@ -187,12 +187,20 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     const first = await startTestServer({ SHARDS: '1', PORT });
     const { page } = await browser.open(`${first.address}/`);
     await isLive(page);
+    // A mark outlives its line in the list.
+    first.logger.warn({ order: 1 }, 'shed for the test');
+    await expectText(page, '#events', /shed for the test/);
+    for (let i = 0; i < 100; i++) first.logger.info({}, `line ${i}`);
+    await expectText(page, '#events', /line 99/);
+    expect(await page.locator('#events').textContent()).not.toContain('shed for the test');
+    await expect.poll(() => countPixels(page, 'memory-chart', 'shed')).toBeGreaterThan(10);
     await first[Symbol.asyncDispose]();
     await expectText(page, '#status', /^Lost connection; tries again in 2 s$/);
     await using second = await startTestServer({ SHARDS: '3', PORT });
     await isLive(page);
     expect(second.address).toBe(first.address);
     expect(await page.locator('#shards > li').count()).toBe(3);
+    expect(await countPixels(page, 'memory-chart', 'shed')).toBeGreaterThan(10);
   });
 
   test('loads with a low rate limit, and says when the feed is refused for it', async () => {

@@ -132,7 +132,7 @@ function addEvents(added) {
   list.prepend(...fresh.toReversed().map(newEvent));
   while (list.childElementCount > MAX_EVENTS) list.lastElementChild?.remove();
   element('no-events').hidden = true;
-  charts.markAll(events);
+  charts.addMarks(fresh);
 }
 
 /** @param {KeptEvent} event */
