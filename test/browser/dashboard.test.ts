@@ -163,6 +163,8 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     await using server = await startTestServer({ SHARDS: '1', AUTH_TOKEN: 'open-sesame' });
     const { page, faults } = await browser.open(`${server.address}/`);
     await expectText(page, '#status', /^Waits for the token$/);
+    const links = page.getByRole('navigation').getByRole('link');
+    expect(await links.allTextContents()).toStrictEqual(['API', 'OpenAPI', 'Health', 'Ready']);
     expect(await violations(page)).toStrictEqual([]);
     // Nothing was refused so far: nothing was asked.
     expect(faults).toStrictEqual([]);
