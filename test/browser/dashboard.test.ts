@@ -56,7 +56,7 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     await page.getByLabel('Key').fill('user:42 ?/&');
     await page.getByLabel('Value').fill('Ada\n"x"');
     await page.getByLabel('Time to live').fill('600');
-    await page.getByRole('button', { name: 'Put' }).click();
+    await page.getByLabel('Time to live').press('Enter');
     await expectText(page, '#entry-result', /^Stored\.$/);
     await expectText(page, '#entry-shard', /^shard [01]$/);
     await expectText(page, '#entry-size', /^11 B key, 7 B value; \d+ B held$/);
@@ -67,12 +67,18 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     await page.getByLabel('Key').press('Enter');
     await expectText(page, '#entry-value', /^Ada\n"x"$/);
     await expectText(page, '#note-hits', /^100 % since the start$/);
+    // Only a PUT is held up by what it alone needs.
+    await page.getByLabel('Time to live').fill('-1');
     await page.getByRole('button', { name: 'Delete' }).click();
     await expectText(page, '#entry-result', /^Deleted\.$/);
     await expectText(page, '#entry-size', /^not stored$/);
     await expectText(page, '#figure-entries', /^0$/);
     expect(faults).toStrictEqual([]);
     await page.getByLabel('Time to live').fill('');
+    await page.getByLabel('Key').fill('');
+    await page.getByRole('button', { name: 'Get' }).click();
+    expect(await page.evaluate('document.activeElement.id')).toBe('key');
+    await expectText(page, '#entry-result', /^Deleted\.$/);
     await page.getByLabel('Key').fill('clé');
     await page.getByRole('button', { name: 'Put' }).click();
     await expectText(page, '#entry-result', /^key must be 1 to 256 printable ASCII characters/);
