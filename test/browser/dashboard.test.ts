@@ -165,6 +165,27 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     expect(faults).toStrictEqual([]);
   });
 
+  test('can be read by keyboard and by tap: charts, and the sizes of many shards', async () => {
+    await using server = await startTestServer({ SHARDS: '9' });
+    const { page } = await browser.open(`${server.address}/dashboard`, { width: 360 });
+    await isLive(page);
+    await expectText(page, '#memory-legend', /shard died/);
+    const sizes = page.locator('#shards .sizes').first();
+    expect(await sizes.isVisible()).toBe(false);
+    await page.locator('#shards > li').first().click();
+    expect(await sizes.isVisible()).toBe(true);
+    expect(await violations(page)).toStrictEqual([]);
+    await expectText(page, '#note-requests', /get/);
+    await page.locator('#requests-chart').focus();
+    await page.keyboard.press('ArrowLeft');
+    await expectText(page, '#told', /^\d\d:\d\d:\d\d: get [–\d].*, refused [–\d]/);
+    await expectText(page, '#requests-legend', /at \d\d:\d\d:\d\d$/);
+    await page.keyboard.press('Home');
+    await expectText(page, '#told', /: get –, /);
+    await page.keyboard.press('Tab');
+    await expectText(page, '#requests-legend', /refused [\d,]+$/);
+  });
+
   test('asks for the token, and keeps it in its memory only', async () => {
     await using server = await startTestServer({ SHARDS: '1', AUTH_TOKEN: 'open-sesame' });
     const { page, faults } = await browser.open(`${server.address}/`);

@@ -13,6 +13,8 @@ import { formatAgo, ticksOf, windowOf } from './window.js';
  * @property {readonly KeptEvent[]} marks
  */
 
+const NO_CURSOR = { left: -10, top: -10 };
+
 export class Chart {
   /** @type {ChartSpec} */
   #spec;
@@ -52,6 +54,8 @@ export class Chart {
     this.#when.className = 'when';
     legend.append(this.#when);
     this.build();
+    this.#element.addEventListener('keydown', (event) => this.#moveCursor(event));
+    this.#element.addEventListener('blur', () => this.#plot?.setCursor(NO_CURSOR));
     new ResizeObserver(() => this.#resize()).observe(this.#element);
   }
 
@@ -93,7 +97,7 @@ export class Chart {
 
   /** Shows the values under the cursor, the last ones without. @param {number | null | undefined} index */
   #read(index) {
-    const { samples, marks } = this.#history;
+    const { samples } = this.#history;
     const isPast = index !== null && index !== undefined && index < samples.length - 1;
     const sample = isPast ? samples[index] : samples.at(-1);
     if (!sample) return;
@@ -101,9 +105,45 @@ export class Chart {
       this.#values[i].textContent = this.#spec.format(numberOrNull(value(sample)));
       this.#details[i].textContent = detail?.(sample) ?? '';
     }
-    const near = marks.find(({ atMs }) => isPast && Math.abs(atMs - sample.atMs) < 1500);
-    this.#when.textContent = isPast ? `at ${formatTime(sample.atMs)}` : '';
-    if (near && this.#spec.hasMarks) this.#when.textContent += `: ${near.message}`;
+    this.#when.textContent = isPast
+      ? [`at ${formatTime(sample.atMs)}`, ...this.#marksNear(sample)].join(': ')
+      : '';
+  }
+
+  /** The arrow keys go from sample to sample, Home and End to the first and the last. @param {KeyboardEvent} event */
+  #moveCursor(event) {
+    const plot = this.#plot;
+    const times = plot?.data[0] ?? [];
+    const first = times.findIndex((at) => at >= (plot?.scales['x'].min ?? 0));
+    const last = times.length - 1;
+    if (!plot || first < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
+    const index = plot.cursor.idx ?? last;
+    /** @type {Record<string, number>} */
+    const targets = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: first, End: last };
+    const wanted = targets[event.key];
+    if (wanted === undefined) return;
+    event.preventDefault();
+    const target = Math.min(last, Math.max(first, wanted));
+    plot.setCursor({ left: plot.valToPos(times[target], 'x'), top: 1 });
+    this.#tell(target);
+  }
+
+  /** Says the values under the cursor to those who hear the page. @param {number} index */
+  #tell(index) {
+    const sample = this.#history.samples[index];
+    const values = this.#spec.series.map(
+      ({ name, value, detail }) =>
+        `${name} ${this.#spec.format(numberOrNull(value(sample)))}${detail?.(sample) ?? ''}`,
+    );
+    const told = /** @type {HTMLElement} */ (document.getElementById('told'));
+    told.textContent = `${formatTime(sample.atMs)}: ${[...values, ...this.#marksNear(sample)].join(', ')}`;
+  }
+
+  /** What happened then. @param {Sample} sample */
+  #marksNear(sample) {
+    if (!this.#spec.hasMarks) return [];
+    const near = this.#history.marks.find(({ atMs }) => Math.abs(atMs - sample.atMs) < 1500);
+    return near ? [near.message] : [];
   }
 
   /** For those who hear the page. @param {Sample} sample */

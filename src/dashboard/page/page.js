@@ -76,6 +76,8 @@ function showShards({ shards, memory }) {
   const list = element('shards');
   if (list.childElementCount !== shards.length) {
     list.replaceChildren(...shards.map(newShard));
+    // There the sizes open with the focus: by a tap, too.
+    if (shards.length >= MANY_SHARDS) for (const item of list.querySelectorAll('li')) item.tabIndex = 0;
     list.classList.toggle('many', shards.length >= MANY_SHARDS);
   }
   const share = memory.ceilingBytes / shards.length;
