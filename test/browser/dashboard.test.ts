@@ -108,6 +108,13 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     expect(await countPixels(page, 'memory-chart', 'evicted')).toBe(0);
     for (let i = 0; i < 50; i++) await server.client.put(`key-${i}`, 'v');
     await expectText(page, '#note-gone', /^0 shed, 45 evicted$/);
+    // It ends where the plot does: the padding at the right stays free.
+    const beyond = `(() => {
+      const canvas = document.querySelector('#memory-chart canvas');
+      const { data } = canvas.getContext('2d').getImageData(canvas.width - 18, 100, 18, canvas.height - 140);
+      return data.some((part, i) => i % 4 === 3 && part > 0);
+    })()`;
+    expect(await page.evaluate(beyond)).toBe(false);
     // A bar is as wide as a second of the minute that is shown at first.
     expect(await countPixels(page, 'memory-chart', 'evicted')).toBeGreaterThan(150);
     expect(await page.locator('#memory-chart').getAttribute('aria-label')).toMatch(

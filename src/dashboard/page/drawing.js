@@ -49,7 +49,7 @@ export function drawEvictions(plot, samples, windowS) {
   const width = Math.max(devicePixelRatio, (bbox.width / windowS) * 0.8);
   ctx.fillStyle = colorOf('evicted');
   for (const { atMs, gone } of samples) {
-    const x = plot.valToPos(atMs / 1000, 'x', true) - width / 2;
+    const x = plot.valToPos(atMs / 1000, 'x', true) - width;
     if (!gone || gone.evicted === 0 || x < bbox.left) continue;
     const height = (6 + (18 * gone.evicted) / most) * devicePixelRatio;
     ctx.fillRect(x, bbox.top + bbox.height - height, width, height);
