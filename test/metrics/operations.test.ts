@@ -8,6 +8,7 @@ import { programPath } from '../support/program.ts';
 
 const PROMTOOL = programPath('promtool', 'the alert rules are not checked with it');
 const FOLDER = fileURLToPath(new URL('../../docs/operations/', import.meta.url));
+const ALERT_CASES = fileURLToPath(new URL('alerts.test.yml', import.meta.url));
 const ALERTS = readFileSync(`${FOLDER}alerts.yml`, 'utf8');
 const DASHBOARD = readFileSync(`${FOLDER}grafana-dashboard.json`, 'utf8');
 const PAGE = readFileSync(`${FOLDER}README.md`, 'utf8');
@@ -66,5 +67,24 @@ describe('what operators are given', () => {
     });
     expect([status, stderr]).toStrictEqual([0, '']);
     expect(stdout).toMatch(/SUCCESS: \d+ rules found/);
+  });
+
+  test('every alert has a case that raises it', () => {
+    const cases = readFileSync(ALERT_CASES, 'utf8');
+    const alerts = [...ALERTS.matchAll(/- alert: (\w+)/g)].map(([, name]) => name);
+    expect(alerts.length).toBeGreaterThan(10);
+    for (const name of alerts) {
+      expect(cases).toMatch(
+        new RegExp(`- alertname: ${name}\\n +eval_time: \\w+\\n +exp_alerts:\\n +- exp_labels`),
+      );
+    }
+  });
+
+  test.skipIf(PROMTOOL === '')('alerts are raised by what they are for', () => {
+    const { status, stdout, stderr } = spawnSync(PROMTOOL, ['test', 'rules', ALERT_CASES], {
+      encoding: 'utf8',
+    });
+    expect(status, stdout + stderr).toBe(0);
+    expect(stdout).toContain('SUCCESS');
   });
 });
