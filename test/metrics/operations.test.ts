@@ -24,11 +24,13 @@ function namesIn(text: string): string[] {
   return [...new Set(text.match(/\b(?:kvc|process)_[a-z_]+/g))];
 }
 
+const AGGREGATED = /\b(?:sum|max|min)\b/;
+
 interface Dashboard {
   readonly panels: readonly {
     readonly title: string;
     readonly description: string;
-    readonly targets: readonly { readonly expr: string }[];
+    readonly targets: readonly { readonly expr: string; readonly legendFormat: string }[];
   }[];
 }
 
@@ -59,6 +61,13 @@ describe('what operators are given', () => {
       expect(description, title).toMatch(/\.$/);
       for (const { expr } of targets) expect(expr, title).toContain('instance=~"$instance"');
     }
+  });
+
+  test('a panel that may have a line for each instance names the instance in its legend', () => {
+    const { panels } = JSON.parse(DASHBOARD) as Dashboard;
+    const lines = panels.flatMap(({ targets }) => targets).filter(({ expr }) => !AGGREGATED.test(expr));
+    expect(lines.length).toBeGreaterThan(10);
+    for (const { expr, legendFormat } of lines) expect(legendFormat, expr).toContain('{{instance}}');
   });
 
   test.skipIf(PROMTOOL === '')('promtool has nothing against the alert rules', () => {
