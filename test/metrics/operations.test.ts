@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { ALL_FAMILIES } from '../../src/metrics/families.ts';
 import { CUT_OFFS, REFUSALS } from '../../src/metrics/refusals.ts';
+import { makeFolder } from '../support/folder.ts';
 import { programPath } from '../support/program.ts';
 
 const PROMTOOL = programPath('promtool', 'the alert rules are not checked with it');
@@ -47,6 +48,9 @@ describe('what operators are given', () => {
   test('the page names only metrics and reasons that exist', () => {
     const families = new Set(ALL_FAMILIES.map(({ name }) => name));
     expect(namesIn(PAGE).filter((name) => !families.has(name))).toStrictEqual([]);
+    for (const [, ending] of PAGE.matchAll(/…(_[a-z_]+)/g)) {
+      expect([...families].filter((name) => name.endsWith(ending))).not.toHaveLength(0);
+    }
     for (const reason of Object.keys(REFUSALS)) expect(PAGE, reason).toContain(`\`${reason}\``);
     for (const text of [ALERTS, DASHBOARD]) {
       const reasons = [...text.matchAll(/reason!?=~?\\?"([^"\\]+)/g)].flatMap(([, list]) => list.split('|'));
@@ -96,4 +100,30 @@ describe('what operators are given', () => {
     expect(status, stdout + stderr).toBe(0);
     expect(stdout).toContain('SUCCESS');
   });
+
+  test.skipIf(PROMTOOL === '')(
+    'promtool has nothing against what Prometheus is to be told, with a token and without',
+    () => {
+      const [, block] = /^```yaml\n([^]*?)^```$/m.exec(PAGE)!;
+      const folder = makeFolder();
+      const tokenPath = `${folder}/cache-token`;
+      writeFileSync(tokenPath, 'secret');
+      const withToken = block
+        .replace('# authorization:', 'authorization:')
+        .replace('/etc/prometheus/cache-token', tokenPath);
+      expect(withToken).toContain(`  authorization: { credentials_file: ${tokenPath} }`);
+      for (const text of [block, withToken]) {
+        writeFileSync(`${folder}/prometheus.yml`, text);
+        const { status, stdout, stderr } = spawnSync(
+          PROMTOOL,
+          ['check', 'config', `${folder}/prometheus.yml`],
+          {
+            encoding: 'utf8',
+          },
+        );
+        expect([status, stderr], text).toStrictEqual([0, '']);
+        expect(stdout).toContain('SUCCESS');
+      }
+    },
+  );
 });
