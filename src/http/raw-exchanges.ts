@@ -52,6 +52,12 @@ export const PLAIN_DIALECT: Dialect = {
   headers: () => [],
 };
 
+/** Types that a browser runs no script of. */
+const INERT =
+  /^(?:$|(?:application\/(?:octet-stream|json)|text\/plain|image\/(?:png|jpeg|gif|webp|avif))(?:;|$))/i;
+/** A page that somebody has stored may do no more here than one of another origin. */
+const SANDBOX = ['content-security-policy', 'sandbox', 'x-content-type-options', 'nosniff'];
+
 function writeRawFailure(response: ServerResponse, failure: Failure, { failed }: Dialect): void {
   if (failure.refusal !== undefined) noteRefusal(response, failure.refusal);
   writeAnswer(response, failed(failure, response.req.method!));
@@ -89,6 +95,7 @@ export class RawGetExchange extends Exchange {
     const bytes = code === RAW_FOUND || code === LARGE_HIT ? entry.valueBytes : payload.length;
     headers.push('etag', `"${entry.tag}${isZipped ? GZIP_SUFFIX : ''}"`, 'content-length', String(bytes));
     headers.push('content-type', entry.contentType === '' ? 'text/plain' : entry.contentType);
+    if (!INERT.test(entry.contentType)) headers.push(...SANDBOX);
     if (isZipped) headers.push('content-encoding', 'gzip');
     else if (entry.contentEncoding !== '') headers.push('content-encoding', entry.contentEncoding);
     headers.push(...dialect.headers(entry));

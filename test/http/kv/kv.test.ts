@@ -148,6 +148,22 @@ describe('types and encodings', () => {
     }
   });
 
+  test.each([
+    ['text/html', true],
+    ['TEXT/HTML; charset=utf-8', true],
+    ['image/svg+xml', true],
+    ['text/plainly', true],
+    ['no type', true],
+    ['text/plain; charset=utf-8', false],
+    ['application/octet-stream', false],
+    ['image/png', false],
+  ])('%s is in a sandbox if a browser opens it: %s', async (type, isSandboxed) => {
+    await put('/kv/page', '<script>act()</script>', { 'content-type': type });
+    const { headers } = await server.client.get('/kv/page');
+    expect(headers['content-security-policy']).toBe(isSandboxed ? 'sandbox' : undefined);
+    expect(headers['x-content-type-options']).toBe(isSandboxed ? 'nosniff' : undefined);
+  });
+
   test.each(['content-type', 'content-encoding'])('a %s of 256 characters is too long', async (name) => {
     expect((await put('/kv/long', 'v', { [name]: 'x'.repeat(255) })).status).toBe(201);
     expectError(await put('/kv/long', 'v', { [name]: 'x'.repeat(256) }), 400, 'CACHE_ERR_REQUEST_INVALID');
