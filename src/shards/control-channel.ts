@@ -12,8 +12,8 @@ export type StatsReply = Extract<ControlReply, { readonly kind: 'stats' }>;
 
 /** `figures` are at most this old. */
 const MAX_FIGURES_AGE_MS = 1000;
-/** A heartbeat brings new ones in time for the next one, even if it is late. */
-const RENEWED_AFTER_MS = 500;
+/** A heartbeat renews figures that are older: every second one does, and may be late. */
+const RENEWED_AFTER_MS = 400;
 /** Heartbeats bring figures for as long after `figures` was called: longer than most wait between two scrapes. */
 const WATCHED_FOR_MS = 60_000;
 
