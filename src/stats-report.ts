@@ -47,8 +47,9 @@ export async function statsReport(sources: StatsSources, { frontDoor, traffic }:
       waiting: frontDoor.waitingCount,
       limit: frontDoor.limits.maxConnections,
     },
-    refusals: traffic.counts.refusals,
-    cutOffs: traffic.counts.cutOffs,
+    // Copies: who compares two reports must not see the same counts twice.
+    refusals: { ...traffic.counts.refusals },
+    cutOffs: { ...traffic.counts.cutOffs },
     configuration: publicSettings(settings),
   };
 }

@@ -8,7 +8,7 @@ import { Traffic } from './traffic.ts';
 
 const DEFAULT_SECONDS = 60;
 const LOOK_INTERVAL_MS = 500;
-const HELP = `A server with a memory limit of 256 MiB, and traffic that is more than it can hold: see it shed.
+const HELP = `A server with a memory limit of 512 MiB, and traffic that is more than it can hold: see it shed.
 
   npm run demo -- [--seconds N]
 

@@ -54,7 +54,7 @@ export class DemoServer {
   constructor(port: number, onEvent: (message: string) => void) {
     this.child = spawn(process.execPath, [`--import=${END_WITH_PARENT}`, 'src/main.ts'], {
       cwd: ROOT,
-      env: { PATH: process.env['PATH'], HOST, PORT: `${port}`, SHARDS: '2', MEMORY_LIMIT: '256mb' },
+      env: { PATH: process.env['PATH'], HOST, PORT: `${port}`, SHARDS: '2', MEMORY_LIMIT: '512mb' },
       stdio: 'pipe',
       // A group of its own: Ctrl-C reaches the demo, which ends its traffic before it ends the server.
       detached: true,

@@ -2,14 +2,23 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { keyOf, randomUnit, valueOf } from '../lib/data.ts';
 import { zipf } from './zipf.ts';
 
-/** Together 450 MiB: more than the demo's server can hold. */
-const KEYS = 10_000;
+/** Together 1.6 GiB: more than the demo's server can hold. */
+const KEYS = 20_000;
 const MIN_VALUE_BYTES = 2 ** 10;
-const MAX_VALUE_BYTES = 2 ** 18;
+const MAX_VALUE_BYTES = 2 ** 19;
 /** Few enough, with a pause after each lookup, that a browser on the same machine has its share of the processors. */
 const USERS = 20;
-const FILLING_PAUSE_MS = 10;
-const FULL_PAUSE_MS = 40;
+/** What all users put per second at most, and how long each pauses after a lookup at least. */
+interface Pace {
+  readonly bytesPerSecond: number;
+  readonly pauseMs: number;
+}
+/** The first shed order comes after some 10 s. */
+const FILLING: Pace = { bytesPerSecond: 28 * 2 ** 20, pauseMs: 8 };
+/** An order frees some 20 MiB: the next one comes after 5 to 10 s. */
+const FULL: Pace = { bytesPerSecond: 3 * 2 ** 20, pauseMs: 30 };
+/** What a user put too little for longer than this is not made up for. */
+const MAX_LAG_MS = 1000;
 
 /** Users of a service that looks up each key in the cache first, and puts what it had to fetch elsewhere. */
 export class Traffic {
@@ -30,23 +39,30 @@ export class Traffic {
   }
 
   private async user(): Promise<void> {
+    let dueMs = performance.now();
     while (!this.isOver()) {
-      await this.lookUp(this.pickIndex(Math.random()));
-      await delay(this.isFull ? FULL_PAUSE_MS : FILLING_PAUSE_MS);
+      const putBytes = await this.lookUp(this.pickIndex(Math.random()));
+      const { bytesPerSecond, pauseMs } = this.isFull ? FULL : FILLING;
+      const nowMs = performance.now();
+      dueMs = Math.max(dueMs, nowMs - MAX_LAG_MS) + (putBytes * USERS * 1000) / bytesPerSecond;
+      await delay(Math.max(pauseMs, dueMs - nowMs));
     }
   }
 
-  private async lookUp(index: number): Promise<void> {
+  /** @returns how many bytes it put. */
+  private async lookUp(index: number): Promise<number> {
     const key = keyOf(index);
     // Compressed forms would be kept in memory as well.
     const found = await this.send(`/cache/${key}`, { headers: { 'accept-encoding': 'identity' } });
-    if (found !== 404) return;
-    const bytes = MIN_VALUE_BYTES * (MAX_VALUE_BYTES / MIN_VALUE_BYTES) ** randomUnit(index, 1);
+    if (found !== 404) return 0;
+    const ratio = MAX_VALUE_BYTES / MIN_VALUE_BYTES;
+    const bytes = Math.round(MIN_VALUE_BYTES * ratio ** randomUnit(index, 1));
     await this.send('/cache', {
       method: 'PUT',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ key, value: valueOf(index, 0, Math.round(bytes)) }),
+      body: JSON.stringify({ key, value: valueOf(index, 0, bytes) }),
     });
+    return bytes;
   }
 
   private async send(path: string, request: RequestInit): Promise<number> {

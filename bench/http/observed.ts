@@ -1,5 +1,4 @@
 /** What it costs to be watched: processor time per GET with a scrape every second beside it, and without. */
-import { type ClientRequest, get } from 'node:http';
 import { parseArgs } from 'node:util';
 import { parseCount, readFlags } from '../lib/flags.ts';
 import { type HttpServer, startOurs } from '../lib/peers.ts';
@@ -10,10 +9,10 @@ import { errorsOf, pairedRatios, roundsOf } from './measurement.ts';
 import { peerOf } from './peers.ts';
 import { LoadGenerator, runPlan } from './run.ts';
 import { planOfTwo, ratioTable } from './side-by-side.ts';
+import { DEFAULT_EVENTS, Watcher, judgeScrapes } from './watcher.ts';
 
 /** A whole number of scrapes and updates fits into each turn. */
 const SECONDS = 2;
-const SCRAPE_INTERVAL_MS = 1000;
 const WORKLOAD = 'get-hits';
 /** What being watched may cost: the quotient of processor time per GET. */
 const MAX_RATIO = 1.02;
@@ -24,7 +23,7 @@ const HELP = `Measures what it costs to be watched: GETs at full load, with a sc
 
   --rounds   measurements of each, in turns of ${SECONDS} s (default 20)
   --shards   SHARDS of both servers (default 1)
-  --events   also read the event stream at this path by a plain client (default /dashboard/events; '' for none)
+  --events   also read the event stream at this path by a plain client (default ${DEFAULT_EVENTS}; '' for none)
 `;
 
 const { rounds, shards, events } = readFlags(HELP, () => {
@@ -32,7 +31,7 @@ const { rounds, shards, events } = readFlags(HELP, () => {
     options: {
       rounds: { type: 'string', default: '20' },
       shards: { type: 'string', default: '1' },
-      events: { type: 'string', default: '/dashboard/events' },
+      events: { type: 'string', default: DEFAULT_EVENTS },
     },
   });
   return {
@@ -42,32 +41,22 @@ const { rounds, shards, events } = readFlags(HELP, () => {
   };
 });
 
-let eventBytes = 0;
-const scrapeMs: number[] = [];
+let watcher: Watcher | undefined;
 
-/** Asks, and takes the answer as it comes. */
-function read(port: number, path: string, onBytes: (bytes: number) => void): ClientRequest {
-  return get({ port, path, host: '127.0.0.1' }, (response) => {
-    if (response.statusCode !== 200) throw new Error(`${path}: ${response.statusCode}`);
-    response.on('data', (chunk: Buffer) => onBytes(chunk.length));
-  });
+/** The servers end with this process. */
+function fail(error: unknown): never {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exit(1);
 }
 
 /** Starts a server and watches it from then on, in both servers' turns. */
 async function startObserved(): Promise<HttpServer> {
   const server = await startOurs(shards);
-  const timer = setInterval(() => {
-    const beganMs = performance.now();
-    read(server.port, '/metrics', () => undefined).once('close', () => {
-      scrapeMs.push(performance.now() - beganMs);
-    });
-  }, SCRAPE_INTERVAL_MS);
-  const stream = events === '' ? undefined : read(server.port, events, (bytes) => (eventBytes += bytes));
+  const own = (watcher = new Watcher(server.port, events, fail));
   return {
     ...server,
     stop: () => {
-      clearInterval(timer);
-      stream?.on('error', () => undefined).destroy();
+      own.stop();
       return server.stop();
     },
   };
@@ -82,11 +71,14 @@ try {
   await printPage(ratioTable(plan, measurements));
   const errors = errorsOf(measurements);
   if (errors > 0) throw new Error(`${errors} answers were wrong or missing: the figures mean nothing`);
-  say(`${scrapeMs.length} scrapes, median ${median(scrapeMs).toFixed(1)} ms; ${eventBytes} bytes of events`);
+  const scrapes = judgeScrapes(watcher?.scrapeMs ?? []);
+  say(`${scrapes.text}; ${watcher?.eventBytes ?? 0} bytes of events`);
   const [above, below] = plan.peers.map(({ name }) => roundsOf(measurements, WORKLOAD, name));
   const ratio = median(pairedRatios(above, below, 'cpuMicros'));
   say(`processor time per GET: ${ratio.toFixed(3)} × without, ${MAX_RATIO} is allowed`);
-  if (ratio > MAX_RATIO) process.exitCode = 1;
+  if (ratio > MAX_RATIO || !scrapes.isMet) process.exitCode = 1;
+} catch (error) {
+  fail(error);
 } finally {
   await generator.close();
 }

@@ -6,8 +6,10 @@ export interface Quantiles {
   readonly p99: number;
 }
 
-/** Routes that are no part of the data API. What they take says nothing of the cache. */
-const OF_OPERATION = /^\/(?:$|(?:health|ready|stats|metrics|docs|openapi|dashboard)\b)/;
+/** The data API and the routes of build tools. What others take says nothing of the cache. */
+const DATA_ROUTE = /^\/(?:cache|put|get|kv|batch|v1|v8)(?:\/|$)/;
+/** Not answers of the cache: no answer at all, and refusals, which are fast however slow the cache is. */
+const LEFT_OUT: ReadonlySet<number> = new Set([NO_STATUS, 429, 503]);
 
 /** @returns within how many ms a share of the answers between two snapshots came; undefined where there was none. */
 export function quantilesBetween(
@@ -22,7 +24,7 @@ export function quantilesBetween(
 
 /** Answers that took as long as each bound at most, then all. */
 function totals(all: readonly RequestSeries[]): number[] {
-  const answered = all.filter(({ route, status }) => status !== NO_STATUS && !OF_OPERATION.test(route));
+  const answered = all.filter(({ route, status }) => !LEFT_OUT.has(status) && DATA_ROUTE.test(route));
   const none = Array.from({ length: BOUNDS_MS.length + 1 }, () => 0);
   return answered.reduce((sums, { cumulative }) => sums.map((sum, i) => sum + cumulative[i]), none);
 }

@@ -1,3 +1,4 @@
+import type { Refusal } from '../metrics/refusals.ts';
 import type { ShardCounterName, ShardStats } from '../shared/stats-counters.ts';
 import type { RequestSeries } from '../metrics/request-times.ts';
 import { type Quantiles, quantilesBetween } from './quantiles.ts';
@@ -28,6 +29,7 @@ export interface Stats {
     readonly usedBytes: number;
     readonly heldBytes: number;
   };
+  readonly refusals: Readonly<Record<Refusal, number>>;
 }
 
 /** Counts are absent while the shard does not answer. */
@@ -35,7 +37,6 @@ interface ShardRow extends Partial<ShardStats> {
   readonly shard: number;
   readonly state: string;
   readonly inFlight: number;
-  readonly busyRejections: number;
 }
 
 /** What is read once a second. */
@@ -51,8 +52,9 @@ interface Rates {
   readonly get: number;
   readonly put: number;
   readonly delete: number;
-  /** Because the queue of their shard was full. */
   readonly refused: number;
+  /** Why, with the names of `/stats`; reasons without a refusal are absent. */
+  readonly refusedBy: Readonly<Partial<Record<Refusal, number>>>;
 }
 
 /** Entries that have gone since the sample before, by why. */
@@ -114,13 +116,25 @@ export function sampleOf(
 
 function ratesBetween(before: Reading, after: Reading): Rates {
   const seconds = Math.max(0.001, (after.atMs - before.atMs) / 1000);
-  const grown = (name: CountedName): number => growth(before.stats, after.stats, name) / seconds;
+  const refusedBy = refusalsBetween(before.stats, after.stats, seconds);
+  const grown = (name: ShardCounterName): number => growth(before.stats, after.stats, name) / seconds;
   return {
     get: grown('hits') + grown('misses'),
     put: grown('puts'),
     delete: grown('deletes'),
-    refused: grown('busyRejections'),
+    refused: Object.values(refusedBy).reduce((total, rate) => total + rate, 0),
+    refusedBy,
   };
+}
+
+/** @returns refusals per second. */
+function refusalsBetween(before: Stats, after: Stats, seconds: number): Rates['refusedBy'] {
+  const reasons = Object.keys(after.refusals) as Refusal[];
+  const rates = reasons.map((reason) => [
+    reason,
+    (after.refusals[reason] - before.refusals[reason]) / seconds,
+  ]);
+  return Object.fromEntries(rates.filter(([, rate]) => rate !== 0));
 }
 
 function goneBetween(before: Stats, after: Stats): Gone {
@@ -136,14 +150,12 @@ function shardSample({ shard, state, inFlight, ...stats }: ShardRow): ShardSampl
   return { shard, state, inFlight, entries, liveBytes, reservedBytes, hitRatio: ratio(hits, misses) };
 }
 
-type CountedName = ShardCounterName | 'busyRejections';
-
-function sum({ shards }: Stats, name: CountedName): number {
+function sum({ shards }: Stats, name: ShardCounterName): number {
   return shards.reduce((total, row) => total + (row[name] ?? 0), 0);
 }
 
 /** Of a counter over all shards. One that does not answer adds nothing; one that is new has counted from zero. */
-function growth(before: Stats, after: Stats, name: CountedName): number {
+function growth(before: Stats, after: Stats, name: ShardCounterName): number {
   return after.shards.reduce((total, row, i) => {
     const now = row[name];
     const then = before.shards[i]?.[name];

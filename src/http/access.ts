@@ -8,8 +8,8 @@ import { clientAddress } from './trust-proxy.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Whether clients may ask without a token (`open`), and as often as they like as well (`probe`). */
-    access?: 'open' | 'probe';
+    /** Whether clients may ask without a token (`open`), and as often as they like as well (`file` of a page, `probe`). */
+    access?: 'open' | 'file' | 'probe';
     /** What changes nothing, though its method says otherwise. */
     isRead?: true;
   }
@@ -30,6 +30,11 @@ export interface AccessOptions {
 /** When Fastify has found the route, the route decides: another method on the path of a probe is no probe. */
 export function isProbeRoute({ routeOptions }: FastifyRequest): boolean {
   return routeOptions.config.access === 'probe';
+}
+
+/** One page makes a browser ask for a dozen files: with a low limit no page would ever be whole. */
+function isUnlimited(request: FastifyRequest): boolean {
+  return isProbeRoute(request) || request.routeOptions.config.access === 'file';
 }
 
 const RATE_WINDOW_MS = 1000;
@@ -60,7 +65,7 @@ export async function registerRateLimit(app: FastifyInstance, options: AccessOpt
       'x-ratelimit-remaining': false,
       'x-ratelimit-reset': false,
     },
-    allowList: isProbeRoute,
+    allowList: isUnlimited,
     ...(options.trustedProxies && { keyGenerator: clientAddress }),
     errorResponseBuilder: () =>
       new FailureError({

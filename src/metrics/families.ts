@@ -10,7 +10,7 @@ export interface Family {
 /** All metrics beside those of the table of counters. Names follow the conventions of Prometheus. */
 export const FAMILIES = {
   info: { name: 'kvc_info', type: 'gauge', help: 'Always 1; the label has the version.' },
-  shardUp: { name: 'kvc_shard_up', type: 'gauge', help: 'Whether the shard has answered this scrape.' },
+  shardUp: { name: 'kvc_shard_up', type: 'gauge', help: 'Whether the shard answers.' },
 
   requestDuration: {
     name: 'kvc_http_request_duration_seconds',

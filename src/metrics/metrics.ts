@@ -49,7 +49,7 @@ export class Metrics {
   }
 
   async text(sources: MetricsSources, http: HttpFigures): Promise<string> {
-    const rows = await sources.router.stats(true);
+    const rows = await sources.router.figures();
     const writer = new TextWriter();
     writer.family(FAMILIES.info).sample(FAMILIES.info, `version="${this.version}"`, 1);
     writeShards(writer, rows);

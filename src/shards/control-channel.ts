@@ -7,6 +7,16 @@ export type ControlOrder =
   | { readonly kind: 'inspect'; readonly key: string }
   | { readonly kind: 'shed'; readonly shedBytes: number };
 
+/** A shard's answer to a `stats` message. */
+export type StatsReply = Extract<ControlReply, { readonly kind: 'stats' }>;
+
+/** `figures` are at most this old. */
+const MAX_FIGURES_AGE_MS = 1000;
+/** A heartbeat renews figures that are older: every second one does, and may be late. */
+const RENEWED_AFTER_MS = 400;
+/** Heartbeats bring figures for as long after `figures` was called: longer than most wait between two scrapes. */
+const WATCHED_FOR_MS = 60_000;
+
 interface PendingControl {
   readonly resolve: (reply: ControlReply | undefined) => void;
   readonly sentAtMs: number;
@@ -22,6 +32,9 @@ export class ControlChannel {
   private isClosed = false;
   private lastHeardMs: number;
   private pingedAtMs = Infinity;
+  private lastFigures: StatsReply | undefined;
+  private figuresAtMs = -Infinity;
+  private watchedAtMs = -Infinity;
 
   constructor(post: (request: ControlRequest) => void, now: () => number) {
     this.post = post;
@@ -41,7 +54,23 @@ export class ControlChannel {
     });
   }
 
+  /**
+   * What the shard and its thread have done, as of the last second. While this is called now and then, heartbeats bring it:
+   * so it wakes no thread. See ADR 56.
+   */
+  async figures(): Promise<StatsReply | undefined> {
+    const nowMs = this.now();
+    this.watchedAtMs = nowMs;
+    if (nowMs - this.figuresAtMs <= MAX_FIGURES_AGE_MS) return this.lastFigures;
+    const reply = await this.request({ kind: 'stats', withThread: true });
+    return reply?.kind === 'stats' ? reply : undefined;
+  }
+
   receive(reply: ControlReply & { readonly id: number }): void {
+    if (reply.kind === 'stats' && reply.thread) {
+      this.lastFigures = reply;
+      this.figuresAtMs = this.now();
+    }
     const control = this.pending.get(reply.id);
     this.pending.delete(reply.id);
     control?.resolve(reply);
@@ -58,7 +87,9 @@ export class ControlChannel {
     if (this.lastHeardMs >= this.pingedAtMs) this.pingedAtMs = Infinity;
     if (this.pingedAtMs === Infinity) {
       this.pingedAtMs = nowMs;
-      void this.request({ kind: 'ping' });
+      const bringsFigures =
+        nowMs - this.watchedAtMs < WATCHED_FOR_MS && nowMs - this.figuresAtMs >= RENEWED_AFTER_MS;
+      void this.request(bringsFigures ? { kind: 'stats', withThread: true } : { kind: 'ping' });
     }
     return nowMs - this.pingedAtMs;
   }

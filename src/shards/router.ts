@@ -31,6 +31,7 @@ import {
 } from '../shared/raw-entries.ts';
 import { guaranteeFor, maxEntryBytes, maxLargeValueBytes } from '../shared/segment-sizes.ts';
 import type { Ledger } from '../shared/ledger.ts';
+import type { StatsReply } from './control-channel.ts';
 import type { PendingRequest } from './pending-requests.ts';
 import type { Shard, ShardState } from './shard.ts';
 import type { Upload } from './upload.ts';
@@ -167,22 +168,20 @@ export class ShardRouter {
     return { removed: replies.reduce((sum, { removed }) => sum + removed, 0) };
   }
 
-  /** @param withThread whether to ask for what the threads have done: from then on they sample it for a while. */
-  stats(withThread = false): Promise<ShardRow[]> {
+  /** What each shard has counted, as of now. */
+  stats(): Promise<ShardRow[]> {
     return Promise.all(
       this.shards.map(async (shard) => {
-        const reply = await shard.mailbox?.control.request({ kind: 'stats', withThread });
-        return {
-          shard: shard.number,
-          state: shard.state,
-          restarts: shard.restarts,
-          inFlight: shard.mailbox?.inFlight ?? 0,
-          busyRejections: this.busyRejections[shard.number],
-          ...(reply?.kind === 'stats'
-            ? { stats: reply.stats, thread: reply.thread }
-            : { stats: undefined, thread: undefined }),
-        };
+        const reply = await shard.mailbox?.control.request({ kind: 'stats' });
+        return this.rowOf(shard, reply?.kind === 'stats' ? reply : undefined);
       }),
+    );
+  }
+
+  /** The same as of the last second, with what the threads have done: from then on they sample it for a while. */
+  figures(): Promise<ShardRow[]> {
+    return Promise.all(
+      this.shards.map(async (shard) => this.rowOf(shard, await shard.mailbox?.control.figures())),
     );
   }
 
@@ -212,6 +211,18 @@ export class ShardRouter {
   async stop(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer);
     await Promise.all(this.shards.map((shard) => shard.stop()));
+  }
+
+  private rowOf(shard: Shard, reply: StatsReply | undefined): ShardRow {
+    return {
+      shard: shard.number,
+      state: shard.state,
+      restarts: shard.restarts,
+      inFlight: shard.mailbox?.inFlight ?? 0,
+      busyRejections: this.busyRejections[shard.number],
+      stats: reply?.stats,
+      thread: reply?.thread,
+    };
   }
 
   private shardOf(key: string): Shard {

@@ -56,7 +56,7 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     await page.getByLabel('Key').fill('user:42 ?/&');
     await page.getByLabel('Value').fill('Ada\n"x"');
     await page.getByLabel('Time to live').fill('600');
-    await page.getByRole('button', { name: 'Put' }).click();
+    await page.getByLabel('Time to live').press('Enter');
     await expectText(page, '#entry-result', /^Stored\.$/);
     await expectText(page, '#entry-shard', /^shard [01]$/);
     await expectText(page, '#entry-size', /^11 B key, 7 B value; \d+ B held$/);
@@ -67,12 +67,18 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     await page.getByLabel('Key').press('Enter');
     await expectText(page, '#entry-value', /^Ada\n"x"$/);
     await expectText(page, '#note-hits', /^100 % since the start$/);
+    // Only a PUT is held up by what it alone needs.
+    await page.getByLabel('Time to live').fill('-1');
     await page.getByRole('button', { name: 'Delete' }).click();
     await expectText(page, '#entry-result', /^Deleted\.$/);
     await expectText(page, '#entry-size', /^not stored$/);
     await expectText(page, '#figure-entries', /^0$/);
     expect(faults).toStrictEqual([]);
     await page.getByLabel('Time to live').fill('');
+    await page.getByLabel('Key').fill('');
+    await page.getByRole('button', { name: 'Get' }).click();
+    expect(await page.evaluate('document.activeElement.id')).toBe('key');
+    await expectText(page, '#entry-result', /^Deleted\.$/);
     await page.getByLabel('Key').fill('clé');
     await page.getByRole('button', { name: 'Put' }).click();
     await expectText(page, '#entry-result', /^key must be 1 to 256 printable ASCII characters/);
@@ -102,7 +108,24 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     expect(await countPixels(page, 'memory-chart', 'evicted')).toBe(0);
     for (let i = 0; i < 50; i++) await server.client.put(`key-${i}`, 'v');
     await expectText(page, '#note-gone', /^0 shed, 45 evicted$/);
-    expect(await countPixels(page, 'memory-chart', 'evicted')).toBeGreaterThan(10);
+    // It ends where the plot does: the padding at the right stays free.
+    const beyond = `(() => {
+      const canvas = document.querySelector('#memory-chart canvas');
+      const { data } = canvas.getContext('2d').getImageData(canvas.width - 18, 100, 18, canvas.height - 140);
+      return data.some((part, i) => i % 4 === 3 && part > 0);
+    })()`;
+    expect(await page.evaluate(beyond)).toBe(false);
+    // A bar is as wide as a second of the minute that is shown at first.
+    expect(await countPixels(page, 'memory-chart', 'evicted')).toBeGreaterThan(150);
+    expect(await page.locator('#memory-chart').getAttribute('aria-label')).toMatch(
+      /^Memory over the last 1 min\. Now: /,
+    );
+    const grown = `import('./dashboard/window.js').then(({ windowOf, ticksOf, formatAgo, thinned }) =>
+      [[0, 90, 900].map((ageS) => ticksOf(windowOf(ageS)).map(formatAgo).join()), thinned([9, 1, 2, 5], 4)])`;
+    expect(await page.evaluate(grown)).toStrictEqual([
+      ['−45 s,−30 s,−15 s,now', '−1 min,−30 s,now', '−4 min,−3 min,−2 min,−1 min,now'],
+      [1, 5, 9],
+    ]);
     await server.router.shards[0].kill();
     await expectText(page, '#events', /error: shard 0 died, and .* of entries with it/);
     await expectText(page, '#events', /shard 0 is back up after \d+ ms, empty/);
@@ -149,10 +172,33 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     expect(faults).toStrictEqual([]);
   });
 
+  test('can be read by keyboard and by tap: charts, and the sizes of many shards', async () => {
+    await using server = await startTestServer({ SHARDS: '9' });
+    const { page } = await browser.open(`${server.address}/dashboard`, { width: 360 });
+    await isLive(page);
+    await expectText(page, '#memory-legend', /shard died/);
+    const sizes = page.locator('#shards .sizes').first();
+    expect(await sizes.isVisible()).toBe(false);
+    await page.locator('#shards > li').first().click();
+    expect(await sizes.isVisible()).toBe(true);
+    expect(await violations(page)).toStrictEqual([]);
+    await expectText(page, '#note-requests', /get/);
+    await page.locator('#requests-chart').focus();
+    await page.keyboard.press('ArrowLeft');
+    await expectText(page, '#told', /^\d\d:\d\d:\d\d: get [–\d].*, refused [–\d]/);
+    await expectText(page, '#requests-legend', /at \d\d:\d\d:\d\d$/);
+    await page.keyboard.press('Home');
+    await expectText(page, '#told', /: get –, /);
+    await page.keyboard.press('Tab');
+    await expectText(page, '#requests-legend', /refused [\d,]+$/);
+  });
+
   test('asks for the token, and keeps it in its memory only', async () => {
     await using server = await startTestServer({ SHARDS: '1', AUTH_TOKEN: 'open-sesame' });
     const { page, faults } = await browser.open(`${server.address}/`);
     await expectText(page, '#status', /^Waits for the token$/);
+    const links = page.getByRole('navigation').getByRole('link');
+    expect(await links.allTextContents()).toStrictEqual(['API', 'OpenAPI', 'Health', 'Ready']);
     expect(await violations(page)).toStrictEqual([]);
     // Nothing was refused so far: nothing was asked.
     expect(faults).toStrictEqual([]);
@@ -177,12 +223,44 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     const first = await startTestServer({ SHARDS: '1', PORT });
     const { page } = await browser.open(`${first.address}/`);
     await isLive(page);
+    // A mark outlives its line in the list.
+    first.logger.warn({ order: 1 }, 'shed for the test');
+    await expectText(page, '#events', /shed for the test/);
+    for (let i = 0; i < 100; i++) first.logger.info({}, `line ${i}`);
+    await expectText(page, '#events', /line 99/);
+    expect(await page.locator('#events').textContent()).not.toContain('shed for the test');
+    await expect.poll(() => countPixels(page, 'memory-chart', 'shed')).toBeGreaterThan(10);
     await first[Symbol.asyncDispose]();
     await expectText(page, '#status', /^Lost connection; tries again in 2 s$/);
     await using second = await startTestServer({ SHARDS: '3', PORT });
     await isLive(page);
     expect(second.address).toBe(first.address);
     expect(await page.locator('#shards > li').count()).toBe(3);
+    expect(await countPixels(page, 'memory-chart', 'shed')).toBeGreaterThan(10);
+  });
+
+  test('loads with a low rate limit, and says when the feed is refused for it', async () => {
+    await using server = await startTestServer({ SHARDS: '1', RATE_LIMIT: '5' });
+    const { page, faults } = await browser.open(`${server.address}/dashboard`);
+    await isLive(page);
+    expect(faults).toStrictEqual([]);
+    const refuse = async (): Promise<void> => {
+      for (let i = 0; i < 20; i++) await server.client.get('/stats');
+    };
+    await expect
+      .poll(async () => (await refuse(), page.locator('#requests-legend').textContent()))
+      .toMatch(/refused [\d,]+ \(rate limit [\d,]+\)/);
+    await page.route('**/dashboard/feed', async (route) => {
+      await refuse();
+      await route.continue();
+    });
+    // The page itself counts.
+    await expect.poll(async () => (await page.reload())!.status()).toBe(200);
+    await expectText(
+      page,
+      '#status',
+      /^More than 5 requests per second came from this address\. Tries again/,
+    );
   });
 
   test('works behind a proxy with a path prefix', async () => {

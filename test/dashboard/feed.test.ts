@@ -2,11 +2,13 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { EventRing } from '../../src/dashboard/events.ts';
 import { Feed, MAX_WATCHERS, type Watcher } from '../../src/dashboard/feed.ts';
 import type { Stats } from '../../src/dashboard/samples.ts';
+import { RefusalCounts } from '../../src/metrics/refusals.ts';
 
 const STATS: Stats = {
   uptimeSeconds: 1,
   shards: [],
   memory: { limitBytes: 100, thresholdBytes: 70, ceilingBytes: 80, usedBytes: 50, heldBytes: 30 },
+  refusals: new RefusalCounts().refusals,
 };
 
 class FakeWatcher implements Watcher {

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { quantilesBetween } from '../../src/dashboard/quantiles.ts';
 import { type Reading, type Stats, sampleOf } from '../../src/dashboard/samples.ts';
+import { RefusalCounts } from '../../src/metrics/refusals.ts';
 import { NO_STATUS, RequestTimes } from '../../src/metrics/request-times.ts';
 
 const MEMORY = { limitBytes: 100, thresholdBytes: 70, ceilingBytes: 80, usedBytes: 50, heldBytes: 30 };
-const IDLE = { shard: 0, state: 'up', inFlight: 0, busyRejections: 0 };
+const IDLE = { shard: 0, state: 'up', inFlight: 0 };
 const COUNTED = {
   entries: 4,
   liveBytes: 10,
@@ -20,7 +21,11 @@ const COUNTED = {
 
 function reading(atMs: number, ...shards: readonly Partial<Stats['shards'][number]>[]): Reading {
   const rows = shards.map((row, shard) => Object.assign({}, IDLE, { shard }, row));
-  return { atMs, times: [], stats: { uptimeSeconds: 7, shards: rows, memory: MEMORY } };
+  return {
+    atMs,
+    times: [],
+    stats: { uptimeSeconds: 7, shards: rows, memory: MEMORY, refusals: new RefusalCounts().refusals },
+  };
 }
 
 describe('a sample', () => {
@@ -43,14 +48,17 @@ describe('a sample', () => {
   });
 
   test('has what happened in each second since the one before', () => {
-    const before = reading(1000, COUNTED, { ...COUNTED, hits: 100, busyRejections: 5 });
+    const before = reading(1000, COUNTED, { ...COUNTED, hits: 100 });
     const after = reading(
       3000,
       { ...COUNTED, hits: 30, misses: 10, puts: 8, evicted: 6 },
-      { ...COUNTED, hits: 100, busyRejections: 9, deletes: 2, shedEntries: 5, expired: 1 },
+      { ...COUNTED, hits: 100, deletes: 2, shedEntries: 5, expired: 1 },
     );
+    Object.assign(before.stats.refusals, { shard_busy: 5, connections: 7 });
+    Object.assign(after.stats.refusals, { shard_busy: 9, connections: 7, rate_limit: 20 });
     const sample = sampleOf(after, before, []);
-    expect(sample.rates).toStrictEqual({ get: 20, put: 4, delete: 1, refused: 2 });
+    const refusedBy = { shard_busy: 2, rate_limit: 10 };
+    expect(sample.rates).toStrictEqual({ get: 20, put: 4, delete: 1, refused: 12, refusedBy });
     expect(sample.gone).toStrictEqual({ evicted: 6, shed: 5, expired: 1 });
     expect([sample.hitRatio, sample.totalHitRatio]).toStrictEqual([0.75, 130 / 140]);
   });
@@ -85,6 +93,10 @@ describe('latency', () => {
     { method: 'PUT', route: '/cache' },
     { method: 'GET', route: '/stats' },
     { method: 'GET', route: '/dashboard/entry' },
+    { method: 'other', route: 'unmatched' },
+    { method: 'PUT', route: '/kv/*' },
+    { method: 'GET', route: '/v8/*' },
+    { method: 'POST', route: '/batch' },
   ];
 
   test('is told of the requests between two snapshots, of all data routes together', () => {
@@ -93,7 +105,7 @@ describe('latency', () => {
     const before = times.snapshot();
     for (let i = 0; i < 50; i++) times.record(0, 200, 0.2);
     for (let i = 0; i < 40; i++) times.record(1, 201, 2);
-    for (let i = 0; i < 10; i++) times.record(1, 503, 7);
+    for (let i = 0; i < 10; i++) times.record(5, 200, 7);
     const { p50, p95, p99 } = quantilesBetween(before, times.snapshot())!;
     expect(p50).toBeCloseTo(0.25);
     expect(p95).toBeCloseTo(7.5);
@@ -104,9 +116,17 @@ describe('latency', () => {
     const times = new RequestTimes(KINDS);
     times.record(2, 200, 5);
     times.record(3, 200, 5);
+    times.record(4, 404, 5);
     times.record(0, NO_STATUS, 5);
     expect(quantilesBetween([], times.snapshot())).toBeUndefined();
     expect(quantilesBetween([], [])).toBeUndefined();
+  });
+
+  test('of refusals is left out, that of build tools and batches is not', () => {
+    const times = new RequestTimes(KINDS);
+    for (let i = 0; i < 100; i++) times.record(0, i % 2 === 0 ? 429 : 503, 0.05);
+    for (const kind of [5, 6, 7]) times.record(kind, 200, 7);
+    expect(quantilesBetween([], times.snapshot())!.p50).toBeCloseTo(7.5);
   });
 
   test('past the last bound is at least that', () => {

@@ -8,6 +8,7 @@ import { Feed, MAX_WATCHERS } from '../../src/dashboard/feed.ts';
 import type { Sample, Stats } from '../../src/dashboard/samples.ts';
 import { registerFeed } from '../../src/http/routes/dashboard-routes.ts';
 import { logEvent, filesReadAgain } from '../../src/log-events.ts';
+import { RefusalCounts } from '../../src/metrics/refusals.ts';
 import { expectError } from '../support/http-client.ts';
 import { startTestServer } from '../support/server.ts';
 
@@ -115,10 +116,9 @@ describe('GET /dashboard/feed', () => {
       shard,
       state: 'up',
       inFlight: 0,
-      busyRejections: 0,
     }));
     const memory = { limitBytes: 1, thresholdBytes: 1, ceilingBytes: 1, usedBytes: 1, heldBytes: 1 };
-    const stats: Stats = { uptimeSeconds: 1, shards, memory };
+    const stats: Stats = { uptimeSeconds: 1, shards, memory, refusals: new RefusalCounts().refusals };
     const feed = new Feed({
       version: '1',
       stats: () => Promise.resolve(stats),

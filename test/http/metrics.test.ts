@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { gunzipSync } from 'node:zlib';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { LogSink } from '../../src/log-events.ts';
 import { ALL_FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES } from '../../src/metrics/families.ts';
 import { guardedServer } from '../support/guarded-server.ts';
@@ -68,6 +68,12 @@ describe('GET /metrics', () => {
     for (let i = 0; i < 20; i++) await client.put(`key-${i}`, 'v');
     for (let i = 0; i < 30; i++) await client.get(`/cache/key-${i}`);
     const { shards, memory } = await client.stats();
+    // Figures of shards are up to a second old.
+    const hits = (samples: ReadonlyMap<string, number>): number[] =>
+      shards.map(({ shard }) => samples.get(`kvc_hits_total{shard="${shard}"}`)!);
+    await expect
+      .poll(async () => hits(await scrape(client)), { timeout: 5000 })
+      .toStrictEqual(shards.map((row) => row.hits));
     const samples = await scrape(client);
     for (const { name, counter } of [...SHARD_FAMILIES, ...ROUTING_FAMILIES]) {
       if (counter === 'oldestAgeSeconds') continue;
@@ -102,6 +108,17 @@ describe('GET /metrics', () => {
         expect(value, `${name} ${thread}`).toBeGreaterThan(0);
       }
       expect(samples.get(`kvc_gc_pause_seconds_count{thread="${thread}"}`)).toBeGreaterThanOrEqual(0);
+    }
+  });
+
+  test('heartbeats bring the figures of the next scrape', async () => {
+    await using watched = await startTestServer({ SHARDS: '2' });
+    await scrape(watched.client);
+    for (const { mailbox } of watched.router.shards) {
+      const request = vi.spyOn(mailbox!.control, 'request');
+      await expect
+        .poll(() => request.mock.calls, { timeout: 5000 })
+        .toContainEqual([{ kind: 'stats', withThread: true }]);
     }
   });
 

@@ -81,11 +81,32 @@ describe('npm run demo', () => {
       .toBeGreaterThan(0);
     expect(performance.now() - demo.startedMs).toBeLessThan(SHED_DEADLINE_MS);
     await expect.poll(() => demo.output).toMatch(/^shed 10 %: asked \S+ MiB, freed \S+ MiB in \d+ ms$/m);
+    expect((await new HttpClient(port).stats()).memory.limitBytes).toBe(512 * 2 ** 20);
     demo.child.kill('SIGINT');
     expect(await demo.ended).toBe(0);
     expect(demo.errors).toBe('');
     expect(demo.output).toMatch(/^After \d+ s: [1-9]\d* shed orders? \| .* keys put\.\nAt most /m);
     await untilRefused(port);
+  });
+
+  test('its memory is a saw-tooth: once it is full, an order of some 20 MiB comes every 5 to 10 s', async () => {
+    const demo = new DemoProcess([]);
+    const atMs: number[] = [];
+    const askedMib: number[] = [];
+    demo.child.stdout!.on('data', () => {
+      const orders = [...demo.output.matchAll(/^shed 10 %: asked (\S+) MiB, /gm)];
+      for (const [, mib] of orders.slice(askedMib.length)) {
+        atMs.push(performance.now());
+        askedMib.push(Number(mib));
+      }
+    });
+    // The first one ends the filling, which may go on for a moment.
+    await expect.poll(() => atMs.length, { timeout: 2 * SHED_DEADLINE_MS }).toBeGreaterThanOrEqual(3);
+    for (const mib of askedMib) expect(Math.abs(mib - 22)).toBeLessThan(6);
+    const apartMs = atMs[2] - atMs[1];
+    // Twice as far apart where a machine is slow.
+    expect(apartMs).toBeGreaterThan(4000);
+    expect(apartMs).toBeLessThan(20_000);
   });
 
   test('ends by itself; where no terminal is, it writes plain lines', async () => {
@@ -107,6 +128,15 @@ describe('npm run demo', () => {
     expect(await demo.port()).not.toBe(taken);
     expect(demo.output).toContain(`Port ${taken} is taken: `);
     expect(await demo.ended).toBe(0);
+  });
+
+  test('ends when its terminal hangs up', async () => {
+    const demo = new DemoProcess([]);
+    const port = await demo.port();
+    demo.child.kill('SIGHUP');
+    expect(await demo.ended).toBe(0);
+    expect(demo.errors).toBe('');
+    await untilRefused(port);
   });
 
   test('leaves no server behind when it is killed', async () => {
@@ -168,6 +198,20 @@ describe.skipIf(!HAS_TERMINALS)('npm run demo in a terminal', () => {
       terminal.screen.lastIndexOf('\x1b[?25l'),
     );
     await untilRefused(port);
+  });
+});
+
+describe.skipIf(!HAS_TERMINALS || !HAS_PROC)('npm run demo in a window that is closed', () => {
+  test('ends, and its server with it', async () => {
+    const terminal = new Terminal('echo "pid $$"; exec node_modules/.bin/node bench/demo/main.ts', {
+      PORT: '0',
+    });
+    await expect.poll(() => terminal.screen).toMatch(/ \d+\/60 s \| .* keys put/);
+    const pid = Number(/pid (\d+)/.exec(terminal.screen)![1]);
+    const port = Number(ADDRESS.exec(terminal.screen)![1]);
+    terminal.close();
+    await untilRefused(port);
+    await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);
   });
 });
 

@@ -12,7 +12,15 @@ const MAX_LINES = 150;
 const README = readPage('README.md');
 const COMMANDS = commandsOf(README);
 /** Pages whose npm scripts are looked at as well. */
-const PAGES = ['README.md', 'CONTRIBUTING.md', 'bench/README.md', 'docs/api.md', 'docs/performance.md'];
+const PAGES = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'bench/README.md',
+  'docs/api.md',
+  'docs/dashboard.md',
+  'docs/operations/README.md',
+  'docs/performance.md',
+];
 const SCRIPTS: Readonly<Record<string, string>> = packageJson.scripts;
 const ENVIRONMENT = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
 const run = promisify(execFile);

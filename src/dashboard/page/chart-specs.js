@@ -8,6 +8,7 @@ import { formatBytes, formatCount, formatMs, formatShare } from './format.js';
  * @property {string} color Of a custom property of the style sheet, without its dashes.
  * @property {(sample: Sample) => number | null} value
  * @property {boolean} [isFilled]
+ * @property {(sample: Sample) => string} [detail] What stands behind the value.
  *
  * @typedef {object} Level A horizontal line.
  * @property {string} name
@@ -60,7 +61,12 @@ export const SPECS = [
       { name: 'get', color: 'used', value: ({ rates }) => rates?.get ?? null, isFilled: true },
       { name: 'put', color: 'held', value: ({ rates }) => rates?.put ?? null },
       { name: 'delete', color: 'threshold', value: ({ rates }) => rates?.delete ?? null },
-      { name: 'refused', color: 'limit', value: ({ rates }) => rates?.refused ?? null },
+      {
+        name: 'refused',
+        color: 'limit',
+        value: ({ rates }) => rates?.refused ?? null,
+        detail: ({ rates }) => reasonsOf(rates?.refusedBy ?? {}),
+      },
     ],
     range: (_last, most) => [0, Math.max(10, most * 1.15)],
     splits: (_min, max) => steps(max, niceStep(max / 5)),
@@ -97,6 +103,14 @@ export const SPECS = [
     splits: () => [0, 0.25, 0.5, 0.75, 1],
   },
 ];
+
+/** @param {Readonly<Record<string, number>>} refusedBy */
+function reasonsOf(refusedBy) {
+  const reasons = Object.entries(refusedBy).map(
+    ([reason, rate]) => `${reason.replaceAll('_', ' ')} ${formatCount(rate)}`,
+  );
+  return reasons.length === 0 ? '' : ` (${reasons.join(', ')})`;
+}
 
 /** On a logarithmic scale there is no 0. @param {number | undefined} ms */
 function atLeast(ms) {

@@ -1,5 +1,6 @@
-import { colorOf, drawEvictions, drawLevel, drawMark } from './drawing.js';
-import { formatTime } from './format.js';
+import { colorOf, drawEvictions, drawLevel, drawMarkLines, drawMarks } from './drawing.js';
+import { formatDuration, formatTime } from './format.js';
+import { formatAgo, ticksOf, windowOf } from './window.js';
 
 /**
  * @import { KeptEvent, Sample } from '../samples.ts'
@@ -12,8 +13,7 @@ import { formatTime } from './format.js';
  * @property {readonly KeptEvent[]} marks
  */
 
-/** What a chart shows: the last five minutes. */
-export const WINDOW_S = 300;
+const NO_CURSOR = { left: -10, top: -10 };
 
 export class Chart {
   /** @type {ChartSpec} */
@@ -24,6 +24,8 @@ export class Chart {
   #element;
   /** @type {HTMLElement[]} */
   #values;
+  /** @type {HTMLElement[]} */
+  #details;
   /** @type {HTMLElement} */
   #when;
   /** @type {uPlot | undefined} */
@@ -38,12 +40,13 @@ export class Chart {
     this.#history = history;
     this.#element = /** @type {HTMLElement} */ (document.getElementById(`${spec.id}-chart`));
     const legend = /** @type {HTMLElement} */ (document.getElementById(`${spec.id}-legend`));
-    this.#values = spec.series.map(({ name, color }) => {
+    this.#details = spec.series.map(() => document.createElement('span'));
+    this.#values = spec.series.map(({ name, color }, i) => {
       const item = document.createElement('li');
       const value = document.createElement('b');
       const swatch = document.createElement('i');
       swatch.className = `swatch ${color}`;
-      item.append(swatch, `${name} `, value);
+      item.append(swatch, `${name} `, value, this.#details[i]);
       legend.insertBefore(item, legend.querySelector('.mark'));
       return value;
     });
@@ -51,6 +54,8 @@ export class Chart {
     this.#when.className = 'when';
     legend.append(this.#when);
     this.build();
+    this.#element.addEventListener('keydown', (event) => this.#moveCursor(event));
+    this.#element.addEventListener('blur', () => this.#plot?.setCursor(NO_CURSOR));
     new ResizeObserver(() => this.#resize()).observe(this.#element);
   }
 
@@ -70,11 +75,17 @@ export class Chart {
     const most = Math.max(0, ...data.slice(1).flatMap((column) => [...column].map((value) => value ?? 0)));
     const [low, high] = this.#spec.range(last, most);
     this.#plot.batch(() => {
-      this.#plot?.setScale('x', { min: max - WINDOW_S, max });
+      this.#plot?.setScale('x', { min: max - this.#windowS, max });
       this.#plot?.setScale('y', { min: low, max: high });
     });
     this.#read(this.#plot.cursor.idx);
     this.#describe(last);
+  }
+
+  get #windowS() {
+    const { samples } = this.#history;
+    const [first, last] = [samples.at(0), samples.at(-1)];
+    return windowOf(first && last ? (last.atMs - first.atMs) / 1000 : 0);
   }
 
   /** @returns {uPlot.AlignedData} */
@@ -86,16 +97,53 @@ export class Chart {
 
   /** Shows the values under the cursor, the last ones without. @param {number | null | undefined} index */
   #read(index) {
-    const { samples, marks } = this.#history;
+    const { samples } = this.#history;
     const isPast = index !== null && index !== undefined && index < samples.length - 1;
     const sample = isPast ? samples[index] : samples.at(-1);
     if (!sample) return;
-    for (const [i, { value }] of this.#spec.series.entries()) {
+    for (const [i, { value, detail }] of this.#spec.series.entries()) {
       this.#values[i].textContent = this.#spec.format(numberOrNull(value(sample)));
+      this.#details[i].textContent = detail?.(sample) ?? '';
     }
-    const near = marks.find(({ atMs }) => isPast && Math.abs(atMs - sample.atMs) < 1500);
-    this.#when.textContent = isPast ? `at ${formatTime(sample.atMs)}` : '';
-    if (near && this.#spec.hasMarks) this.#when.textContent += `: ${near.message}`;
+    this.#when.textContent = isPast
+      ? [`at ${formatTime(sample.atMs)}`, ...this.#marksNear(sample)].join(': ')
+      : '';
+  }
+
+  /** The arrow keys go from sample to sample, Home and End to the first and the last. @param {KeyboardEvent} event */
+  #moveCursor(event) {
+    const plot = this.#plot;
+    const times = plot?.data[0] ?? [];
+    const first = times.findIndex((at) => at >= (plot?.scales['x'].min ?? 0));
+    const last = times.length - 1;
+    if (!plot || first < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
+    const index = plot.cursor.idx ?? last;
+    /** @type {Record<string, number>} */
+    const targets = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: first, End: last };
+    const wanted = targets[event.key];
+    if (wanted === undefined) return;
+    event.preventDefault();
+    const target = Math.min(last, Math.max(first, wanted));
+    plot.setCursor({ left: plot.valToPos(times[target], 'x'), top: 1 });
+    this.#tell(target);
+  }
+
+  /** Says the values under the cursor to those who hear the page. @param {number} index */
+  #tell(index) {
+    const sample = this.#history.samples[index];
+    const values = this.#spec.series.map(
+      ({ name, value, detail }) =>
+        `${name} ${this.#spec.format(numberOrNull(value(sample)))}${detail?.(sample) ?? ''}`,
+    );
+    const told = /** @type {HTMLElement} */ (document.getElementById('told'));
+    told.textContent = `${formatTime(sample.atMs)}: ${[...values, ...this.#marksNear(sample)].join(', ')}`;
+  }
+
+  /** What happened then. @param {Sample} sample */
+  #marksNear(sample) {
+    if (!this.#spec.hasMarks) return [];
+    const near = this.#history.marks.find(({ atMs }) => Math.abs(atMs - sample.atMs) < 1500);
+    return near ? [near.message] : [];
   }
 
   /** For those who hear the page. @param {Sample} sample */
@@ -107,7 +155,7 @@ export class Chart {
     ];
     this.#element.setAttribute(
       'aria-label',
-      `${title} over the last five minutes. Now: ${texts.join(', ')}.`,
+      `${title} over the last ${formatDuration(this.#windowS)}. Now: ${texts.join(', ')}.`,
     );
   }
 
@@ -143,10 +191,9 @@ export class Chart {
           ...axis,
           size: 28,
           gap: 8,
-          // Their places stay, and time passes beneath them.
-          splits: (_plot, _axis, _min, max) => [4, 3, 2, 1, 0].map((minutes) => max - minutes * 60),
-          values: (_plot, at) =>
-            at.map((_, i) => (i === at.length - 1 ? 'now' : `−${at.length - 1 - i} min`)),
+          // They count from now: time passes beneath them.
+          splits: (_plot, _axis, _min, max) => ticksOf(this.#windowS).map((agoS) => max - agoS),
+          values: () => ticksOf(this.#windowS).map(formatAgo),
         },
         {
           ...axis,
@@ -159,6 +206,11 @@ export class Chart {
       ],
       series: [{}, ...series.map(lineOf)],
       hooks: {
+        drawAxes: [
+          (plot) => {
+            if (this.#spec.hasMarks) drawMarkLines(plot, this.#history.marks);
+          },
+        ],
         draw: [(plot) => this.#drawOver(plot)],
         setCursor: [(plot) => this.#read(plot.cursor.idx)],
       },
@@ -173,8 +225,8 @@ export class Chart {
     ctx.save();
     ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
     if (this.#spec.hasMarks) {
-      drawEvictions(plot, this.#history.samples, WINDOW_S);
-      for (const event of this.#history.marks) drawMark(plot, event);
+      drawEvictions(plot, this.#history.samples, this.#windowS);
+      drawMarks(plot, this.#history.marks);
     }
     for (const level of this.#spec.levels ?? []) drawLevel(plot, level, last);
     ctx.restore();

@@ -1,9 +1,10 @@
-import { Chart, WINDOW_S } from './chart.js';
+import { Chart } from './chart.js';
 import { SPECS } from './chart-specs.js';
+import { MAX_WINDOW_S } from './window.js';
 
 /** @import { KeptEvent, Sample } from '../samples.ts' */
 
-const MAX_ROWS = WINDOW_S + 10;
+const MAX_ROWS = MAX_WINDOW_S + 10;
 /** Where two samples lie further apart, nothing was read between them. */
 const GAP_MS = 2500;
 
@@ -41,10 +42,19 @@ export class Charts {
     for (const chart of this.#charts) chart.draw();
   }
 
-  /** @param {readonly KeptEvent[]} events All that are to be marked. */
-  markAll(events) {
-    this.#marks = events.filter(({ mark }) => mark !== undefined);
+  /** @param {readonly KeptEvent[]} events After a reconnect some of them may be there already. */
+  addMarks(events) {
+    const known = new Set(this.#marks.map(nameOf));
+    const fresh = events.filter((event) => event.mark !== undefined && !known.has(nameOf(event)));
+    if (fresh.length === 0) return;
+    const oldestMs = fresh[fresh.length - 1].atMs - MAX_WINDOW_S * 1000;
+    this.#marks = [...this.#marks, ...fresh].filter(({ atMs }) => atMs >= oldestMs);
   }
+}
+
+/** The numbers begin anew with the server. @param {KeptEvent} event */
+function nameOf({ number, atMs }) {
+  return `${number} ${atMs}`;
 }
 
 /**

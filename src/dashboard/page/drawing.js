@@ -1,9 +1,12 @@
 import { formatBytes } from './format.js';
+import { thinned } from './window.js';
 
 /**
  * @import { KeptEvent, Sample } from '../samples.ts'
  * @import { Level } from './chart-specs.js'
  */
+
+const MARK_SIZE = 4;
 
 /**
  * @param {uPlot} plot
@@ -46,7 +49,7 @@ export function drawEvictions(plot, samples, windowS) {
   const width = Math.max(devicePixelRatio, (bbox.width / windowS) * 0.8);
   ctx.fillStyle = colorOf('evicted');
   for (const { atMs, gone } of samples) {
-    const x = plot.valToPos(atMs / 1000, 'x', true) - width / 2;
+    const x = plot.valToPos(atMs / 1000, 'x', true) - width;
     if (!gone || gone.evicted === 0 || x < bbox.left) continue;
     const height = (6 + (18 * gone.evicted) / most) * devicePixelRatio;
     ctx.fillRect(x, bbox.top + bbox.height - height, width, height);
@@ -54,33 +57,62 @@ export function drawEvictions(plot, samples, windowS) {
 }
 
 /**
- * A line with a triangle at the top where shards shed, with a cross where one died.
+ * At the top a triangle where shards shed, a cross where one died.
  * @param {uPlot} plot
- * @param {KeptEvent} event
+ * @param {readonly KeptEvent[]} marks
  */
-export function drawMark(plot, { atMs, mark }) {
+export function drawMarks(plot, marks) {
   const { ctx, bbox } = plot;
-  const x = plot.valToPos(atMs / 1000, 'x', true);
-  if (x < bbox.left || x > bbox.left + bbox.width) return;
-  const size = 5 * devicePixelRatio;
-  const color = colorOf(mark === 'shed' ? 'shed' : 'limit');
-  ctx.strokeStyle = color;
-  ctx.fillStyle = color;
-  ctx.globalAlpha = 0.45;
-  ctx.lineWidth = devicePixelRatio;
-  line(ctx, x, bbox.top + size, x, bbox.top + bbox.height);
-  ctx.globalAlpha = 1;
-  ctx.beginPath();
-  if (mark === 'shed') {
+  const size = MARK_SIZE * devicePixelRatio;
+  ctx.fillStyle = colorOf('shed');
+  for (const x of thinned(placesOf(plot, marks, 'shed'), 2.5 * size)) {
+    ctx.beginPath();
     ctx.moveTo(x - size, bbox.top - size);
     ctx.lineTo(x + size, bbox.top - size);
     ctx.lineTo(x, bbox.top + size);
     ctx.fill();
-  } else {
-    ctx.lineWidth = 2 * devicePixelRatio;
+  }
+  ctx.strokeStyle = colorOf('limit');
+  ctx.lineWidth = 2 * devicePixelRatio;
+  for (const x of thinned(placesOf(plot, marks, 'death'), 2.5 * size)) {
     line(ctx, x - size, bbox.top - size, x + size, bbox.top + size);
     line(ctx, x + size, bbox.top - size, x - size, bbox.top + size);
   }
+}
+
+/**
+ * The lines of marks. They belong beneath the data, however many there are.
+ * @param {uPlot} plot
+ * @param {readonly KeptEvent[]} marks
+ */
+export function drawMarkLines(plot, marks) {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.globalAlpha = 0.35;
+  ctx.lineWidth = devicePixelRatio;
+  for (const [mark, color] of /** @type {const} */ ([
+    ['shed', 'shed'],
+    ['death', 'limit'],
+  ])) {
+    ctx.strokeStyle = colorOf(color);
+    for (const x of thinned(placesOf(plot, marks, mark), 5 * devicePixelRatio)) {
+      line(ctx, x, bbox.top, x, bbox.top + bbox.height);
+    }
+  }
+  ctx.restore();
+}
+
+/**
+ * @param {uPlot} plot
+ * @param {readonly KeptEvent[]} marks
+ * @param {KeptEvent['mark']} wanted
+ */
+function placesOf(plot, marks, wanted) {
+  const { left, width } = plot.bbox;
+  return marks
+    .filter(({ mark }) => mark === wanted)
+    .map(({ atMs }) => plot.valToPos(atMs / 1000, 'x', true))
+    .filter((x) => x >= left && x <= left + width);
 }
 
 /**

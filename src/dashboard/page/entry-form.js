@@ -20,7 +20,15 @@ class EntryForm {
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
-      void this.#run(button?.value ?? 'get');
+      // The buttons of a read and a deletion let the browser check nothing: a wrong time to live is none of their business.
+      const key = /** @type {HTMLInputElement} */ (element('key'));
+      if (key.reportValidity()) void this.#run(button?.value ?? 'get');
+    });
+    // By itself the Enter key presses the first button, which reads.
+    element('ttl').addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' || event.isComposing) return;
+      event.preventDefault();
+      this.#form.requestSubmit(element('put'));
     });
   }
 

@@ -76,6 +76,8 @@ function showShards({ shards, memory }) {
   const list = element('shards');
   if (list.childElementCount !== shards.length) {
     list.replaceChildren(...shards.map(newShard));
+    // There the sizes open with the focus: by a tap, too.
+    if (shards.length >= MANY_SHARDS) for (const item of list.querySelectorAll('li')) item.tabIndex = 0;
     list.classList.toggle('many', shards.length >= MANY_SHARDS);
   }
   const share = memory.ceilingBytes / shards.length;
@@ -132,7 +134,7 @@ function addEvents(added) {
   list.prepend(...fresh.toReversed().map(newEvent));
   while (list.childElementCount > MAX_EVENTS) list.lastElementChild?.remove();
   element('no-events').hidden = true;
-  charts.markAll(events);
+  charts.addMarks(fresh);
 }
 
 /** @param {KeptEvent} event */

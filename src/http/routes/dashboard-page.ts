@@ -19,6 +19,7 @@ const OWN_FILES = [
   ['chart.js', SCRIPT],
   ['chart-specs.js', SCRIPT],
   ['drawing.js', SCRIPT],
+  ['window.js', SCRIPT],
   ['stream.js', SCRIPT],
   ['entry-form.js', SCRIPT],
   ['format.js', SCRIPT],
@@ -60,6 +61,7 @@ export class DashboardPage {
 /** It shows no data, nor do its files: a browser loads them before it has the token. */
 const config = { access: 'open' } as const;
 const hidden = { schema: { hide: true }, config };
+const hiddenFile = { schema: { hide: true }, config: { access: 'file' } } as const;
 
 export function registerDashboardPage(app: FastifyInstance, page: DashboardPage): void {
   app.get(
@@ -90,7 +92,7 @@ export function registerDashboardFiles(app: FastifyInstance, gzipThresholdBytes:
   ];
   for (const [name, path, type] of files) {
     const file = new StaticFile(path, type);
-    app.get(`/dashboard/${name}`, hidden, (request, reply) =>
+    app.get(`/dashboard/${name}`, hiddenFile, (request, reply) =>
       file.answer(request, reply, gzipThresholdBytes > 0),
     );
   }

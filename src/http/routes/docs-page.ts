@@ -55,6 +55,7 @@ const POLICY = [
 
 /** Swagger UI, to read the API and to try it. */
 export function registerDocs(app: FastifyInstance, gzipThresholdBytes: number): void {
+  const file = { schema: { hide: true }, config: { access: 'file' } } as const;
   const options = { schema: { hide: true }, config: { access: 'open' } } as const;
   app.get('/docs', options, (_request, reply) =>
     reply
@@ -68,9 +69,9 @@ export function registerDocs(app: FastifyInstance, gzipThresholdBytes: number): 
   // The relative links would lead elsewhere from here.
   app.get('/docs/', options, (_request, reply) => reply.code(302).header('location', '../docs').send());
   for (const [name, type] of FILES) {
-    const file = new StaticFile(resolve(`swagger-ui-dist/${name}`), type);
-    app.get(`/docs/${name}`, options, (request, reply) =>
-      file.answer(request, reply, gzipThresholdBytes > 0),
+    const content = new StaticFile(resolve(`swagger-ui-dist/${name}`), type);
+    app.get(`/docs/${name}`, file, (request, reply) =>
+      content.answer(request, reply, gzipThresholdBytes > 0),
     );
   }
 }
