@@ -81,7 +81,7 @@ describe('GET /', () => {
     };
     const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
       Object.entries(methods)
-        .filter(([method, { tags }]) => method !== 'head' && /^(cache|short paths)$/.test(tags[0]))
+        .filter(([method, { tags }]) => method !== 'head' && /^(cache|raw|short paths)$/.test(tags[0]))
         .map(([method]) => `${method.toUpperCase()} ${path}`),
     );
     const named = new Set(paths.map((path) => path.replace(/\?.*/, '')));

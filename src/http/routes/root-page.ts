@@ -27,6 +27,10 @@ const PATHS = [
   'DELETE /cache/{key}',
   'DELETE /cache?key={key}',
   'DELETE /cache',
+  'PUT /kv/{key}',
+  'GET /kv/{key}',
+  'DELETE /kv/{key}',
+  'POST /batch',
   'POST /put',
   'GET /get?key={key}',
 ];
