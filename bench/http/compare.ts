@@ -8,12 +8,9 @@ import { parseCount, parseNames, readFlags } from '../lib/flags.ts';
 import { startOurs } from '../lib/peers.ts';
 import { temporaryDirectory } from '../lib/process.ts';
 import { say } from '../lib/progress.ts';
-import { printPage } from '../lib/report.ts';
-import { errorsOf } from './measurement.ts';
 import { peerOf } from './peers.ts';
 import { WORKLOAD_NAMES } from './plan.ts';
-import { LoadGenerator, runPlan } from './run.ts';
-import { planOfTwo, ratioTable } from './side-by-side.ts';
+import { measureTwo, planOfTwo } from './side-by-side.ts';
 
 const DEFAULT_WORKLOADS = 'get-hits,put,pipelined,connections-1';
 const SECONDS = 0.6;
@@ -85,13 +82,4 @@ const { ref, rounds, shards, only } = readFlags(HELP, () => {
 const ours = peerOf(OURS, 'working tree', 'ours', () => startOurs(shards));
 const tree = checkOut(ref);
 const theirs = peerOf(THEIRS, ref, 'ours', () => startOurs(shards, {}, tree));
-const plan = planOfTwo([ours, theirs], only, rounds, SECONDS);
-const generator = new LoadGenerator();
-try {
-  const measurements = await runPlan(plan, generator, true);
-  await printPage(ratioTable(plan, measurements));
-  const errors = errorsOf(measurements);
-  if (errors > 0) throw new Error(`${errors} answers were wrong or missing: the figures mean nothing`);
-} finally {
-  await generator.close();
-}
+await measureTwo(planOfTwo([ours, theirs], only, rounds, SECONDS));

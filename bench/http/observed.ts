@@ -3,12 +3,10 @@ import { parseArgs } from 'node:util';
 import { parseCount, readFlags } from '../lib/flags.ts';
 import { type HttpServer, startOurs } from '../lib/peers.ts';
 import { say } from '../lib/progress.ts';
-import { printPage } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
-import { errorsOf, pairedRatios, roundsOf } from './measurement.ts';
+import { pairedRatios, roundsOf } from './measurement.ts';
 import { peerOf } from './peers.ts';
-import { LoadGenerator, runPlan } from './run.ts';
-import { planOfTwo, ratioTable } from './side-by-side.ts';
+import { measureTwo, planOfTwo } from './side-by-side.ts';
 import { DEFAULT_EVENTS, Watcher, judgeScrapes } from './watcher.ts';
 
 /** A whole number of scrapes and updates fits into each turn. */
@@ -65,12 +63,8 @@ async function startObserved(): Promise<HttpServer> {
 const observed = peerOf('observed', 'observed', 'ours', startObserved);
 const alone = peerOf('alone', 'alone', 'ours', () => startOurs(shards));
 const plan = planOfTwo([observed, alone], [WORKLOAD], rounds, SECONDS);
-const generator = new LoadGenerator();
 try {
-  const measurements = await runPlan(plan, generator, true);
-  await printPage(ratioTable(plan, measurements));
-  const errors = errorsOf(measurements);
-  if (errors > 0) throw new Error(`${errors} answers were wrong or missing: the figures mean nothing`);
+  const measurements = await measureTwo(plan);
   const scrapes = judgeScrapes(watcher?.scrapeMs ?? []);
   say(`${scrapes.text}; ${watcher?.eventBytes ?? 0} bytes of events`);
   const [above, below] = plan.peers.map(({ name }) => roundsOf(measurements, WORKLOAD, name));
@@ -79,6 +73,4 @@ try {
   if (ratio > MAX_RATIO || !scrapes.isMet) process.exitCode = 1;
 } catch (error) {
   fail(error);
-} finally {
-  await generator.close();
 }

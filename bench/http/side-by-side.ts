@@ -1,8 +1,9 @@
-import { markdownTable } from '../lib/report.ts';
+import { markdownTable, printPage } from '../lib/report.ts';
 import { median, quantile } from '../lib/statistics.ts';
-import { type Figure, type Measurement, pairedRatios, roundsOf } from './measurement.ts';
+import { type Figure, type Measurement, errorsOf, pairedRatios, roundsOf } from './measurement.ts';
 import type { Peer } from './peers.ts';
 import type { Plan } from './plan.ts';
+import { LoadGenerator, runPlan } from './run.ts';
 import { type Workload, WORKLOADS } from './workloads.ts';
 
 const FIGURES: Readonly<Record<string, Figure>> = {
@@ -42,8 +43,22 @@ function besides(workload: Workload, peers: readonly string[]): Workload {
   return { ...workload, peers, judgedBy: undefined };
 }
 
+/** Measures the two, and prints their ratios. @throws Error if an answer was wrong or missing. */
+export async function measureTwo(plan: Plan): Promise<Measurement[]> {
+  const generator = new LoadGenerator();
+  try {
+    const measurements = await runPlan(plan, generator, true);
+    await printPage(ratioTable(plan, measurements));
+    const errors = errorsOf(measurements);
+    if (errors > 0) throw new Error(`${errors} answers were wrong or missing: the figures mean nothing`);
+    return measurements;
+  } finally {
+    await generator.close();
+  }
+}
+
 /** The quotient of each round's neighbours: its median and quartiles. */
-export function ratioTable({ peers, workloads }: Plan, measurements: readonly Measurement[]): string {
+function ratioTable({ peers, workloads }: Plan, measurements: readonly Measurement[]): string {
   const rows = workloads.flatMap(({ name, title }) => {
     const [ours, theirs] = peers.map((peer) => roundsOf(measurements, name, peer.name));
     return Object.entries(FIGURES).map(([heading, figure]) => {

@@ -64,6 +64,7 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
       'must be a JSON object with key, value and, if wanted, ttl',
     ),
     keyInPath: z.object({ key }),
+    keyAlone: z.strictObject({ key }),
     keyInQuery: z.object({ key }),
     optionalKeyInQuery: z.object({ key: key.optional() }),
   };

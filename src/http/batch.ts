@@ -17,6 +17,7 @@ import { endWith, failureOfReply } from './exchanges.ts';
 import type { Failure } from './failures.ts';
 import { type Account, accountOf } from './intake/account.ts';
 import { whenClosed } from './intake/when-closed.ts';
+import { answerHeaders } from './write-answer.ts';
 
 /** One request of a batch. */
 export type BatchItem =
@@ -114,7 +115,10 @@ export class Batch {
     if (code === CREATED || code === REPLACED) return form.stored(code === CREATED, decodeHead(head));
     if (code !== RAW_HIT) return form.failed(failureOfReply(code));
     if (!this.hasRoomFor(payload.length)) return form.failed(FULL);
-    const value = typeof payload === 'string' ? payload : Buffer.from(payload.buffer).toString('latin1');
+    const value =
+      typeof payload === 'string'
+        ? payload
+        : Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('latin1');
     return form.hit(decodeHead(head), value);
   }
 
@@ -139,14 +143,7 @@ export class Batch {
     const response = this.reply.raw;
     if (response.destroyed) return;
     const text = this.form.join(this.results);
-    response.writeHead(200, 'OK', [
-      'content-type',
-      this.form.type,
-      'content-length',
-      String(text.length),
-      'cache-control',
-      'no-store',
-    ]);
+    response.writeHead(200, 'OK', answerHeaders(this.form.type, text.length));
     endWith(response, text);
   }
 }

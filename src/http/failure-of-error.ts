@@ -1,6 +1,8 @@
 import type { FastifyError } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import type { z } from 'zod';
 import type { ErrorCode } from '../api/errors.ts';
+import type { RequestSchemas } from '../api/request-schemas.ts';
 import { type Failure, FailureError } from './failures.ts';
 
 const CODE_OF_FIELD: Readonly<Record<string, ErrorCode>> = {
@@ -36,6 +38,21 @@ export function failureOf(error: FastifyError): Failure {
     return { code: 'CACHE_ERR_REQUEST_INVALID', message: 'The request could not be read.' };
   }
   return { code: 'CACHE_ERR_INTERNAL', message: 'Unexpected error.' };
+}
+
+/** What is wrong with a part of a request that Fastify does not validate. @param issue the first one that the schema found. */
+export function failureOfIssue(issue: z.core.$ZodIssue): Failure {
+  return validationFailure(`/${issue.path.join('/')}`, issue.code ?? '', issue.message, issue);
+}
+
+/** What is wrong with a key that is no parameter of a route. */
+export function keyFailure(
+  { keyInPath, fastPathValidators }: RequestSchemas,
+  key: string,
+): Failure | undefined {
+  if (fastPathValidators.get(keyInPath)!({ key })) return undefined;
+  const { error } = keyInPath.safeParse({ key });
+  return error && failureOfIssue(error.issues[0]);
 }
 
 /** The answer stays short, whatever the number and length of the names. */

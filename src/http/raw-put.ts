@@ -6,7 +6,7 @@ import type { Upload } from '../shards/upload.ts';
 import { formatBytes } from '../config/byte-size.ts';
 import type { Failure } from './failures.ts';
 import { BodyBuffer } from './fast/body-buffer.ts';
-import { DirectRequest, hasBody } from './fast/direct-request.ts';
+import { DirectRequest, declaredBytes } from './fast/direct-request.ts';
 import { type Bodies, TOO_SLOW, continueBody } from './intake/bodies.ts';
 import { whenClosed } from './intake/when-closed.ts';
 import type { RawPutExchange } from './raw-exchanges.ts';
@@ -33,7 +33,7 @@ export function receiveRawPut(options: RawPutOptions, rawPut: RawPut): void {
   const { router, bodies, maxRawBytes } = options;
   const { request, reply, key, put, exchange } = rawPut;
   const limit = Math.min(maxRawBytes, router.maxValueBytes);
-  const bytes = declaredBytes(request);
+  const bytes = declaredBytes(request.headers);
   if (bytes !== undefined && bytes > limit) {
     refuse(rawPut, tooLarge(limit));
     return;
@@ -65,12 +65,6 @@ export function receiveRawPut(options: RawPutOptions, rawPut: RawPut): void {
     router.putRaw(key, body.bytes(), put, exchange);
     body.free();
   }
-}
-
-/** @returns undefined where the client has not said how long the body will be. */
-function declaredBytes({ headers }: FastifyRequest): number | undefined {
-  if (!hasBody(headers)) return 0;
-  return headers['transfer-encoding'] === undefined ? Number(headers['content-length']) : undefined;
 }
 
 function tooLarge(limit: number): Failure {

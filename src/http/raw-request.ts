@@ -12,7 +12,8 @@ declare module 'fastify' {
   }
 }
 
-const DEFAULT_TYPE = 'application/octet-stream';
+/** Of bytes that come without a content type. */
+export const DEFAULT_TYPE = 'application/octet-stream';
 
 /** What the entity tag of a gzip form has behind that of the value: RFC 9110, section 8.8.3.3. */
 export const GZIP_SUFFIX = '-gzip';
@@ -77,7 +78,11 @@ function ttlMsOf({ query, raw: { headers } }: FastifyRequest): number | Failure 
 }
 
 function toMs(name: string, text: string | readonly string[]): number | Failure {
-  const seconds = typeof text === 'string' && SECONDS.test(text) ? Number(text) : 0;
+  return secondsToMs(name, typeof text === 'string' && SECONDS.test(text) ? Number(text) : 0);
+}
+
+/** A lifetime as shards take it. @param name of the field that says it. */
+export function secondsToMs(name: string, seconds: number): number | Failure {
   if (seconds > 0 && seconds <= MAX_TTL_S) return Math.ceil(seconds * 1000);
   return {
     code: 'CACHE_ERR_TTL_INVALID',

@@ -4,6 +4,8 @@ import { STATUS_CODES } from './fast/node-http.ts';
 /** `Cache-Control` of all JSON: the next request may find something else. */
 export const NO_STORE = 'no-store';
 
+export const JSON_TYPE = 'application/json; charset=utf-8';
+
 /** An answer in JSON, whole, for whichever layer writes it. */
 export interface Answer {
   readonly status: number;
@@ -12,16 +14,14 @@ export interface Answer {
   readonly body: string;
 }
 
+/** The headers of every answer that is made for one request. */
+export function answerHeaders(type: string, bytes: number): string[] {
+  return ['content-type', type, 'content-length', String(bytes), 'cache-control', NO_STORE];
+}
+
 /** The headers of every JSON answer. */
 export function jsonHeaders(bytes: number): string[] {
-  return [
-    'content-type',
-    'application/json; charset=utf-8',
-    'content-length',
-    String(bytes),
-    'cache-control',
-    NO_STORE,
-  ];
+  return answerHeaders(JSON_TYPE, bytes);
 }
 
 /** @param headers further ones, names and values in turn. */
@@ -32,9 +32,7 @@ export function renderAnswer(status: number, value: object, ...headers: readonly
 
 /** An answer in text, for clients that read no JSON. */
 export function plainAnswer(status: number, text: string): Answer {
-  const bytes = String(Buffer.byteLength(text));
-  const headers = ['content-type', 'text/plain', 'content-length', bytes, 'cache-control', NO_STORE];
-  return { status, headers, body: text };
+  return { status, headers: answerHeaders('text/plain', Buffer.byteLength(text)), body: text };
 }
 
 /** Writes straight to Node's response. The body must be ASCII: Latin-1 is the fastest way for a string to leave. */

@@ -100,6 +100,25 @@ describe('in JSON', () => {
     expect((await post(body)).status).toBe(status);
   });
 
+  test('a faulty item has the code that it has by itself on the other routes', async () => {
+    const responses = await ask(
+      { method: 'PUT', key: 'a', value: 'x'.repeat(2 ** 20 + 1) },
+      { method: 'PUT', key: 'a', value: 'x', tll: 1 },
+    );
+    expect(responses).toMatchObject([
+      { status: 413, code: 'CACHE_ERR_VALUE_TOO_LARGE' },
+      { status: 400, code: 'CACHE_ERR_UNKNOWN_PROPERTY' },
+    ]);
+  });
+
+  test('a body is read as other JSON bodies are: byte order mark, case of the type, charset, encoding', async () => {
+    expect((await post('\uFEFF{"requests":[]}', 'Application/JSON; charset=UTF-8')).status).toBe(200);
+    expect((await post('{"requests":[]}', 'application/json; charset=utf-16')).status).toBe(415);
+    const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+    const url = `http://127.0.0.1:${server.port}/batch`;
+    expect((await fetch(url, { method: 'POST', headers, body: '{"requests":[]}' })).status).toBe(415);
+  });
+
   test('another type is refused; an empty batch is none the less one', async () => {
     expect((await post('[]', 'text/plain')).status).toBe(415);
     expect(await ask()).toStrictEqual([]);

@@ -95,6 +95,12 @@ export function hasBody(headers: IncomingHttpHeaders): boolean {
   return hasLength(headers) || headers['transfer-encoding'] !== undefined;
 }
 
+/** Bytes of the body that a head announces; undefined for a chunked one, which does not tell. */
+export function declaredBytes(headers: IncomingHttpHeaders): number | undefined {
+  if (!hasBody(headers)) return 0;
+  return headers['transfer-encoding'] === undefined ? Number(headers['content-length']) : undefined;
+}
+
 /** Zero may be written with any number of digits: RFC 9110, section 8.6. */
 export function hasLength(headers: IncomingHttpHeaders): boolean {
   return Number(headers['content-length'] ?? 0) > 0;

@@ -158,7 +158,7 @@ export class Account implements BodyWatcher {
       this.afterAnswer?.();
     }
     if (request instanceof DirectRequest) {
-      this.release('unsentBytes', request.unsentBytes);
+      if (request.unsentBytes > 0) this.release('unsentBytes', request.unsentBytes);
       request.unsentBytes = 0;
       // What has come of the body, or still comes, means nothing any more.
       if (!request.complete || request.unreadBytes > 0) request.discardBody();

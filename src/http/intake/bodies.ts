@@ -5,7 +5,7 @@ import type { GarbageMeter } from '../garbage-meter.ts';
 import { BodyBuffer } from '../fast/body-buffer.ts';
 import { accountOf } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
-import { DirectRequest, hasBody, takeBody } from '../fast/direct-request.ts';
+import { DirectRequest, declaredBytes, hasBody, takeBody } from '../fast/direct-request.ts';
 import { type Failure, FailureError } from '../failures.ts';
 import { whenClosed } from './when-closed.ts';
 import { isFlatJson } from '../fast/flat-json.ts';
@@ -16,7 +16,10 @@ const TOO_LARGE: Failure = {
   code: 'CACHE_ERR_BODY_TOO_LARGE',
   message: 'The body is larger than any allowed key and value could make it.',
 };
-const NOT_JSON: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'The body is not valid JSON in UTF-8.' };
+export const NOT_JSON: Failure = {
+  code: 'CACHE_ERR_BODY_INVALID',
+  message: 'The body is not valid JSON in UTF-8.',
+};
 const ENCODED: Failure = {
   code: 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED',
   message: 'The body must not be compressed; send it without Content-Encoding.',
@@ -119,9 +122,8 @@ export class Bodies {
     done: (error?: Error) => void,
   ): void => {
     const { limitBytes } = this.options;
-    const declared = request.headers['content-length'];
-    // A chunked body does not tell its length: assume the longest that is allowed.
-    const bytes = hasBody(request.headers) ? Number(declared ?? limitBytes) : 0;
+    // Of a body that does not tell its length, assume the longest that is allowed.
+    const bytes = declaredBytes(request.headers) ?? limitBytes;
     if (bytes > limitBytes) {
       done(new FailureError(TOO_LARGE));
       return;
@@ -247,7 +249,10 @@ export class Bodies {
       return;
     }
     this.gather(request, limitBytes, (body) => {
-      const result = body instanceof BodyBuffer ? (unreadable(headers) ?? parse(body, limitBytes)) : body;
+      const result =
+        body instanceof BodyBuffer
+          ? (unreadable(headers, headers['content-type']!) ?? parse(body, limitBytes))
+          : body;
       if ('parsed' in result) {
         done(null, result.parsed);
         return;
@@ -267,16 +272,20 @@ export function continueBody({ raw }: FastifyRequest, reply: FastifyReply): void
   if (raw.httpVersionMinor > 0 && raw instanceof DirectRequest) reply.raw.writeContinue();
 }
 
-function unreadable(headers: IncomingHttpHeaders): Failure | undefined {
+/** Why a body cannot be read as JSON, whatever is in it. */
+export function unreadable(headers: IncomingHttpHeaders, contentType: string): Failure | undefined {
   if ((headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') return ENCODED;
-  return readableTypes.of(headers['content-type']!) ? undefined : WRONG_CHARSET;
+  return readableTypes.of(contentType) ? undefined : WRONG_CHARSET;
+}
+
+export function withoutByteOrderMark(text: string): string {
+  return text.startsWith(BYTE_ORDER_MARK) ? text.slice(BYTE_ORDER_MARK.length) : text;
 }
 
 function parse(body: BodyBuffer, limitBytes: number): Failure | { readonly parsed: unknown } {
   if (body.length > limitBytes) return TOO_LARGE;
-  const all = body.text();
+  const text = withoutByteOrderMark(body.text());
   body.free();
-  const text = all.startsWith(BYTE_ORDER_MARK) ? all.slice(BYTE_ORDER_MARK.length) : all;
   if (!isFlatJson(text)) return NOT_FLAT;
   try {
     return { parsed: JSON.parse(text) };

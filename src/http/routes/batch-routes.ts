@@ -1,14 +1,15 @@
-import type { FastifyInstance } from 'fastify';
+import { parse as parseContentType } from 'content-type';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { BATCH_TYPE } from '../../api/batch-format.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';
 import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import type { ShardRouter } from '../../shards/router.ts';
-import { Batch, type BatchItem } from '../batch.ts';
-import { BINARY_FORM, JSON_FORM, keyFaultOf, readBinaryBatch, readJsonBatch } from '../batch-forms.ts';
+import { Batch, type BatchForm, type BatchItem } from '../batch.ts';
+import { BINARY_FORM, JSON_FORM, readBinaryBatch, readJsonBatch } from '../batch-forms.ts';
 import { type Failure, sendFailure } from '../failures.ts';
 import { BodyBuffer } from '../fast/body-buffer.ts';
-import { hasBody } from '../fast/direct-request.ts';
-import { type Bodies, continueBody } from '../intake/bodies.ts';
+import { declaredBytes } from '../fast/direct-request.ts';
+import { type Bodies, continueBody, unreadable } from '../intake/bodies.ts';
 
 /** A batch of values of 1 MiB has three of them. */
 const MAX_BATCH_BYTES = 4 * 2 ** 20;
@@ -33,7 +34,6 @@ export function registerBatchRoute(
   app: FastifyInstance,
   { router, schemas, bodies }: BatchRouteOptions,
 ): void {
-  const keyFault = keyFaultOf(schemas);
   app.post(
     '/batch',
     {
@@ -53,16 +53,13 @@ export function registerBatchRoute(
       },
     },
     (request, reply) => {
-      const type = typeof request.contentType === 'string' ? request.contentType.split(';')[0].trim() : '';
-      const isBinary = type === BATCH_TYPE;
-      const bytes = hasBody(request.headers)
-        ? Number(request.headers['content-length'] ?? MAX_BATCH_BYTES)
-        : 0;
-      if (!isBinary && type !== 'application/json') return sendFailure(reply, NO_TYPE);
+      const form = formOf(request, schemas);
+      if ('code' in form) return sendFailure(reply, form);
+      const bytes = declaredBytes(request.headers) ?? MAX_BATCH_BYTES;
       if (bytes > MAX_BATCH_BYTES) return sendFailure(reply, TOO_LARGE);
       const run = (items: BatchItem[] | Failure): void => {
         if ('code' in items) sendFailure(reply, items);
-        else new Batch(reply, router, isBinary ? BINARY_FORM : JSON_FORM, items.length).run(items);
+        else new Batch(reply, router, form.answers, items.length).run(items);
       };
       bodies.enter(request, reply, bytes, (failure) => {
         if (failure) {
@@ -73,11 +70,26 @@ export function registerBatchRoute(
         bodies.gather(request, MAX_BATCH_BYTES, (body) => {
           if (!(body instanceof BodyBuffer)) run(body);
           else if (body.length > MAX_BATCH_BYTES) run(TOO_LARGE);
-          else run(isBinary ? readBinaryBatch(body.bytes(), keyFault) : readJsonBatch(body.bytes(), schemas));
+          else run(form.read(body.bytes()));
           if (body instanceof BodyBuffer) body.free();
         });
       });
       return reply;
     },
   );
+}
+
+interface Form {
+  readonly read: (body: Buffer) => BatchItem[] | Failure;
+  readonly answers: BatchForm;
+}
+
+function formOf({ contentType, headers }: FastifyRequest, schemas: RequestSchemas): Form | Failure {
+  if (typeof contentType !== 'string') return contentType;
+  const { type } = parseContentType(contentType);
+  if (type !== 'application/json' && type !== BATCH_TYPE) return NO_TYPE;
+  const failure = unreadable(headers, contentType);
+  if (failure) return failure;
+  if (type === BATCH_TYPE) return { read: (body) => readBinaryBatch(body, schemas), answers: BINARY_FORM };
+  return { read: (body) => readJsonBatch(body, schemas), answers: JSON_FORM };
 }

@@ -5,13 +5,13 @@ import { NX_DIALECT, TURBO_DIALECT, TURBO_PREFIX } from '../build-tools.ts';
 import { sendFailure } from '../failures.ts';
 import { DirectRequest } from '../fast/direct-request.ts';
 import { type Dialect, RawGetExchange, RawPutExchange } from '../raw-exchanges.ts';
+import { keyFailure } from '../failure-of-error.ts';
 import { receiveRawPut } from '../raw-put.ts';
-import { keptHeader } from '../raw-request.ts';
+import { DEFAULT_TYPE, keptHeader } from '../raw-request.ts';
 import { type KvRouteOptions } from './kv-routes.ts';
 
-const TYPE = 'application/octet-stream';
 const HASH = z.object({ hash: z.string() });
-const BYTES = { consumes: [TYPE], body: { type: 'string', format: 'binary' } };
+const BYTES = { consumes: [DEFAULT_TYPE], body: { type: 'string', format: 'binary' } };
 const TEXT = (description: string) => ({ description, content: { 'text/plain': { schema: z.string() } } });
 const TEAM = {
   type: 'object',
@@ -20,6 +20,8 @@ const TEAM = {
     slug: { type: 'string', description: 'Of a team without `teamId`.' },
   },
 };
+const TAGS = ['build tools'];
+const TURBO_FAILURES = { 401: responseSchemas.turboError, 403: responseSchemas.turboError };
 const NX_FAILURES = { 401: TEXT('The token is missing or wrong.') };
 
 interface Tool {
@@ -54,7 +56,7 @@ function registerNx(app: FastifyInstance, options: KvRouteOptions): void {
         operationId: 'putNxArtifact',
         summary: 'Store an artifact of Nx',
         description: 'Its entry has the key `v1/cache/{hash}`. One that is there is not replaced.',
-        tags: ['build tools'],
+        tags: TAGS,
         params: HASH,
         response: {
           200: TEXT('Stored.'),
@@ -74,7 +76,7 @@ function registerNx(app: FastifyInstance, options: KvRouteOptions): void {
         operationId: 'getNxArtifact',
         summary: 'Read an artifact of Nx',
         description: 'A read that fails is a miss.',
-        tags: ['build tools'],
+        tags: TAGS,
         params: HASH,
         response: { 200: responseSchemas.rawFound, ...NX_FAILURES, 404: TEXT('It is not there.') },
       },
@@ -95,8 +97,6 @@ function registerTurbo(app: FastifyInstance, options: KvRouteOptions): void {
   };
   const config = { renderFailure: TURBO_DIALECT.failed, documented: { querystring: TEAM } };
   const { turboError, turboStored } = responseSchemas;
-  const failures = { 401: turboError, 403: turboError };
-  const tags = ['build tools'];
   app.put(
     path,
     {
@@ -106,9 +106,9 @@ function registerTurbo(app: FastifyInstance, options: KvRouteOptions): void {
         summary: 'Store an artifact of Turborepo',
         description:
           'Its entry has the key `v8/artifacts/{team}/{hash}`; `x-artifact-duration` and `-tag` are kept.',
-        tags,
+        tags: TAGS,
         params: HASH,
-        response: { 200: turboStored, 400: turboError, 413: turboError, 503: turboError, ...failures },
+        response: { 200: turboStored, 400: turboError, 413: turboError, 503: turboError, ...TURBO_FAILURES },
       },
     },
     (request, reply) => {
@@ -124,9 +124,9 @@ function registerTurbo(app: FastifyInstance, options: KvRouteOptions): void {
         operationId: 'getTurboArtifact',
         summary: 'Read an artifact of Turborepo',
         description: 'A read that fails is a miss.',
-        tags,
+        tags: TAGS,
         params: HASH,
-        response: { 200: responseSchemas.rawFound, 404: turboError, ...failures },
+        response: { 200: responseSchemas.rawFound, 404: turboError, ...TURBO_FAILURES },
       },
     },
     (request, reply) => read(tool, options, request, reply),
@@ -136,9 +136,7 @@ function registerTurbo(app: FastifyInstance, options: KvRouteOptions): void {
 
 /** What Turborepo asks and says beside its artifacts. */
 function registerTurboNotices(app: FastifyInstance): void {
-  const { turboError, turboStatus, turboNoted } = responseSchemas;
-  const failures = { 401: turboError, 403: turboError };
-  const tags = ['build tools'];
+  const { turboStatus, turboNoted } = responseSchemas;
   app.get(
     '/v8/artifacts/status',
     {
@@ -147,8 +145,8 @@ function registerTurboNotices(app: FastifyInstance): void {
         operationId: 'getTurboStatus',
         summary: 'Whether Turborepo may use the cache',
         description: 'It may.',
-        tags,
-        response: { 200: turboStatus, ...failures },
+        tags: TAGS,
+        response: { 200: turboStatus, ...TURBO_FAILURES },
       },
     },
     () => ({ status: 'enabled' }),
@@ -161,8 +159,8 @@ function registerTurboNotices(app: FastifyInstance): void {
         operationId: 'postTurboEvents',
         summary: 'What Turborepo has found in the cache',
         description: 'Nothing is done with it.',
-        tags,
-        response: { 200: turboNoted, ...failures },
+        tags: TAGS,
+        response: { 200: turboNoted, ...TURBO_FAILURES },
       },
     },
     ({ raw }) => {
@@ -190,7 +188,7 @@ function store(
   const [first = '', second = ''] = kept as string[];
   const put = {
     ttlMs: 0,
-    contentType: TYPE,
+    contentType: DEFAULT_TYPE,
     contentEncoding: '',
     headers: [first, second] as const,
     conditions: onlyNew ? ({ ifNoneMatch: '*' } as const) : {},
@@ -213,9 +211,7 @@ function read(
 
 /** Whether it is one; else the client has been told. */
 function isKey({ schemas }: KvRouteOptions, key: string, reply: FastifyReply): boolean {
-  const { success, error } = schemas.keyInPath.safeParse({ key });
-  if (!success) {
-    sendFailure(reply, { code: 'CACHE_ERR_KEY_INVALID', message: `key ${error.issues[0].message}.` });
-  }
-  return success;
+  const failure = keyFailure(schemas, key);
+  if (failure) sendFailure(reply, failure);
+  return failure === undefined;
 }
