@@ -52,8 +52,8 @@ export interface Entry extends SetOptions {
   readonly value: string | Uint8Array;
 }
 
-interface Found<T> {
-  readonly value: T;
+interface Found {
+  readonly text: string;
   /** Infinity for an entry that does not expire. */
   readonly leftMs: number;
 }
@@ -180,11 +180,11 @@ export class CacheClient {
     const running = this.loads.get(key);
     if (running) return running as Promise<T>;
     const { staleMs = 0 } = options;
-    const found = await this.call({ method: GET, key }, readJson<T>);
+    const found = await this.call({ method: GET, key }, readFound);
     if (found === undefined) return this.load(key, options, load);
     // A failed load is tried again by the next call; until it expires the stale value is what there is.
     if (found.leftMs <= staleMs) this.load(key, options, load).catch(() => undefined);
-    return found.value;
+    return JSON.parse(found.text) as T;
   }
 
   /** Ends the connections. Calls that have no answer yet are rejected. */
@@ -213,6 +213,7 @@ export class CacheClient {
     return value;
   }
 
+  /** @param read must not throw: the other calls of the batch would fail with it. */
   private call<T>(
     request: BatchRequest,
     read: (record: BatchRecord, bytes: Uint8Array) => T,
@@ -288,9 +289,9 @@ function readBytes({ valueStart, valueEnd }: BatchRecord, bytes: Uint8Array): Ui
   return bytes.slice(valueStart, valueEnd);
 }
 
-function readJson<T>(record: BatchRecord, bytes: Uint8Array): Found<T> {
+function readFound(record: BatchRecord, bytes: Uint8Array): Found {
   const leftMs = (record.flags & HAS_TTL) === 0 ? Infinity : record.ttl * 1000;
-  return { value: JSON.parse(readText(record, bytes)) as T, leftMs };
+  return { text: readText(record, bytes), leftMs };
 }
 
 function readNothing(): undefined {

@@ -167,6 +167,14 @@ describe('wrap', () => {
     expect(loads).toBeGreaterThan(1);
   });
 
+  test('a value that is no JSON fails its own call, not the others of the batch', async () => {
+    const one = connect({ connections: 1 });
+    await one.set('no json', 'plain text');
+    const wrapped = expect(one.wrap('no json', { ttlMs: 1000 }, () => 1)).rejects.toThrow(SyntaxError);
+    expect(await one.get('no json')).toBe('plain text');
+    await wrapped;
+  });
+
   test('passes on what the load throws', async () => {
     const failed = cache.wrap('failing', { ttlMs: 1000 }, () => Promise.reject(new Error('no database')));
     await expect(failed).rejects.toThrow('no database');
