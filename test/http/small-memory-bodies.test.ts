@@ -7,7 +7,22 @@ import { RawSocket } from '../support/raw-socket.ts';
 /** What a few clients can do to a process with little memory: no flood, so that other tests may run beside it. */
 const LIMIT = '256mb';
 const LIMIT_BYTES = 256 * 2 ** 20;
+const ENV = { SHARDS: '1', MEMORY_LIMIT: LIMIT };
 const PUT_HEAD = 'PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n';
+
+test('a body that waits for room behind one that stands still gets it well within the deadline', async () => {
+  const { port } = await ChildServer.listening({ env: { ...ENV, REQUEST_DEADLINE_MS: '4000' } });
+  const client = new HttpClient(port);
+  const raw = await RawSocket.open(port);
+  raw.write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n1\r\n{`);
+  await client.get('/health');
+  const sentMs = performance.now();
+  expect((await client.put('k', 'x'.repeat(60_000))).status).toBe(201);
+  expect(performance.now() - sentMs).toBeLessThan(3500);
+  await raw.until(/^HTTP\/1\.1 408/);
+  raw.close();
+  client.close();
+});
 
 describe(`with ${LIMIT}, one server for all`, { timeout: 120_000 }, () => {
   let child: ChildServer;
@@ -15,7 +30,7 @@ describe(`with ${LIMIT}, one server for all`, { timeout: 120_000 }, () => {
   let client: HttpClient;
 
   beforeAll(async () => {
-    child = new ChildServer({ env: { SHARDS: '1', MEMORY_LIMIT: LIMIT }, isShared: true });
+    child = new ChildServer({ env: ENV, isShared: true });
     port = await child.port();
     client = new HttpClient(port);
   });

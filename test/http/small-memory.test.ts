@@ -190,17 +190,4 @@ describe(`with ${LIMIT}`, { timeout: 120_000 }, () => {
     expect(child.residentBytes().most).toBeLessThan(LIMIT_BYTES * 0.9);
     client.close();
   });
-
-  test('a body that waits for room behind one that stands still gets it well within the deadline', async () => {
-    const { port, client } = await startSmall({ REQUEST_DEADLINE_MS: '4000' });
-    const raw = await RawSocket.open(port);
-    raw.write(`${PUT_HEAD}transfer-encoding: chunked\r\n\r\n1\r\n{`);
-    await client.get('/health');
-    const sentMs = performance.now();
-    expect((await client.put('k', 'x'.repeat(60_000))).status).toBe(201);
-    expect(performance.now() - sentMs).toBeLessThan(3500);
-    await raw.until(/^HTTP\/1\.1 408/);
-    raw.close();
-    client.close();
-  });
 });

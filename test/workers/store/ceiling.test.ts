@@ -33,7 +33,7 @@ describe('two segments on one ledger', () => {
       const { ledger, stores } = createSegments({ shards: 2, ceilingBytes: 24 * MIB });
       const [busy, quiet] = stores;
       for (let i = 0; i < 10; i++) quiet.put(`quiet-${i}`, value(KIB), 0);
-      const puts = (2 * ledger.ceiling) / bytes;
+      const puts = (1.25 * ledger.ceiling) / bytes;
       for (let i = 0; i < puts; i++) {
         busy.put(`busy-${i}`, value(bytes), 0);
         if (ledger.totalHeld() > ledger.ceiling) expect.unreachable('the ceiling is crossed');
