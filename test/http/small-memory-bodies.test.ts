@@ -109,7 +109,8 @@ describe(`with ${LIMIT}, one server for all`, { timeout: 120_000 }, () => {
       .poll(async () => (await client.get('/cache/small')).status, { timeout: 25_000, interval: 50 })
       .toBe(200);
     const cutOffs = 'kvc_http_connections_cut_off_total{reason="slow_answer"}';
-    expect((await scrape(client)).get(cutOffs)).toBeGreaterThan(0);
+    // On a busy machine the small one may be answered before the large ones have come.
+    await expect.poll(async () => (await scrape(client)).get(cutOffs), { interval: 50 }).toBeGreaterThan(0);
     for (const raw of raws) raw.close();
   });
 });
