@@ -25,7 +25,6 @@ const SERVERS = testsOf([
   'http/fuzz',
   'http/host',
   'http/node-internals',
-  'http/small-memory-bodies',
   'http/tls-ends',
   'process/**/*',
   'shards/faults/*',
