@@ -1,4 +1,3 @@
-import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { BlockList } from 'node:net';
 import { grantOf } from './credentials.ts';
@@ -54,6 +53,8 @@ const READ_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 export async function registerRateLimit(app: FastifyInstance, options: AccessOptions): Promise<void> {
   const { rateLimit: maxPerSecond } = options;
   if (maxPerSecond === 0) return;
+  // Not loaded where nothing needs it: its half MiB of the heap is room for ten connections.
+  const { default: rateLimit } = await import('@fastify/rate-limit');
   await app.register(rateLimit, {
     global: false,
     max: maxPerSecond,

@@ -26,7 +26,7 @@ const GRACE_MS = 1000;
 const RESERVE_TICKS = 5;
 /** How many sweeps a newcomer may wait for a place. */
 const WAIT_TICKS = 10;
-/** Every so many sweeps, all connections are checked for clients that take nothing of their answers. */
+/** Every so many sweeps, all connections are checked for clients that take nothing of their answers, or ask no more. */
 const STALL_TICKS = 20;
 
 const REFUSAL = renderFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
@@ -59,6 +59,8 @@ export class FrontDoor implements Books {
   readonly traffic: Traffic;
   private isSecure = false;
   private serve: (socket: Socket) => void = () => undefined;
+  /** How long a client may wait between two requests: its answers say so. */
+  private keepAliveTimeoutMs: () => number = () => Infinity;
   private ordinary = 0;
   private tick = 0;
   /** Newcomers that found no ordinary place since the last sweep. */
@@ -92,6 +94,7 @@ export class FrontDoor implements Books {
     server.on('request', admitted).on('checkContinue', admitted);
     server.on('checkExpectation', this.admitted(onExpectation));
     this.isSecure = server instanceof SecureServer;
+    this.keepAliveTimeoutMs = () => server.keepAliveTimeout || Infinity;
     const [serve, ...others] = server.listeners('connection');
     assert(others.length === 0, 'only Node listens for connections');
     server.removeAllListeners('connection');
@@ -149,7 +152,7 @@ export class FrontDoor implements Books {
     this.traffic.connectionsSwept(this.refused > 0, this.limits.maxConnections, nowMs);
     if (this.refused > 0) this.makeRoom(this.refused, nowMs - GRACE_MS);
     this.refused = 0;
-    if (this.tick % STALL_TICKS === 0) this.cutOffStalled(nowMs);
+    if (this.tick % STALL_TICKS === 0) this.closeUnused(nowMs);
   }
 
   [Symbol.iterator](): Iterator<Account> {
@@ -234,11 +237,15 @@ export class FrontDoor implements Books {
     if (this.waiting.size > 0) this.placeWaiting();
   }
 
-  private cutOffStalled(nowMs: number): void {
+  private closeUnused(nowMs: number): void {
+    const restMs = this.keepAliveTimeoutMs() + GRACE_MS;
     for (const account of this.accounts) {
-      if (!account.isStalled(this.stalledTimeoutMs, nowMs)) continue;
-      this.traffic.cutOff('stalled');
-      account.socket.destroy();
+      if (account.isStalled(this.stalledTimeoutMs, nowMs)) {
+        this.traffic.cutOff('stalled');
+        account.socket.destroy();
+      } else if (account.isResting(restMs, nowMs)) {
+        account.socket.destroy();
+      }
     }
   }
 
