@@ -87,7 +87,7 @@ const TURBO: BuildTool = {
   hit: /FULL TURBO/,
 };
 
-const NX: BuildTool = {
+export const NX: BuildTool = {
   name: 'Nx',
   programs: [],
   files: {
@@ -184,6 +184,10 @@ for (const { name } of TOOLS.filter((tool) => !BUILD_TOOLS.includes(tool))) {
   console.warn(`skipped, ${name} is not installed`);
 }
 
+export function needsJava(tool: BuildTool): boolean {
+  return tool === BAZEL || tool === GRADLE;
+}
+
 export interface Build {
   readonly printed: string;
   /** Whether its result came from the remote cache. */
@@ -199,8 +203,12 @@ export class Checkout {
     this.tool = tool;
   }
 
-  /** Builds anew, with nothing left of an earlier build or its local cache. @throws when the build fails. */
-  async build(at: CacheAddress): Promise<Build> {
+  /**
+   * Builds anew, with nothing left of an earlier build or its local cache.
+   * @param more of the environment.
+   * @throws when the build fails.
+   */
+  async build(at: CacheAddress, more: Readonly<Record<string, string>> = {}): Promise<Build> {
     const { files, link, steps, output, hit } = this.tool;
     const project = join(this.folder, 'project');
     const state = join(this.folder, 'state');
@@ -214,7 +222,7 @@ export class Checkout {
     }
     let printed = '';
     for (const { program, args, env } of steps(at, state)) {
-      printed += await runProgram(program, args, { cwd: project, env: { HOME: state, ...env } });
+      printed += await runProgram(program, args, { cwd: project, env: { HOME: state, ...env, ...more } });
     }
     expect(readFileSync(join(project, output), 'latin1')).toMatch(/built/);
     return { printed, isHit: hit.test(printed) };

@@ -5,7 +5,7 @@ import { BUILD_TOOLS, Checkout } from './build-tools.ts';
 const TOKEN = 'sesame';
 const READ_TOKEN = 'open';
 
-describe.each(BUILD_TOOLS)('$name', (tool) => {
+describe.each(BUILD_TOOLS)('$name', { timeout: 300_000 }, (tool) => {
   test('a build from an empty local cache gets what another has stored; one with a read token stores nothing', async () => {
     await using server = await startTestServer({
       SHARDS: '1',
