@@ -62,7 +62,7 @@ describe.each(QUICK_TOOLS)('$name: a build succeeds', { timeout: TIMEOUT_MS }, (
     await expect.poll(() => router.isReady).toBe(false);
     const before = app.traffic.counts.refusals.shard_unavailable;
     await build(tool, server.port);
-    expect(app.traffic.counts.refusals.shard_unavailable).toBeGreaterThan(before + 1);
+    expect(app.traffic.counts.refusals.shard_unavailable).toBeGreaterThan(before);
     expect(router.isReady).toBe(false);
   });
 
