@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { BLOCK_BYTES } from '../shared/segment-sizes.ts';
+import { free } from '../shared/free.ts';
 import type { PutOptions } from '../shared/raw-entries.ts';
 import type { ShardRouter } from '../shards/router.ts';
 import type { Upload } from '../shards/upload.ts';
@@ -74,6 +75,11 @@ function tooLarge(limit: number): Failure {
   };
 }
 
+/** Frees the buffer of a chunk that has all of it: others may use the rest. */
+function freeWhole({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) free(buffer);
+}
+
 /** Answers without reading the body. */
 function refuse({ request: { raw }, exchange }: RawPut, failure: Failure): void {
   if (raw instanceof DirectRequest) raw.discardBody();
@@ -134,6 +140,8 @@ class LargePut {
       this.fail(tooLarge(this.limit));
     } else if (this.upload) {
       await this.write(chunk);
+      // Left to the collector, the network buffers of large values would lead to one major collection after another.
+      if (request.raw instanceof DirectRequest) freeWhole(chunk);
     } else {
       this.start.add(chunk);
       if (router.takesWhole(key, this.bytes)) return;

@@ -4,7 +4,8 @@ import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
 import { takeBody } from '../fast/direct-request.ts';
 import { writeAnswer } from '../write-answer.ts';
-import { renderFailure } from '../failures.ts';
+import { dialectOfPath } from '../build-tools.ts';
+import type { Failure } from '../failures.ts';
 import { Account, type Books, accountOf, setAccount } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
 import { isProbe } from './probe.ts';
@@ -29,7 +30,7 @@ const WAIT_TICKS = 10;
 /** Every so many sweeps, all connections are checked for clients that take nothing of their answers, or ask no more. */
 const STALL_TICKS = 20;
 
-const REFUSAL = renderFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
+const REFUSAL: Failure = { code: 'CACHE_ERR_BUSY', message: 'All connections are in use.' };
 
 /**
  * Bounds how many connections there are, and lets requests in. Probes are answered even when all connections are in use.
@@ -141,7 +142,10 @@ export class FrontDoor implements Books {
     this.refused++;
     noteRefusal(response, 'connections');
     // A client that is still sending would be reset, and not see why.
-    afterBody(request, () => writeAnswer(response, REFUSAL));
+    afterBody(request, () => {
+      const { status, headers, body } = dialectOfPath(request.url!).failed(REFUSAL, request.method!);
+      writeAnswer(response, { status, headers: [...headers, 'connection', 'close'], body });
+    });
     return false;
   }
 
