@@ -15,41 +15,42 @@ export interface MeasuredClient {
 /** As many as a service would open to one host; autocannon's GETs in `bench` use 64 as well. */
 const HTTP_CONNECTIONS = 64;
 
-/** @param port of our server, or of Redis. */
-export async function connectClient(name: ClientName, port: number): Promise<MeasuredClient> {
-  const origin = `http://127.0.0.1:${port}`;
-  switch (name) {
-    case 'CacheClient': {
-      const cache = new CacheClient(origin);
-      return {
-        get: (key) => cache.get(key),
-        set: (key, value) => cache.set(key, value),
-        close: () => cache.close(),
-      };
-    }
-    case 'undici.request':
-      return undiciClient(origin);
-    case 'fetch':
-      return fetchClient(origin);
-    case 'ioredis': {
-      const redis = new Redis({ host: '127.0.0.1', port, enableAutoPipelining: true });
-      return {
-        get: (key) => redis.get(key),
-        set: (key, value) => redis.set(key, value),
-        close: () => redis.disconnect(),
-      };
-    }
-    case 'node-redis': {
-      // It pipelines by itself.
-      const redis = createClient({ socket: { host: '127.0.0.1', port } });
-      await redis.connect();
-      return {
-        get: (key) => redis.get(key),
-        set: (key, value) => redis.set(key, value),
-        close: () => redis.destroy(),
-      };
-    }
-  }
+/** Each is given the port of our server, or of Redis. */
+export const CONNECT: Readonly<
+  Record<ClientName, (port: number) => MeasuredClient | Promise<MeasuredClient>>
+> = {
+  CacheClient: (port) => {
+    const cache = new CacheClient(originOf(port));
+    return {
+      get: (key) => cache.get(key),
+      set: (key, value) => cache.set(key, value),
+      close: () => cache.close(),
+    };
+  },
+  'undici.request': (port) => undiciClient(originOf(port)),
+  fetch: (port) => fetchClient(originOf(port)),
+  ioredis: (port) => {
+    const redis = new Redis({ host: '127.0.0.1', port, enableAutoPipelining: true });
+    return {
+      get: (key) => redis.get(key),
+      set: (key, value) => redis.set(key, value),
+      close: () => redis.disconnect(),
+    };
+  },
+  'node-redis': async (port) => {
+    // It pipelines by itself.
+    const redis = createClient({ socket: { host: '127.0.0.1', port } });
+    await redis.connect();
+    return {
+      get: (key) => redis.get(key),
+      set: (key, value) => redis.set(key, value),
+      close: () => redis.destroy(),
+    };
+  },
+};
+
+function originOf(port: number): string {
+  return `http://127.0.0.1:${port}`;
 }
 
 const TEXT = { 'content-type': 'text/plain' };

@@ -4,7 +4,7 @@
  */
 import { keyOf, valueOf } from '../lib/data.ts';
 import { quantile } from '../lib/statistics.ts';
-import { type MeasuredClient, connectClient } from './clients.ts';
+import { CONNECT, type MeasuredClient } from './clients.ts';
 import { type ClientName, type LoadJob, type LoadResult, keyCount } from './plan.ts';
 
 /** So many calls are made between two whose latency is taken: a clock costs as much as a few calls. */
@@ -117,7 +117,7 @@ function isOneOf(value: string | null | undefined, [first, second]: readonly str
 }
 
 const [name, port] = process.argv.slice(2);
-const client = await connectClient(name as ClientName, Number(port));
+const client = await CONNECT[name as ClientName](Number(port));
 const load = new Load(client);
 process.on('message', (job: LoadJob) => {
   load.run(job).then(

@@ -227,7 +227,7 @@ export class CacheClient {
         request,
         resolve: (record, bytes) => {
           signal?.removeEventListener('abort', abort);
-          resolve(record.kind === NOT_FOUND ? undefined : read(record, bytes));
+          resolve(record.status === NOT_FOUND ? undefined : read(record, bytes));
         },
         reject: (reason) => {
           signal?.removeEventListener('abort', abort);

@@ -141,7 +141,7 @@ export class Lane {
       for (const call of this.sent) this.failOrRetry(call, failure, retryAfterMs, error);
       return;
     }
-    const reader = new BatchReader(body, 'response');
+    const reader = new BatchReader(body);
     const calls = this.sent;
     for (let place = 0; place < calls.length; place++) {
       const record = reader.next();
@@ -152,8 +152,8 @@ export class Lane {
         continue;
       }
       const { code, message } = splitError(body.subarray(record.valueStart, record.valueEnd));
-      const failure = failureOf(record.kind, code);
-      this.failOrRetry(call, failure, 0, new CacheError(code, message, record.kind));
+      const failure = failureOf(record.status, code);
+      this.failOrRetry(call, failure, 0, new CacheError(code, message, record.status));
     }
   }
 
