@@ -183,3 +183,45 @@ describe('wrap', () => {
     expect(new CacheError('CACHE_ERR_BUSY', 'busy', 503).isUnavailable).toBe(true);
   });
 });
+
+describe('values that are too large for a batch', () => {
+  const large = 'x'.repeat(8 * 2 ** 20);
+
+  test('go and come by themselves, and keep their place among the calls of their key', async () => {
+    const one = connect({ connections: 1, timeoutMs: 20_000 });
+    const values = await Promise.all([
+      one.set('large', 'small'),
+      one.set('large', large, { ttlMs: 60_000 }),
+      one.get('large'),
+      one.getBytes('large'),
+      one.has('large'),
+      one.set('large', 'small again'),
+      one.get('large'),
+      one.get('other'),
+    ]);
+    expect(values[2]).toBe(large);
+    expect(values[3]!.length).toBe(large.length);
+    expect(values.slice(4)).toStrictEqual([true, undefined, 'small again', undefined]);
+  });
+
+  test('are read by all who ask in one turn; text is counted in bytes', async () => {
+    await cache.set('a/b c', large);
+    expect(await cache.getMany(['a/b c', 'a/b c'])).toStrictEqual([large, large]);
+    expect(await cache.delete('a/b c')).toBe(true);
+    const text = 'ü'.repeat(600_000);
+    const [, read] = await Promise.all([cache.set('text', text), cache.get('text')]);
+    expect(read).toBe(text);
+    expect(await cache.wrap('json', { ttlMs: 60_000 }, () => large)).toBe(large);
+    expect(await cache.wrap('json', { ttlMs: 60_000 }, () => 'not asked')).toBe(large);
+  });
+
+  test('that no shard can hold are refused, and what waits behind them goes on', async () => {
+    const error = { code: 'CACHE_ERR_VALUE_TOO_LARGE', status: 413 };
+    const [refused, read] = await Promise.allSettled([
+      cache.set('huge', new Uint8Array(65 * 2 ** 20)),
+      cache.get('huge'),
+    ]);
+    expect(refused).toMatchObject({ status: 'rejected', reason: error });
+    expect(read).toMatchObject({ status: 'fulfilled', value: undefined });
+  });
+});
