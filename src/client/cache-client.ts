@@ -13,7 +13,7 @@ export interface CacheClientOptions {
   readonly token?: string;
   /** The most that any call takes, in ms, all attempts and waits included. 2,000. */
   readonly timeoutMs?: number;
-  /** Connections, each with one batch in flight. 2. */
+  /** Connections, each with one batch in flight, and with keys of its own. With one, batches are largest. 1. */
   readonly connections?: number;
   /** Whether what is asked in one turn leaves together. Yes. */
   readonly batching?: boolean;
@@ -46,7 +46,7 @@ export interface Entry extends SetOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 2000;
-const DEFAULT_CONNECTIONS = 2;
+const DEFAULT_CONNECTIONS = 1;
 const nowMs = (): number => performance.now();
 
 /**

@@ -8,7 +8,15 @@ import {
 } from '../api/batch-format.ts';
 import { ERRORS } from '../api/errors.ts';
 import { type RequestSchemas, isAscii } from '../api/request-schemas.ts';
-import { DELETE, GET, HEAD, IS_ERROR, MAX_BATCH_REQUESTS, PUT } from '../shared/batch-records.ts';
+import {
+  DELETE,
+  GET,
+  HEAD,
+  IS_ERROR,
+  MAX_BATCH_REQUESTS,
+  PUT,
+  RequestRecords,
+} from '../shared/batch-records.ts';
 import { MISS } from '../shared/protocol.ts';
 import { type BatchPlan, type BatchRules, invalid, planBatch } from './batch-plan.ts';
 import type { BatchForm } from './batch.ts';
@@ -48,10 +56,11 @@ export function planJsonBatch(body: Buffer, rules: BatchRules): BatchPlan | Fail
   for (const request of requests) writer.add('code' in request ? PLACEHOLDER : request);
   const plan = planBatch(Buffer.from(writer.take().buffer), rules);
   if ('code' in plan) return plan;
+  const failures = new Map(plan.failures);
   for (const [place, request] of requests.entries()) {
-    if ('code' in request) plan.failures.set(place, request);
+    if ('code' in request) failures.set(place, request);
   }
-  return plan;
+  return { ...plan, failures };
 }
 
 function requestOf(request: unknown, { putBody, keyAlone }: RequestSchemas): BatchRequest | Failure {
@@ -76,11 +85,12 @@ export const JSON_FORM: BatchForm = {
   render: (answer, plan) => {
     const bytes = Buffer.from(answer.buffer, answer.byteOffset, answer.length);
     const reader = new BatchReader(bytes);
+    const requests = new RequestRecords(plan.bytes);
     const results: string[] = [];
     for (let record = reader.next(); record; record = reader.next()) {
-      const method = plan.bytes[plan.starts[results.length]];
+      requests.next();
       const value = bytes.toString('latin1', record.valueStart, record.valueEnd);
-      results.push(resultText(record, method, value));
+      results.push(resultText(record, requests.method, value));
     }
     return `{"status":"OK","responses":[${results.join(',')}]}`;
   },

@@ -21,12 +21,10 @@ export interface BatchPlan {
   /** Version and records, as `batch-records.ts` has them. */
   readonly bytes: Buffer;
   readonly size: number;
-  /** Where the record of each request begins, and where the last one ends. */
-  readonly starts: Uint32Array;
-  /** The number of the shard that each is for. */
-  readonly shards: Uint8Array;
+  /** The number of the shard that each is for; absent where there is one shard. */
+  readonly shards: Uint8Array | undefined;
   /** Why requests fail without their shard, by their place. */
-  readonly failures: Map<number, Failure>;
+  readonly failures: ReadonlyMap<number, Failure>;
   readonly hasWrites: boolean;
 }
 
@@ -39,6 +37,7 @@ export interface BatchRules {
 
 export const invalid = (message: string): Failure => ({ code: 'CACHE_ERR_BODY_INVALID', message });
 
+const NO_FAILURES: ReadonlyMap<number, Failure> = new Map();
 const TOO_MANY = invalid(`A batch has at most ${MAX_BATCH_REQUESTS} requests.`);
 const WRONG_VERSION = invalid(`A batch begins with its version, which is ${BATCH_VERSION}.`);
 const CUT_OFF = invalid('The batch ends in the middle of a record.');
@@ -54,10 +53,9 @@ const LAST_PRINTABLE = 0x7e;
 export function planBatch(bytes: Buffer, rules: BatchRules): BatchPlan | Failure {
   if (bytes[0] !== BATCH_VERSION) return WRONG_VERSION;
   const records = new RequestRecords(bytes);
-  const starts = new Uint32Array(MAX_BATCH_REQUESTS + 1);
-  const shards = new Uint8Array(MAX_BATCH_REQUESTS);
-  const failures = new Map<number, Failure>();
   const { router } = rules;
+  const shards = router.shards.length > 1 ? new Uint8Array(MAX_BATCH_REQUESTS) : undefined;
+  let failures: Map<number, Failure> | undefined;
   let size = 0;
   let hasWrites = false;
   while (records.next()) {
@@ -69,16 +67,15 @@ export function planBatch(bytes: Buffer, rules: BatchRules): BatchPlan | Failure
     if (size === MAX_BATCH_REQUESTS) return TOO_MANY;
     const isWrite = method === PUT || method === DELETE;
     const failure = faultOf(records, bytes, isWrite, rules);
-    if (failure) failures.set(size, failure);
+    if (failure) (failures ??= new Map()).set(size, failure);
     else hasWrites ||= isWrite;
-    if (router.shards.length > 1) {
+    if (shards) {
       shards[size] = router.shardNumberOf(bytes.toString('latin1', records.keyStart, records.keyEnd));
     }
-    starts[size++] = records.start;
+    size++;
   }
   if (!records.isAtEnd) return CUT_OFF;
-  starts[size] = bytes.length;
-  return { bytes, size, starts, shards, failures, hasWrites };
+  return { bytes, size, shards, failures: failures ?? NO_FAILURES, hasWrites };
 }
 
 /** What is wrong with one request. */

@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { ERRORS } from '../api/errors.ts';
-import { BATCH_VERSION, responseEnd, u16At } from '../shared/batch-records.ts';
+import { BATCH_VERSION, RequestRecords, responseEnd, u16At } from '../shared/batch-records.ts';
 import {
   BATCH_DONE,
   BATCH_FULL,
@@ -83,39 +83,39 @@ export class Batch {
     const { bytes, size } = this.plan;
     const requests = Buffer.allocUnsafeSlow(bytes.length);
     bytes.copy(requests);
-    // A client with one request at a time may be alone.
-    this.send(0, requests, size, size === 1 ? this.reply.raw.req.socket : undefined);
+    // A client with one request at a time may be alone. Nobody busy-waits for one with more of them: it has work meanwhile.
+    this.send(0, requests, size, size === 1 ? this.reply.raw.req.socket : this);
   }
 
   private sendParts(): void {
-    const { bytes, starts, size, shards, failures } = this.plan;
+    const { bytes } = this.plan;
     const counts = this.parts.map(() => 0);
     const ends = this.parts.map(() => 1);
-    for (let place = 0; place < size; place++) {
-      if (failures.has(place)) continue;
-      counts[shards[place]]++;
-      ends[shards[place]] += starts[place + 1] - starts[place];
-    }
+    this.forEachSent((shard, { start, valueEnd }) => {
+      counts[shard]++;
+      ends[shard] += valueEnd - start;
+    });
     const requests = ends.map((end) => Buffer.allocUnsafeSlow(end));
     ends.fill(1);
-    for (let place = 0; place < size; place++) {
-      if (failures.has(place)) continue;
-      const shard = shards[place];
-      bytes.copy(requests[shard], ends[shard], starts[place], starts[place + 1]);
-      ends[shard] += starts[place + 1] - starts[place];
-    }
+    this.forEachSent((shard, { start, valueEnd }) => {
+      bytes.copy(requests[shard], ends[shard], start, valueEnd);
+      ends[shard] += valueEnd - start;
+    });
     for (const [shard, count] of counts.entries()) {
       requests[shard][0] = BATCH_VERSION;
-      if (count > 0) this.send(shard, requests[shard], count, undefined);
+      if (count > 0) this.send(shard, requests[shard], count, this);
     }
   }
 
-  private send(
-    shard: number,
-    requests: Buffer<ArrayBuffer>,
-    size: number,
-    connection: object | undefined,
-  ): void {
+  /** Goes through the requests that do not fail without their shard. */
+  private forEachSent(visit: (shard: number, record: RequestRecords) => void): void {
+    const { bytes, shards, failures } = this.plan;
+    const records = new RequestRecords(bytes);
+    for (let place = 0; records.next(); place++)
+      if (!failures.has(place)) visit(shards?.[place] ?? 0, records);
+  }
+
+  private send(shard: number, requests: Buffer<ArrayBuffer>, size: number, connection: object): void {
     const part = new Part(this, connection);
     this.parts[shard] = part;
     this.left++;
@@ -133,7 +133,7 @@ export class Batch {
         addFailure(failure);
         continue;
       }
-      const shard = shards[place];
+      const shard = shards?.[place] ?? 0;
       const { code, records } = this.parts[shard]!;
       if (records) places[shard] = addRecord(records, places[shard]);
       else addFailure(failureOfReply(code));
@@ -178,13 +178,13 @@ function addFailure({ code, message }: Failure): void {
 
 /** What one shard is asked, and what it has replied. */
 class Part implements PendingRequest {
-  readonly connection: object | undefined;
+  readonly connection: object;
   code = MISS;
   records: Buffer<ArrayBuffer> | undefined;
   delivered: (() => void) | undefined;
   private readonly batch: Batch;
 
-  constructor(batch: Batch, connection: object | undefined) {
+  constructor(batch: Batch, connection: object) {
     this.batch = batch;
     this.connection = connection;
   }
