@@ -29,6 +29,7 @@ import {
   requestEnd,
 } from '../src/shared/protocol.ts';
 import { decodeConditions } from '../src/shared/raw-entries.ts';
+import { ClientBatches } from './client-batches.ts';
 import { RawWrites } from './raw-writes.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
 import { readKindOf } from './reads/reply-body.ts';
@@ -54,6 +55,7 @@ export class ShardActor {
   private readonly reads: Reads;
   private readonly rawWrites: RawWrites;
   private readonly uploads: Uploads;
+  private readonly clientBatches: ClientBatches;
   private order: ShedOrder | undefined;
   private shedOrders = 0;
 
@@ -62,6 +64,7 @@ export class ShardActor {
     this.store = options.store;
     this.reads = new Reads(options);
     this.rawWrites = new RawWrites(options.store, this.reads);
+    this.clientBatches = new ClientBatches(options.store, this.reads, this.rawWrites);
     this.uploads = new Uploads({ ...options, writes: this.rawWrites });
   }
 
@@ -79,6 +82,7 @@ export class ShardActor {
   handle(session: Session, message: SessionMessage): void {
     if (typeof message === 'string') this.handleBatch(session, message);
     else if (message.kind === 'put') this.handleLargePut(session, message);
+    else if (message.kind === 'batch') this.clientBatches.run(session, message.requests);
     else if ('upload' in message || 'read' in message) this.handleLargeValue(session, message);
     else this.handleControl(session, message);
   }

@@ -87,7 +87,7 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
     return typeof text === 'string' && text.length <= maxValueBytes && isAscii(text);
   }
   const keyMissing = `key ${keyRule}${typeFault(undefined)}.`;
-  return { ...schemas, fastPathValidators, keyMissing };
+  return { ...schemas, fastPathValidators, keyMissing, maxKeyLength };
 }
 
 interface KeyInPath {

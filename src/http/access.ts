@@ -9,8 +9,12 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Whether clients may ask without a token (`open`), and as often as they like as well (`file` of a page, `probe`). */
     access?: 'open' | 'file' | 'probe';
-    /** What changes nothing, though its method says otherwise. */
+    /** What changes nothing, or looks at `isReadOnly` itself, though its method says otherwise. */
     isRead?: true;
+  }
+  interface FastifyRequest {
+    /** Whether its token may only read. Undefined where there are no tokens. */
+    isReadOnly: boolean | undefined;
   }
 }
 
@@ -43,7 +47,7 @@ const UNAUTHORIZED: Failure = {
   message: 'This server wants "Authorization: Bearer <token>" with its token.',
   refusal: 'unauthorized',
 };
-const READ_ONLY: Failure = {
+export const READ_ONLY: Failure = {
   code: 'CACHE_ERR_FORBIDDEN',
   message: 'This token may only read.',
 };
@@ -82,6 +86,7 @@ export async function registerRateLimit(app: FastifyInstance, options: AccessOpt
 /** Checks tokens. Adds no hook where none is configured. */
 export function registerTokens(app: FastifyInstance, { access }: AccessOptions): void {
   if (access.token === undefined) return;
+  app.decorateRequest('isReadOnly', undefined);
   app.addHook('onRequest', (request, reply, done) => {
     const { config } = request.routeOptions;
     if (config.access !== undefined) {
@@ -89,6 +94,7 @@ export function registerTokens(app: FastifyInstance, { access }: AccessOptions):
       return;
     }
     const grant = grantOf(request.headers.authorization, access);
+    request.isReadOnly = grant === 'read';
     const isRead = READ_METHODS.has(request.method) || config.isRead === true || request.is404;
     if (grant === 'none') {
       void reply.header('www-authenticate', 'Bearer');

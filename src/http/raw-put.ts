@@ -39,7 +39,7 @@ export function receiveRawPut(options: RawPutOptions, rawPut: RawPut): void {
     refuse(rawPut, tooLarge(limit));
     return;
   }
-  if (bytes === undefined || !router.takesWhole(key, bytes)) {
+  if (bytes === undefined || !router.takesWhole(key.length, bytes)) {
     bodies.enter(request, reply, UPLOAD_BYTES, (failure) => {
       if (failure) refuse(rawPut, failure);
       else void new LargePut(options, rawPut, limit).receive(bytes);
@@ -144,7 +144,7 @@ class LargePut {
       if (request.raw instanceof DirectRequest) freeWhole(chunk);
     } else {
       this.start.add(chunk);
-      if (router.takesWhole(key, this.bytes)) return;
+      if (router.takesWhole(key.length, this.bytes)) return;
       if (await this.begin(0)) await this.write(this.start.bytes());
       this.start.free();
     }

@@ -122,6 +122,20 @@ export class Mailbox {
     if (this.loneClient.skipsBatch(this.requests.unanswered, nowMs)) this.batching.flush();
   }
 
+  /**
+   * Sends the requests of a client's batch, in a buffer of their own, behind what was sent before. The last batch may be
+   * larger than the room there was.
+   * @param size how many requests there are.
+   */
+  sendClientBatch(requests: Uint8Array<ArrayBuffer>, size: number, pending: PendingRequest): void {
+    this.batching.flush();
+    this.track(pending, this.options.now(), size);
+    this.requests.markPosted();
+    this.noteLoneClient();
+    this.post({ kind: 'batch', requests }, [requests.buffer]);
+    if (size === 1) setImmediate(this.pollForReply);
+  }
+
   /** Settles requests that are past their deadline. To be called many times per deadline. */
   sweepDeadlines(): void {
     const { now, deadlineMs } = this.options;
@@ -160,17 +174,21 @@ export class Mailbox {
     this.post(message, handedOver);
   }
 
-  private track(pending: PendingRequest, nowMs: number): void {
-    this.requests.track(pending, nowMs);
+  private track(pending: PendingRequest, nowMs: number, size = 1): void {
+    this.requests.track(pending, nowMs, size);
     this.loneClient.sent(pending.connection, this.requests.unanswered, nowMs);
   }
 
   private postBatch(batch: string): void {
+    this.noteLoneClient();
+    this.requests.markPosted();
+    this.post(batch);
+  }
+
+  private noteLoneClient(): void {
     // Read before the post, so that no answer to it is missed.
     this.answersBefore = this.doorbell.answers;
     this.doorbell.isForLoneClient = this.loneClient.isAlone(this.requests.unanswered, this.options.now());
-    this.requests.markPosted();
-    this.post(batch);
   }
 
   private post(message: SessionMessage, transferList?: ArrayBuffer[]): void {
@@ -181,13 +199,13 @@ export class Mailbox {
     this.doorbell.ring();
   }
 
-  private pollForReply(): void {
+  private readonly pollForReply = (): void => {
     const { unanswered, oldestSentAtMs } = this.requests;
     if (!this.loneClient.isWorthPolling(unanswered, oldestSentAtMs)) return;
     // The answer may be to a control request: then the reply comes like any other.
     if (this.doorbell.pollForAnswer(this.answersBefore, POLL_MS)) this.receiveOne();
     else this.loneClient.polledInVain();
-  }
+  };
 
   /** Reads replies within the turn: when clients send more than fits, turns are long, and replies lie in the port. */
   private catchUp(): void {

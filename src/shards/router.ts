@@ -32,6 +32,7 @@ import {
 import { guaranteeFor, maxEntryBytes, maxLargeValueBytes } from '../shared/segment-sizes.ts';
 import type { Ledger } from '../shared/ledger.ts';
 import type { StatsReply } from './control-channel.ts';
+import type { Mailbox } from './mailbox.ts';
 import type { PendingRequest } from './pending-requests.ts';
 import type { Shard, ShardState } from './shard.ts';
 import type { Upload } from './upload.ts';
@@ -136,9 +137,31 @@ export class ShardRouter {
   }
 
   /** Whether a value is stored by `putRaw`; others go by `beginUpload`. */
-  takesWhole(key: string, valueBytes: number): boolean {
+  takesWhole(keyBytes: number, valueBytes: number): boolean {
     if (valueBytes > MAX_WHOLE_BYTES) return false;
-    return guaranteeFor(maxEntryBytes(key.length, valueBytes)) <= this.ledger.guarantee;
+    return guaranteeFor(maxEntryBytes(keyBytes, valueBytes)) <= this.ledger.guarantee;
+  }
+
+  /**
+   * Sends requests of a client's batch to the shard that owns their keys.
+   * @param requests as in `ClientBatch`, in a buffer that is handed over.
+   * @param size how many requests there are.
+   * @param kind 'write' if one of them is.
+   */
+  sendBatch(
+    shardNumber: number,
+    requests: Uint8Array<ArrayBuffer>,
+    size: number,
+    pending: PendingRequest,
+    kind: 'read' | 'write',
+  ): void {
+    const mailbox = this.mailboxFor(this.shards[shardNumber], pending, kind);
+    mailbox?.sendClientBatch(requests, size, pending);
+  }
+
+  /** The number of the shard that owns a key. */
+  shardNumberOf(key: string): number {
+    return shardOfHash(hashKey(key, this.seed[0], this.seed[1]), this.shards.length);
   }
 
   /** The largest value that a shard can ever hold. */
@@ -226,7 +249,7 @@ export class ShardRouter {
   }
 
   private shardOf(key: string): Shard {
-    return this.shards[shardOfHash(hashKey(key, this.seed[0], this.seed[1]), this.shards.length)];
+    return this.shards[this.shardNumberOf(key)];
   }
 
   private sendRaw(
@@ -245,6 +268,11 @@ export class ShardRouter {
     pending: PendingRequest,
     kind: 'read' | 'write',
   ): void {
+    this.mailboxFor(shard, pending, kind)?.send(request, pending);
+  }
+
+  /** @returns undefined where the shard cannot be asked; the request is settled then. */
+  private mailboxFor(shard: Shard, pending: PendingRequest, kind: 'read' | 'write'): Mailbox | undefined {
     const { mailbox } = shard;
     if (!mailbox) {
       pending.settle(UNAVAILABLE, '');
@@ -252,8 +280,9 @@ export class ShardRouter {
       this.busyRejections[shard.number]++;
       pending.settle(BUSY, '');
     } else {
-      mailbox.send(request, pending);
+      return mailbox;
     }
+    return undefined;
   }
 
   private clearShard(shard: Shard): Promise<{ readonly code: number; readonly removed: number }> {

@@ -6,13 +6,15 @@ import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
 import type { ThreadFigures } from './thread-meter.ts';
 
 /**
- * What crosses the port of a session. There are four kinds of message:
+ * What crosses the port of a session. There are five kinds of message:
  *
  * - A batch, one string: requests one after the other, in the order in which they came. The shard answers with one or
  *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of one-byte
  *   characters crosses a port as one copy of its bytes.
  * - A large PUT, or the reply to a large GET: an object with the bytes in a buffer that is handed over. Nothing is
  *   copied, and no string of that length is left to the collector. It keeps its place among the batches.
+ * - The requests of one `POST /batch` for this shard, as bytes that are handed over. It is replied to as a large GET is, by
+ *   the records of the answer: see `batch-records.ts`. It keeps its place, too.
  * - A message of an upload or a read of a value in pieces: see `large-values.ts`.
  * - A control message, an object. A request carries a number, and its reply carries the same one. Those without a number
  *   are notices that nobody answers.
@@ -37,6 +39,8 @@ import type { ThreadFigures } from './thread-meter.ts';
  *              f                              a condition of the request is not met
  *              A to O ‖ head length:2 ‖ body length:4 ‖ head ‖ body       replies to raw requests
  *              \x03                           busy: too many reads wait, or its entry changed while it waited
+ *              b, i                           replies to a client's batch: what it says; the same with failures in it
+ *              e                              the answer to the client's batch is full
  *              l ‖ ticket:4                   the reply follows in a `late` message
  *              w ‖ ticket:4                   the same, once other large replies have reached their clients
  *
@@ -67,6 +71,15 @@ export const WAITING = 0x77;
 /** The value cannot be read as JSON: some of its bytes are not ASCII, or it is longer than a JSON entry may be. */
 export const NOT_TEXT = 0x78;
 export const PRECONDITION_FAILED = 0x66;
+
+/**
+ * Replies to a `POST /batch`: the records of its answer. Where it is mixed, the status of some is the code of a reply, which
+ * says why that request has failed.
+ */
+export const BATCH_DONE = 0x62;
+export const BATCH_MIXED = 0x69;
+/** Only within BATCH_MIXED: there is no room left in the answer. */
+export const BATCH_FULL = 0x65;
 
 /** Replies to raw requests: all have a head. */
 export const RAW_HIT = 0x41;
@@ -124,7 +137,14 @@ export interface LargePut extends Omit<UnsentPut, 'value'> {
   readonly value: ArrayBuffer;
 }
 
-/** A hit whose body is handed over. */
+/** What one `POST /batch` asks of this shard. */
+export interface ClientBatch {
+  readonly kind: 'batch';
+  /** Version and records of the requests, handed over. */
+  readonly requests: Uint8Array<ArrayBuffer>;
+}
+
+/** A hit whose body is handed over, or the reply to a `POST /batch`. */
 export interface LargeHit {
   readonly kind: 'hit';
   readonly code: number;
@@ -320,6 +340,6 @@ export interface Connect {
 }
 
 /** What a session asks of its shard. */
-export type SessionMessage = string | LargePut | LargeValueMessage | ControlRequest;
+export type SessionMessage = string | LargePut | ClientBatch | LargeValueMessage | ControlRequest;
 export type ToShard = SessionMessage | Connect;
 export type FromShard = string | LargeHit | LargeValueReply | ControlReply;

@@ -129,20 +129,20 @@ test('in the binary form any bytes come back, with their type', async () => {
   const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
   const writer = new BatchWriter();
   writer.add({ method: PUT, key: 'bytes', value: bytes, contentType: 'image/png', ttl: 100 });
-  writer.add({ method: PUT, key: 'text', value: 'grün', createOnly: true });
+  writer.add({ method: PUT, key: 'text', value: 'grün', createOnly: true, wantsTag: true });
   writer.add({ method: PUT, key: 'text', value: 'anders', createOnly: true });
-  writer.add({ method: GET, key: 'bytes' });
-  writer.add({ method: GET, key: 'text' });
+  writer.add({ method: GET, key: 'bytes', wantsTag: true });
+  writer.add({ method: GET, key: 'text', wantsTag: true });
   writer.add({ method: HEAD, key: 'text' });
   writer.add({ method: DELETE, key: 'none' });
   writer.add({ method: GET, key: 'ä' });
   const response = await post(writer.take(), BATCH_TYPE);
   expect(response.headers.get('content-type')).toBe(BATCH_TYPE);
   const answer = new Uint8Array(await response.arrayBuffer());
-  const reader = new BatchReader(answer, 'response');
+  const reader = new BatchReader(answer);
   const records: BatchRecord[] = [];
   for (let record = reader.next(); record; record = reader.next()) records.push({ ...record });
-  expect(records.map(({ kind }) => kind)).toStrictEqual([201, 201, 412, 200, 200, 200, 404, 400]);
+  expect(records.map(({ status }) => status)).toStrictEqual([201, 201, 412, 200, 200, 200, 404, 400]);
   const valueOf = (place: number): Buffer =>
     Buffer.from(answer.subarray(records[place].valueStart, records[place].valueEnd));
   expect(valueOf(3).equals(bytes)).toBe(true);

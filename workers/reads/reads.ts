@@ -113,6 +113,17 @@ export class Reads {
     else this.answerRaw(session, key, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
   }
 
+  /** False while no large value may be sent: too many bytes are on their way to clients. */
+  get hasRoom(): boolean {
+    return this.window.hasRoom;
+  }
+
+  /** Sends the reply to a client's batch. @param code BATCH_DONE or BATCH_MIXED. */
+  sendBatch(session: Session, code: number, records: Uint8Array<ArrayBuffer>): void {
+    if (records.length >= LARGE_PAYLOAD) this.window.send(session, records.length);
+    session.post({ kind: 'hit', code, body: records }, [records.buffer]);
+  }
+
   /**
    * The entry of a key is about to change, or all entries are. A waiting read may not see a later value, so it is
    * settled now: with the entry as it is, or refused if it waits for room.

@@ -172,6 +172,11 @@ export class SegmentStore {
     return this.codec.valueView(slot);
   }
 
+  /** Copies the value to `target`, from `at` on. */
+  copyValue(slot: number, target: Buffer, at: number): void {
+    this.codec.copyValue(slot, target, at);
+  }
+
   /** What `put` was given; `NO_METADATA` where that was nothing. */
   metadata(slot: number): Metadata {
     return this.codec.metadata(slot);
