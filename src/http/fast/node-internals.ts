@@ -48,7 +48,7 @@ export function stopParsing(socket: Duplex): void {
 }
 
 /**
- * Saves Node the two timers that it starts and ends for each request, to close connections that rest. The door closes these.
+ * Saves Node the timer that it starts after each answer and ends at the next request. The door closes connections that rest.
  * In a Node that does not use this function, it does no harm.
  */
 export function ignoreTimeouts(socket: Socket): void {
@@ -112,7 +112,7 @@ export function collectMinor(): void {
   if (works.minorCollection) globalThis.gc?.({ type: 'minor', execution: 'sync' });
 }
 
-/** V8's full collection: tens of milliseconds. There is none without `--expose-gc`. */
+/** V8's full collection. There is none without `--expose-gc`. */
 export function collectAll(): void {
   globalThis.gc?.();
 }

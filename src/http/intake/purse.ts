@@ -69,7 +69,7 @@ export class Purse {
     return (this.sums[what] += amount) <= this.limits[what];
   }
 
-  /** As `charge` for one request. Every request is charged, and a name that varies would make that ten times as slow. */
+  /** As `charge` for one request. Every request is charged, so this is kept as short as it can be. */
   addRequest(): void {
     this.sums.requests++;
   }
