@@ -5,21 +5,23 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import packageJson from '../package.json' with { type: 'json' };
 import type { AccessFiles } from './config/access-files.ts';
-import { type Limits, type TrafficLimits, deriveTrafficLimits } from './config/memory-shares.ts';
-import { parseOriginList } from './config/origin-list.ts';
-import { parseProxyList } from './config/proxy-list.ts';
+import { type Limits, deriveTrafficLimits } from './config/memory-shares.ts';
 import type { Settings } from './config/settings.ts';
 import { EventRing } from './dashboard/events.ts';
 import { Feed, type FeedOptions } from './dashboard/feed.ts';
-import { type ServerUrls, listenError, resolveHost, urlsOf } from './listening.ts';
+import type { FrontApp } from './fronts/front-app.ts';
+import type { FrontHost } from './fronts/front.ts';
+import { Fronts, newsOf } from './fronts/fronts.ts';
+import { createRateCells } from './http/shared-rate-store.ts';
+import { type ServerUrls, findFreePort, listenError, resolveHost, urlsOf } from './listening.ts';
 import {
   type LogSink,
-  connectionPressureChanged,
+  frontDied,
+  frontIsBackUp,
   listening,
   logEvent,
   nodeChanged,
   pressureChanged,
-  requestWasSlow,
   shardDied,
   shardIsBackUp,
   shedOrderDone,
@@ -27,21 +29,24 @@ import {
 import { MemoryPlan } from './memory/memory-plan.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import { Supervisor } from './memory/supervisor.ts';
+import { type HttpFigures, addHttpFigures, readHttpFigures } from './metrics/http-figures.ts';
 import { Metrics } from './metrics/metrics.ts';
-import type { TrafficReports } from './metrics/traffic.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
-import { type ShardsOptions, createShards } from './shards/create-shards.ts';
+import { type ShardsOptions, createShards, silenceLimitMs, startDeadlineMs } from './shards/create-shards.ts';
 import type { ShardRouter } from './shards/router.ts';
-import { statsReport } from './stats-report.ts';
+import { type StatsSources, statsReport } from './stats-report.ts';
 
 const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
+const FRONT_URL = new URL('./fronts/front-thread.ts', import.meta.url);
 /** Milliseconds since the epoch; never goes back. */
 const nowMs = (): number => Math.round(performance.timeOrigin + performance.now());
 const OPEN_ACCESS: AccessFiles = { authToken: undefined, readToken: undefined, tls: undefined };
 
 export interface RunningServer {
   readonly app: FastifyInstance;
+  /** The HTTP threads beside this one. */
+  readonly fronts: Fronts;
   readonly router: ShardRouter;
   readonly supervisor: Supervisor;
   readonly limits: Limits;
@@ -53,6 +58,8 @@ export interface RunningServer {
   readonly isOnAllInterfaces: boolean;
   /** Replaces the token and, for new connections, the certificate. */
   readonly useAccess: (access: AccessFiles) => void;
+  /** Requests without an answer, of all HTTP threads. */
+  readonly unanswered: () => number;
   /** From now on, `/ready` answers 503. Connections are accepted and served as before. */
   readonly beginShutdown: () => void;
   /** Stops accepting connections, answers the requests in flight, then stops the shards. */
@@ -61,9 +68,10 @@ export interface RunningServer {
 
 /** Loads all modules of the server and its shards. */
 export async function loadAll(): Promise<void> {
-  await import('./http/app.ts');
+  await import('./fronts/front-app.ts');
   // `require`, as Piscina does: the compile cache keeps what is imported under another key.
-  createRequire(import.meta.url)(fileURLToPath(WORKER_URL));
+  const require = createRequire(import.meta.url);
+  for (const url of [WORKER_URL, FRONT_URL]) require(fileURLToPath(url));
 }
 
 /**
@@ -95,37 +103,51 @@ export async function startServer(
   const plan = new MemoryPlan(settings);
   plan.checkRoomForShards();
   const { memoryLimit } = plan;
-  const bounds = deriveTrafficLimits(memoryLimit.limitBytes, settings.MEMORY_THRESHOLD, settings.SHARDS);
-  const { router, ledger } = createShards({
+  const { MEMORY_THRESHOLD, SHARDS, FRONTS } = settings;
+  const traffic = deriveTrafficLimits(memoryLimit.limitBytes, MEMORY_THRESHOLD, SHARDS, FRONTS);
+  const shards = createShards({
     settings,
     guaranteeBytes: plan.fullGuaranteeBytes,
-    replyWindowBytes: bounds.replyWindowBytes,
+    replyWindowBytes: traffic.replyWindowBytes,
     workerUrl,
     ...shardEvents(logger),
+    onChange: (shard) => fronts.tellOf(shard),
+  });
+  const { router, ledger } = shards;
+  const metrics = new Metrics(packageJson.version);
+  // Asked for once the server listens, when all of these are there.
+  const reports = createReports(metrics, () => ({
+    ...{ settings, memoryLimit, limits, supervisor, router, ledger },
+    ...{ fronts, app: front.app },
+  }));
+  const feed = createFeed(reports, events, logger);
+  const current = { access, isShuttingDown: false };
+  const rateCells = FRONTS > 1 && settings.RATE_LIMIT > 0 ? createRateCells() : undefined;
+  const given = { settings, traffic, routing: shards.routing, rateCells };
+  const fronts = createFronts(settings, {
+    start: (number) => ({ ...given, ...current, front: number, shards: router.shards.map(newsOf) }),
+    answer: (about) => (about === 'feedRoom' ? Promise.resolve(feed.hasRoom()) : reports[about]()),
+    feed,
+    ...frontEvents(logger),
   });
   // Disposed of in reverse order: at once if the start fails, else by `close`.
   await using parts = new AsyncDisposableStack();
   parts.defer(() => router.stop());
+  parts.defer(() => fronts.stop());
   // The threads start while the main thread is busy loading the HTTP layer.
-  const [{ createApp }] = await Promise.all([import('./http/app.ts'), router.start()]);
-
-  const metrics = new Metrics(packageJson.version, trafficEvents(logger));
-  // Asked for once the server listens, when all of these are there.
-  const sources = () => ({ settings, memoryLimit, limits, supervisor, router, ledger });
-  const current = { ...tokensOf(access), isShuttingDown: false };
-  const app = await createApp({
-    ...settingsOf(settings, bounds),
-    router,
-    tls: access.tls,
-    access: current,
-    isShuttingDown: () => current.isShuttingDown,
-    ...reportsTo(logger),
-    stats: () => statsReport(sources(), app),
-    feed: createFeed(() => statsReport(sources(), app), metrics.traffic.times, events, logger),
-    metrics: () => metrics.text(sources(), app),
-    traffic: metrics.traffic,
+  const [{ FrontApp, trafficOf }] = await Promise.all([
+    import('./fronts/front-app.ts'),
+    shards.start(),
+    fronts.start(),
+  ]);
+  const front = await FrontApp.create({
+    ...{ settings, limits: traffic, access, logger, router, rateCells, feed },
+    stats: reports.stats,
+    metrics: reports.metrics,
+    traffic: trafficOf(logger),
+    onNodeChange: (internal, fallback) => logEvent(logger, nodeChanged(internal, fallback)),
   });
-  parts.defer(() => app.close().then(() => metrics.stop()));
+  parts.defer(() => Promise.all([front.app.close(), fronts.close()]).then(() => metrics.stop()));
 
   const baselineBytes = plan.usedBytes();
   const limits = plan.limitsFor(baselineBytes);
@@ -134,19 +156,23 @@ export async function startServer(
   supervisor.start();
   parts.defer(() => supervisor.stop());
 
-  const { bound, ...reach } = await listen(app, address, settings);
-  logEvent(logger, listening(bound, settings.SHARDS, limits, memoryLimit));
+  const { bound, ...reach } = await listen(front, fronts, address, settings);
+  logEvent(logger, listening(bound, settings, limits, memoryLimit));
   const running = parts.move();
-  const beginShutdown = (): void => void (current.isShuttingDown = true);
+  const beginShutdown = (): void => {
+    current.isShuttingDown = true;
+    front.beginShutdown();
+    fronts.beginShutdown();
+  };
   return {
-    app,
-    router,
-    supervisor,
-    limits,
-    logger,
-    memoryLimit,
+    ...{ app: front.app, fronts, router, supervisor, limits, logger, memoryLimit },
     ...reach,
-    useAccess: (files) => useAccess(app, current, files),
+    useAccess: (files) => {
+      current.access = files;
+      front.useAccess(files);
+      fronts.useAccess(files);
+    },
+    unanswered: () => front.app.purse.totals.requests + fronts.unanswered,
     beginShutdown,
     close: () => {
       beginShutdown();
@@ -155,28 +181,33 @@ export async function startServer(
   };
 }
 
-function tokensOf({ authToken: token, readToken }: AccessFiles) {
-  return { token, readToken };
-}
-
-function useAccess(
-  { server }: FastifyInstance,
-  current: ReturnType<typeof tokensOf>,
-  files: AccessFiles,
-): void {
-  Object.assign(current, tokensOf(files));
-  if (server instanceof TlsServer && files.tls) server.setSecureContext(files.tls);
-}
-
 /** What is logged from now on, the dashboard tells, too. */
 function recordEvents({ LOG_LEVEL }: Settings, log: LogSink): { events: EventRing; logger: LogSink } {
   const events = new EventRing(nowMs);
   return { events, logger: events.recording(log, LOG_LEVEL === 'debug' || LOG_LEVEL === 'trace') };
 }
 
+type Sources = StatsSources & { readonly fronts: Fronts; readonly app: FastifyInstance };
+
+/** What the main thread alone can say, for all HTTP threads. */
+function createReports(metrics: Metrics, sources: () => Sources) {
+  const readHttp = async (withThreads = false): Promise<HttpFigures> => {
+    const { fronts, app, router } = sources();
+    await fronts.refresh(withThreads);
+    return addHttpFigures([readHttpFigures({ app, router }), ...fronts.figures]);
+  };
+  return {
+    stats: async () => statsReport(sources(), await readHttp()),
+    metrics: async () => {
+      const http = await readHttp(true);
+      return metrics.text(sources(), http, sources().fronts.threads);
+    },
+    times: async () => (await readHttp()).times,
+  };
+}
+
 function createFeed(
-  stats: FeedOptions['stats'],
-  times: FeedOptions['times'],
+  { stats, times }: Pick<FeedOptions, 'stats' | 'times'>,
   events: EventRing,
   logger: LogSink,
 ): Feed {
@@ -187,6 +218,16 @@ function createFeed(
     events,
     nowMs,
     onError: (error) => logger.error({ err: error }, 'the dashboard could not be told'),
+  });
+}
+
+function createFronts(settings: Settings, host: FrontHost): Fronts {
+  const { FRONTS, SHARDS, REQUEST_DEADLINE_MS } = settings;
+  return new Fronts(FRONTS, host, {
+    workerUrl: FRONT_URL,
+    startDeadlineMs: startDeadlineMs(FRONTS + SHARDS),
+    silenceLimitMs: silenceLimitMs(REQUEST_DEADLINE_MS),
+    deadlineMs: REQUEST_DEADLINE_MS,
   });
 }
 
@@ -205,39 +246,11 @@ function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestar
   };
 }
 
-function trafficEvents(logger: LogSink): TrafficReports {
+function frontEvents(logger: LogSink): Pick<FrontHost, 'log' | 'onDeath' | 'onRestart'> {
   return {
-    onSlow: (slow) => logEvent(logger, requestWasSlow(slow)),
-    onConnectionPressure: (change, limit) => logEvent(logger, connectionPressureChanged(change, limit)),
-  };
-}
-
-/** What the HTTP layer reports. */
-function reportsTo(logger: LogSink) {
-  return {
-    onNodeChange: (internal: string, fallback: string) => logEvent(logger, nodeChanged(internal, fallback)),
-    onUnexpectedError: (error: Error) => logger.error({ err: error }, 'unexpected error'),
-  };
-}
-
-/** The options of the HTTP layer that follow from the settings and the memory limit. */
-function settingsOf(settings: Settings, traffic: TrafficLimits) {
-  return {
-    version: packageJson.version,
-    maxKeyLength: settings.MAX_KEY_LENGTH,
-    maxValueBytes: settings.MAX_VALUE_BYTES,
-    maxRawBytes: settings.MAX_RAW_BYTES,
-    gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
-    rateLimit: settings.RATE_LIMIT,
-    trustedProxies: parseProxyList(settings.TRUST_PROXY) ?? undefined,
-    // The settings have been checked.
-    corsOrigins: parseOriginList(settings.CORS_ORIGIN)!,
-    deadlineMs: settings.REQUEST_DEADLINE_MS,
-    bodyBudgetBytes: traffic.bodyBudgetBytes,
-    unreadBytes: traffic.unreadBytes,
-    unsentBytes: traffic.unsentBytes,
-    maxTlsConnections: traffic.maxTlsConnections,
-    collectEveryBytes: traffic.collectEveryBytes,
+    log: (event) => logEvent(logger, event),
+    onDeath: (front, error) => logEvent(logger, frontDied(front, error)),
+    onRestart: (front, downMs) => logEvent(logger, frontIsBackUp(front, downMs)),
   };
 }
 
@@ -270,10 +283,20 @@ function createSupervisor(parts: SupervisorParts): Supervisor {
   });
 }
 
-async function listen(app: FastifyInstance, host: string, { HOST, PORT }: Settings): Promise<ServerUrls> {
+/** All HTTP threads listen at the same address. */
+async function listen(
+  front: FrontApp,
+  fronts: Fronts,
+  host: string,
+  { HOST, PORT, FRONTS }: Settings,
+): Promise<ServerUrls> {
   try {
-    await app.listen({ host, port: PORT });
-    return urlsOf(app.server.address() as AddressInfo, app.server instanceof TlsServer);
+    const isShared = FRONTS > 1;
+    await front.listen(host, isShared ? await findFreePort(host, PORT) : PORT, isShared);
+    const { server } = front.app;
+    const address = server.address() as AddressInfo;
+    await fronts.listen({ host, port: address.port });
+    return urlsOf(address, server instanceof TlsServer);
   } catch (error) {
     throw listenError(HOST, PORT, error);
   }

@@ -4,8 +4,7 @@ import { type Settings, publicSettings } from './config/settings.ts';
 import type { ShardRouter, ShardRow } from './shards/router.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { Supervisor } from './memory/supervisor.ts';
-import type { HttpFigures } from './metrics/metrics.ts';
-import type { Traffic } from './metrics/traffic.ts';
+import { type HttpFigures, withRouting } from './metrics/http-figures.ts';
 import { ROUTING_COUNTERS, SHARD_COUNTERS } from './shared/stats-counters.ts';
 
 export interface StatsSources {
@@ -17,13 +16,13 @@ export interface StatsSources {
   readonly ledger: Ledger;
 }
 
-/** What the HTTP layer knows of its clients. */
-type ClientFigures = Pick<HttpFigures, 'frontDoor'> & { readonly traffic: Pick<Traffic, 'counts'> };
-
-/** What `/stats` says: totals, one row per shard, memory, clients, and the configuration in force. */
-export async function statsReport(sources: StatsSources, { frontDoor, traffic }: ClientFigures) {
+/**
+ * What `/stats` says: totals, one row per shard, memory, clients, and the configuration in force.
+ * @param http the figures of all HTTP threads together.
+ */
+export async function statsReport(sources: StatsSources, http: HttpFigures) {
   const { settings, memoryLimit, limits, supervisor, router, ledger } = sources;
-  const rows = await router.stats();
+  const rows = withRouting(await router.stats(), http);
   return {
     uptimeSeconds: Math.floor(process.uptime()),
     totals: totals(rows),
@@ -42,14 +41,9 @@ export async function statsReport(sources: StatsSources, { frontDoor, traffic }:
       lastDecision: supervisor.lastDecision.kind === 'wait' ? supervisor.lastDecision.reason : 'shed',
       lastOrder: lastOrder(supervisor),
     },
-    connections: {
-      open: frontDoor.size,
-      waiting: frontDoor.waitingCount,
-      limit: frontDoor.limits.maxConnections,
-    },
-    // Copies: who compares two reports must not see the same counts twice.
-    refusals: { ...traffic.counts.refusals },
-    cutOffs: { ...traffic.counts.cutOffs },
+    connections: http.connections,
+    refusals: http.refusals,
+    cutOffs: http.cutOffs,
     configuration: publicSettings(settings),
   };
 }

@@ -36,13 +36,13 @@ const UNSENT_SHARE = 3 / 16;
  */
 const TLS_CONNECTION_BYTES = 2 ** 16;
 
-/** What bodies on their way through the process may take, in bytes. */
+/** What bodies on their way through one HTTP thread may take, in bytes. */
 export interface TrafficLimits {
   readonly bodyBudgetBytes: number;
   readonly unreadBytes: number;
   readonly unsentBytes: number;
   readonly maxTlsConnections: number;
-  /** Per shard. */
+  /** Of one shard, for all HTTP threads. */
   readonly replyWindowBytes: number;
   /** The garbage of large bodies and replies is collected each time that it reaches this many bytes. */
   readonly collectEveryBytes: number;
@@ -56,16 +56,22 @@ function headroomBytes(limitBytes: number, threshold: number): number {
   return Math.min((limitBytes * (1 - threshold)) / 3, MAX_HEADROOM_BYTES);
 }
 
-export function deriveTrafficLimits(limitBytes: number, threshold: number, shards: number): TrafficLimits {
+/** @param fronts HTTP threads: each has the same share. */
+export function deriveTrafficLimits(
+  limitBytes: number,
+  threshold: number,
+  shards: number,
+  fronts = 1,
+): TrafficLimits {
   const headroom = headroomBytes(limitBytes, threshold);
-  const bytes = Math.floor(headroom * TRAFFIC_SHARE);
+  const share = headroom / fronts;
   return {
-    bodyBudgetBytes: bytes,
-    unreadBytes: Math.floor(headroom * UNREAD_SHARE),
-    unsentBytes: Math.floor(headroom * UNSENT_SHARE),
-    maxTlsConnections: Math.floor(headroom / TLS_CONNECTION_BYTES),
-    replyWindowBytes: Math.floor(bytes / shards),
-    collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MAX_COLLECTION_BYTES),
+    bodyBudgetBytes: Math.floor(share * TRAFFIC_SHARE),
+    unreadBytes: Math.floor(share * UNREAD_SHARE),
+    unsentBytes: Math.floor(share * UNSENT_SHARE),
+    maxTlsConnections: Math.floor(share / TLS_CONNECTION_BYTES),
+    replyWindowBytes: Math.floor((headroom * TRAFFIC_SHARE) / shards),
+    collectEveryBytes: Math.floor(Math.min(headroom * COLLECTION_SHARE, MAX_COLLECTION_BYTES) / fronts),
   };
 }
 

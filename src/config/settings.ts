@@ -1,7 +1,7 @@
-import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { parseByteSize } from './byte-size.ts';
 import { parseOriginList } from './origin-list.ts';
+import { processors } from './processors.ts';
 import { parseProxyList } from './proxy-list.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
@@ -50,10 +50,19 @@ export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII
 /** Each shard may keep one place of CAPACITY that the others cannot use. With this minimum, that is one in a thousand. */
 const MIN_CAPACITY_PER_SHARD = 1000;
 
+const MAX_THREADS = 64;
+/** A shard can serve three HTTP threads: see docs/scaling.md. */
+const PROCESSORS_PER_SHARD = 4;
+
 /** How many shards there are where SHARDS does not say. */
-export function defaultShards(processors: number, capacity: number): number {
-  const most = capacity > 0 ? Math.floor(capacity / MIN_CAPACITY_PER_SHARD) : 64;
-  return Math.max(1, Math.min(64, processors - 1, most));
+export function defaultShards(processorCount: number, capacity: number): number {
+  const max = capacity > 0 ? Math.floor(capacity / MIN_CAPACITY_PER_SHARD) : MAX_THREADS;
+  return Math.max(1, Math.min(MAX_THREADS, Math.ceil(processorCount / PROCESSORS_PER_SHARD), max));
+}
+
+/** How many HTTP threads there are where FRONTS does not say: one for each processor that no shard has. */
+export function defaultFronts(processorCount: number, shards: number): number {
+  return Math.max(1, Math.min(MAX_THREADS, processorCount - shards));
 }
 
 const SETTINGS = {
@@ -71,11 +80,18 @@ const SETTINGS = {
     schema: wholeText(0, 65535),
   },
   SHARDS: {
-    fallback: String(defaultShards(availableParallelism(), 0)),
-    byDefault: 'processors − 1',
+    fallback: String(defaultShards(processors(), 0)),
+    byDefault: 'processors ÷ 4',
     allowed: '1 to 64',
-    meaning: 'worker threads that own the data; by default processors − 1, at most one per 1,000 of CAPACITY',
-    schema: wholeText(1, 64),
+    meaning: 'threads that own the data; by default processors ÷ 4, rounded up, at most one per 1,000 of CAPACITY',
+    schema: wholeText(1, MAX_THREADS),
+  },
+  FRONTS: {
+    fallback: String(defaultFronts(processors(), defaultShards(processors(), 0))),
+    byDefault: 'the other processors',
+    allowed: '1 to 64',
+    meaning: 'threads that speak HTTP; by default one for each processor that is not counted for a shard',
+    schema: wholeText(1, MAX_THREADS),
   },
   MEMORY_LIMIT: {
     fallback: '',
@@ -241,8 +257,9 @@ export function readSettings(env: Environment): ReadSettings {
     if (parsed.success && !isBlank) values[name] = parsed.data;
     else faults.push(`${name}: ${shown(name, text)} is not allowed; allowed: ${allowed}`);
   }
-  if (faults.length === 0 && !env['SHARDS']) {
-    values['SHARDS'] = defaultShards(availableParallelism(), values['CAPACITY'] as number);
+  if (faults.length === 0) {
+    if (!env['SHARDS']) values['SHARDS'] = defaultShards(processors(), values['CAPACITY'] as number);
+    if (!env['FRONTS']) values['FRONTS'] = defaultFronts(processors(), values['SHARDS'] as number);
   }
   const settings = values as Settings;
   if (faults.length === 0 && settings.CAPACITY > 0 && settings.CAPACITY < settings.SHARDS) {

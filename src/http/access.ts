@@ -3,6 +3,7 @@ import type { BlockList } from 'node:net';
 import { grantOf } from './credentials.ts';
 import { type Failure, FailureError } from './failures.ts';
 import { RateStore } from './rate-store.ts';
+import { SharedRateStore } from './shared-rate-store.ts';
 import { clientAddress } from './trust-proxy.ts';
 
 declare module 'fastify' {
@@ -26,6 +27,8 @@ export interface AccessOptions {
   readonly access: { readonly token: string | undefined; readonly readToken: string | undefined };
   /** Requests per second and client address; 0 means no limit. */
   readonly rateLimit: number;
+  /** Where several HTTP threads count requests together; absent where there is one. */
+  readonly rateCells: SharedArrayBuffer | undefined;
   /** Proxies whose forwarded headers are believed. */
   readonly trustedProxies: BlockList | undefined;
 }
@@ -55,7 +58,7 @@ const READ_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Checks rates. Adds no hook where no limit is configured. */
 export async function registerRateLimit(app: FastifyInstance, options: AccessOptions): Promise<void> {
-  const { rateLimit: maxPerSecond } = options;
+  const { rateLimit: maxPerSecond, rateCells } = options;
   if (maxPerSecond === 0) return;
   // Not loaded where nothing needs it: its half MiB of the heap is room for ten connections.
   const { default: rateLimit } = await import('@fastify/rate-limit');
@@ -63,7 +66,7 @@ export async function registerRateLimit(app: FastifyInstance, options: AccessOpt
     global: false,
     max: maxPerSecond,
     timeWindow: RATE_WINDOW_MS,
-    store: RateStore,
+    store: rateCells ? storeIn(rateCells) : RateStore,
     // Only refusals have these headers: the cache routes write their answers past Fastify, without its headers.
     addHeadersOnExceeding: {
       'x-ratelimit-limit': false,
@@ -81,6 +84,15 @@ export async function registerRateLimit(app: FastifyInstance, options: AccessOpt
   });
   // Before the token is checked, and for unknown paths too: each guess counts as a request.
   app.addHook('onRequest', app.rateLimit());
+}
+
+/** The plugin makes the store itself. */
+function storeIn(cells: SharedArrayBuffer): new () => SharedRateStore {
+  return class extends SharedRateStore {
+    constructor() {
+      super(cells);
+    }
+  };
 }
 
 /** Checks tokens. Adds no hook where none is configured. */

@@ -10,7 +10,7 @@ import {
   RequestRecords,
 } from '../shared/batch-records.ts';
 import type { RequestSchemas } from '../api/request-schemas.ts';
-import type { ShardRouter } from '../shards/router.ts';
+import type { HttpRouter } from '../shards/router.ts';
 import { READ_ONLY } from './access.ts';
 import { keyFailure } from './failure-of-error.ts';
 import type { Failure } from './failures.ts';
@@ -30,7 +30,7 @@ export interface BatchPlan {
 
 export interface BatchRules {
   readonly schemas: RequestSchemas;
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
   /** Whether the client may only read. */
   readonly isReadOnly: boolean;
 }

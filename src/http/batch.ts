@@ -12,7 +12,7 @@ import {
 } from '../shared/protocol.ts';
 import { ResponseRecords } from '../shared/response-records.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
-import type { ShardRouter } from '../shards/router.ts';
+import type { HttpRouter } from '../shards/router.ts';
 import { type BatchPlan, TOO_LARGE_FOR_BATCH } from './batch-plan.ts';
 import { type GetOptions, endWith, failureOfReply, followLarge } from './exchanges.ts';
 import type { Failure } from './failures.ts';
@@ -26,7 +26,7 @@ export interface BatchForm {
 }
 
 export interface BatchOptions extends GetOptions {
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
 }
 
 /** Smaller numbers in the place of a status are codes of replies. */

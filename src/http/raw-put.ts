@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { BLOCK_BYTES } from '../shared/segment-sizes.ts';
 import { free } from '../shared/free.ts';
 import type { PutOptions } from '../shared/raw-entries.ts';
-import type { ShardRouter } from '../shards/router.ts';
+import type { HttpRouter } from '../shards/router.ts';
 import type { Upload } from '../shards/upload.ts';
 import { formatBytes } from '../config/byte-size.ts';
 import type { Failure } from './failures.ts';
@@ -16,7 +16,7 @@ import type { RawPutExchange } from './raw-exchanges.ts';
 const UPLOAD_BYTES = 2 * BLOCK_BYTES;
 
 export interface RawPutOptions {
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
   readonly bodies: Bodies;
   readonly maxRawBytes: number;
 }

@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto';
-import { availableParallelism } from 'node:os';
+import { processors } from '../config/processors.ts';
 import type { Settings } from '../config/settings.ts';
 import { Ledger } from '../shared/ledger.ts';
 import { pollingPolicy } from './lone-client.ts';
+import type { MailboxOptions } from './mailbox.ts';
 import { ShardRouter } from './router.ts';
 import { Shard } from './shard.ts';
 
@@ -12,6 +13,16 @@ const LEDGER_UNIT_BYTES = 4096;
 /** For a thread that has a processor to itself. Threads that start together share the processors. */
 const START_DEADLINE_MS = 5000;
 const MIN_SILENCE_LIMIT_MS = 2000;
+
+/** In which a thread must start, where so many start at once. */
+export function startDeadlineMs(threads: number): number {
+  return START_DEADLINE_MS * Math.ceil(threads / processors());
+}
+
+/** For how long a thread may give no sign of life. */
+export function silenceLimitMs(deadlineMs: number): number {
+  return Math.max(MIN_SILENCE_LIMIT_MS, 2 * deadlineMs);
+}
 
 export interface ShardsOptions {
   readonly settings: Settings;
@@ -23,6 +34,24 @@ export interface ShardsOptions {
   readonly workerUrl: URL;
   readonly onDeath: (shard: number, heldBytes: number, error: unknown) => void;
   readonly onRestart: (shard: number, downMs: number) => void;
+  /** Called when the state of a shard has changed. */
+  readonly onChange: (shard: Shard) => void;
+}
+
+/** What a further HTTP thread needs to route as the main thread does. Plain data: it crosses threads. */
+export interface RoutingStart {
+  readonly seed: readonly [number, number];
+  readonly ledger: SharedArrayBuffer;
+  readonly ledgerUnitBytes: number;
+  readonly mailbox: Omit<MailboxOptions, 'now'>;
+}
+
+export interface Shards {
+  readonly router: ShardRouter;
+  readonly ledger: Ledger;
+  readonly routing: RoutingStart;
+  /** Starts all threads. @returns when all are up. */
+  readonly start: () => Promise<void>;
 }
 
 /** The memory that all shards and the main thread share; the doorbells are apart, one for each session. */
@@ -35,15 +64,30 @@ interface SharedMemory {
 }
 
 /** All shards, not started yet, with the router to them and the ledger of their memory. */
-export function createShards(options: ShardsOptions): {
-  readonly router: ShardRouter;
-  readonly ledger: Ledger;
-} {
+export function createShards(options: ShardsOptions): Shards {
   const { SHARDS, REQUEST_DEADLINE_MS } = options.settings;
   const memory = createSharedMemory(options);
-  const shards = Array.from({ length: SHARDS }, (_, shard) => createShard(shard, options, memory));
   const { ledger } = memory;
-  return { router: new ShardRouter(shards, ledger, randomSeed(), REQUEST_DEADLINE_MS), ledger };
+  const { pollsForRequests, mailbox } = sessionSettings(options.settings);
+  const shards = Array.from({ length: SHARDS }, (_, shard) =>
+    createShard({ shard, pollsForRequests, mailbox }, options, memory),
+  );
+  const seed = randomSeed();
+  return {
+    router: new ShardRouter(shards, ledger, seed, REQUEST_DEADLINE_MS),
+    ledger,
+    routing: { seed, ledger: ledger.buffer, ledgerUnitBytes: LEDGER_UNIT_BYTES, mailbox },
+    start: async () => {
+      await Promise.all(shards.map((shard) => shard.start()));
+    },
+  };
+}
+
+/** Of each HTTP thread's mailboxes; and whether shards busy-wait. */
+function sessionSettings({ SHARDS, FRONTS, SHARD_QUEUE_LIMIT, REQUEST_DEADLINE_MS }: Settings) {
+  const { pollsForRequests, maxPolledFor } = pollingPolicy(SHARDS, processors(), FRONTS);
+  const queueLimit = Math.max(1, Math.floor(SHARD_QUEUE_LIMIT / FRONTS));
+  return { pollsForRequests, mailbox: { queueLimit, deadlineMs: REQUEST_DEADLINE_MS, maxPolledFor } };
 }
 
 function createSharedMemory({ settings, guaranteeBytes }: ShardsOptions): SharedMemory {
@@ -60,13 +104,17 @@ function createSharedMemory({ settings, guaranteeBytes }: ShardsOptions): Shared
   };
 }
 
+interface Place {
+  readonly shard: number;
+  readonly pollsForRequests: boolean;
+  readonly mailbox: RoutingStart['mailbox'];
+}
+
 function createShard(
-  shard: number,
-  { settings, replyWindowBytes, workerUrl, onDeath, onRestart }: ShardsOptions,
+  { shard, pollsForRequests, mailbox }: Place,
+  { settings, replyWindowBytes, workerUrl, onDeath, onRestart, onChange }: ShardsOptions,
   { ledger, entryLedger, replyCells }: SharedMemory,
 ): Shard {
-  const processors = availableParallelism();
-  const { pollsForRequests, maxPolledFor } = pollingPolicy(settings.SHARDS, processors);
   return new Shard({
     start: {
       shard,
@@ -82,14 +130,9 @@ function createShard(
       checksIntegrity: settings.LOG_LEVEL === 'trace',
     },
     thread: { workerUrl, heapMb: WORKER_HEAP_MB },
-    mailbox: {
-      queueLimit: settings.SHARD_QUEUE_LIMIT,
-      deadlineMs: settings.REQUEST_DEADLINE_MS,
-      now: () => performance.now(),
-      maxPolledFor,
-    },
-    startDeadlineMs: START_DEADLINE_MS * Math.ceil(settings.SHARDS / processors),
-    silenceLimitMs: Math.max(MIN_SILENCE_LIMIT_MS, 2 * settings.REQUEST_DEADLINE_MS),
+    mailbox: { ...mailbox, now: () => performance.now() },
+    startDeadlineMs: startDeadlineMs(settings.SHARDS + settings.FRONTS - 1),
+    silenceLimitMs: silenceLimitMs(settings.REQUEST_DEADLINE_MS),
     onDeath: (number, error) => {
       const heldBytes = ledger.forfeit(number);
       entryLedger?.forfeit(number);
@@ -97,6 +140,7 @@ function createShard(
       onDeath(number, heldBytes, error);
     },
     onRestart,
+    onChange,
   });
 }
 

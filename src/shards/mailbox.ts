@@ -1,7 +1,8 @@
-import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Doorbell } from '../shared/doorbell.ts';
 import {
   CLEARED,
+  type Connect,
   type ControlReply,
   type FromShard,
   HIT,
@@ -43,6 +44,9 @@ export interface MailboxOptions {
   /** The mailbox busy-waits for replies while at most this many requests are in flight; 0: never. */
   readonly maxPolledFor: number;
 }
+
+/** What another HTTP thread needs to have a mailbox of its own. */
+export type SessionEnd = Omit<Connect, 'kind'>;
 
 /**
  * This thread's end of one session with a shard: a port, and the doorbell beside it. Requests cross in batches, large
@@ -134,6 +138,15 @@ export class Mailbox {
     this.noteLoneClient();
     this.post({ kind: 'batch', requests }, [requests.buffer]);
     if (size === 1) setImmediate(this.pollForReply);
+  }
+
+  /** Opens one more session with the same shard. @returns its end, for another HTTP thread. */
+  openSession(): SessionEnd {
+    const { port1, port2 } = new MessageChannel();
+    const doorbell = this.doorbell.forAnotherSession().buffers;
+    this.port.postMessage({ kind: 'connect', port: port2, doorbell } satisfies Connect, [port2]);
+    this.doorbell.ring();
+    return { port: port1, doorbell };
   }
 
   /** Settles requests that are past their deadline. To be called many times per deadline. */

@@ -34,23 +34,40 @@ import type { Ledger } from '../shared/ledger.ts';
 import type { StatsReply } from './control-channel.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { PendingRequest } from './pending-requests.ts';
-import type { Shard, ShardState } from './shard.ts';
+import type { Shard } from './shard.ts';
+import type { ThreadState } from './thread-life-cycle.ts';
 import type { Upload } from './upload.ts';
 
 /** Sweeps per deadline: a request is settled at most a twentieth of its deadline too late. */
 const SWEEPS_PER_DEADLINE = 20;
 const MIN_SWEEP_INTERVAL_MS = 5;
-const HEARTBEAT_INTERVAL_MS = 250;
 /** Longer raw values cross in pieces. */
 const MAX_WHOLE_BYTES = 2 ** 20;
 
-/** One shard's row in `/stats`. Counts are those of its present thread, except restarts and rejections. */
-export interface ShardRow {
-  readonly shard: number;
-  readonly state: ShardState;
+/** A shard as one HTTP thread sees it. */
+export interface RoutedShard {
+  readonly number: number;
+  readonly state: ThreadState;
   readonly restarts: number;
+  /** Absent while the shard is not up. */
+  readonly mailbox: Mailbox | undefined;
+  readonly stop: () => Promise<void>;
+}
+
+/** The router of any HTTP thread. The main thread's also knows the life cycles of its shards. */
+export type HttpRouter = ShardRouter<RoutedShard>;
+
+/** What one HTTP thread counts of one shard. */
+export interface RoutingFigures {
   readonly inFlight: number;
   readonly busyRejections: number;
+}
+
+/** One shard's row in `/stats`. Counts are those of its present thread, except restarts and rejections. */
+export interface ShardRow extends RoutingFigures {
+  readonly shard: number;
+  readonly state: ThreadState;
+  readonly restarts: number;
   /** Absent while the shard does not answer. */
   readonly stats: ShardStats | undefined;
   /** Absent where it was not asked for, too. */
@@ -66,30 +83,28 @@ export interface Inspection {
 /** The number of removed entries, or the reply code of a shard that failed. */
 export type Cleared = { readonly removed: number } | { readonly failed: number };
 
-/** Key → shard. Every request ends in exactly one call of its `settle`. */
-export class ShardRouter {
-  readonly shards: readonly Shard[];
+/** Key → shard, on one HTTP thread. Every request ends in exactly one call of its `settle`. */
+export class ShardRouter<Routed extends RoutedShard = Shard> {
+  readonly shards: readonly Routed[];
   private readonly ledger: Ledger;
   private readonly seed: readonly [number, number];
   private readonly busyRejections: number[];
-  private readonly timers: NodeJS.Timeout[];
+  private readonly sweepTimer: NodeJS.Timeout;
 
   /**
    * @param ledger of the shards: it says how large a value may be.
    * @param seed of the hash that places keys. Clients must not know it: they could send all keys to one shard.
    * @param deadlineMs how long a request may wait for its shard.
    */
-  constructor(shards: readonly Shard[], ledger: Ledger, seed: readonly [number, number], deadlineMs: number) {
+  constructor(shards: readonly Routed[], ledger: Ledger, seed: readonly [number, number], deadlineMs: number) {
     this.shards = shards;
     this.ledger = ledger;
     this.seed = seed;
     this.busyRejections = shards.map(() => 0);
     const sweepIntervalMs = Math.max(MIN_SWEEP_INTERVAL_MS, deadlineMs / SWEEPS_PER_DEADLINE);
-    this.timers = [
-      setInterval(() => shards.forEach((shard) => shard.mailbox?.sweepDeadlines()), sweepIntervalMs),
-      setInterval(() => shards.forEach((shard) => shard.checkHeartbeat()), HEARTBEAT_INTERVAL_MS),
-    ];
-    for (const timer of this.timers) timer.unref();
+    this.sweepTimer = setInterval(() => {
+      for (const { mailbox } of shards) mailbox?.sweepDeadlines();
+    }, sweepIntervalMs).unref();
   }
 
   get isReady(): boolean {
@@ -226,29 +241,32 @@ export class ShardRouter {
     );
   }
 
-  /** Starts all shards. @returns when all are up. */
-  async start(): Promise<void> {
-    await Promise.all(this.shards.map((shard) => shard.start()));
+  /** What this thread counts, one for each shard. */
+  get routing(): RoutingFigures[] {
+    return this.shards.map(({ number, mailbox }) => ({
+      inFlight: mailbox?.inFlight ?? 0,
+      busyRejections: this.busyRejections[number],
+    }));
   }
 
   async stop(): Promise<void> {
-    for (const timer of this.timers) clearInterval(timer);
+    clearInterval(this.sweepTimer);
     await Promise.all(this.shards.map((shard) => shard.stop()));
   }
 
-  private rowOf(shard: Shard, reply: StatsReply | undefined): ShardRow {
+  private rowOf({ number, state, restarts, mailbox }: Routed, reply: StatsReply | undefined): ShardRow {
     return {
-      shard: shard.number,
-      state: shard.state,
-      restarts: shard.restarts,
-      inFlight: shard.mailbox?.inFlight ?? 0,
-      busyRejections: this.busyRejections[shard.number],
+      shard: number,
+      state,
+      restarts,
+      inFlight: mailbox?.inFlight ?? 0,
+      busyRejections: this.busyRejections[number],
       stats: reply?.stats,
       thread: reply?.thread,
     };
   }
 
-  private shardOf(key: string): Shard {
+  private shardOf(key: string): Routed {
     return this.shards[this.shardNumberOf(key)];
   }
 
@@ -263,7 +281,7 @@ export class ShardRouter {
   }
 
   private send(
-    shard: Shard,
+    shard: Routed,
     request: string | UnsentPut,
     pending: PendingRequest,
     kind: 'read' | 'write',
@@ -272,7 +290,7 @@ export class ShardRouter {
   }
 
   /** @returns undefined where the shard cannot be asked; the request is settled then. */
-  private mailboxFor(shard: Shard, pending: PendingRequest, kind: 'read' | 'write'): Mailbox | undefined {
+  private mailboxFor(shard: Routed, pending: PendingRequest, kind: 'read' | 'write'): Mailbox | undefined {
     const { mailbox } = shard;
     if (!mailbox) {
       pending.settle(UNAVAILABLE, '');
@@ -285,7 +303,7 @@ export class ShardRouter {
     return undefined;
   }
 
-  private clearShard(shard: Shard): Promise<{ readonly code: number; readonly removed: number }> {
+  private clearShard(shard: Routed): Promise<{ readonly code: number; readonly removed: number }> {
     return new Promise((resolve) => {
       const settle = (code: number, payload: Payload): void => {
         const removed = code === CLEARED && typeof payload === 'string' ? decodeU32(payload, 0) : 0;

@@ -55,7 +55,7 @@ export class ChildServer {
     const command = [...launcher, process.execPath, 'src/main.ts', ...args];
     this.child = spawn('sh', ['-c', `exec "$@" ${redirect}`, 'sh', ...command], {
       cwd: root,
-      env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
+      env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', FRONTS: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.output += text));

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import type { ShardRouter } from '../../shards/router.ts';
-import type { Feed } from '../../dashboard/feed.ts';
+import type { HttpRouter } from '../../shards/router.ts';
+import type { FeedSource } from '../../dashboard/feed.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';
 import { isProbeRoute } from '../access.ts';
 import { DashboardPage, registerDashboardFiles, registerDashboardPage } from './dashboard-page.ts';
@@ -16,7 +16,7 @@ import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import { registerRoot } from './root-page.ts';
 
 export interface AdminRouteOptions {
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
   readonly version: string;
   /** What `/stats` reports, computed for each request. */
   readonly stats: () => Promise<object>;
@@ -25,7 +25,7 @@ export interface AdminRouteOptions {
   readonly isShuttingDown: () => boolean;
   readonly schemas: RequestSchemas;
   readonly hasToken: boolean;
-  readonly feed: Feed;
+  readonly feed: FeedSource;
   readonly gzipThresholdBytes: number;
 }
 
