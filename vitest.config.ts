@@ -20,6 +20,7 @@ const ALONE = testsOf([
 const SERVERS = testsOf([
   'browser/**/*',
   'clients/**/*',
+  'fronts/**/*',
   'http/access',
   'http/batch',
   'http/fuzz',

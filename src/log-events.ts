@@ -52,18 +52,19 @@ export function shardIsBackUp(shard: number, downMs: number): LogEvent {
   };
 }
 
-export function frontDied(front: number, error: unknown): LogEvent {
+export function frontDied(front: number, wasServing: boolean, error: unknown): LogEvent {
+  const lost = wasServing ? ', and its connections with it' : '';
   return {
     level: 'error',
-    message: `HTTP thread ${front} died, and its connections with it: ${messageOf(error)}`,
+    message: `HTTP thread ${front} died${lost}: ${messageOf(error)}`,
     fields: { err: error, front },
   };
 }
 
-export function frontIsBackUp(front: number, downMs: number): LogEvent {
+export function frontReplaced(front: number, downMs: number): LogEvent {
   return {
     level: 'info',
-    message: `HTTP thread ${front} is back up after ${Math.round(downMs)} ms`,
+    message: `HTTP thread ${front} serves in its place after ${Math.round(downMs)} ms`,
     fields: { front, downMs: Math.round(downMs) },
   };
 }

@@ -17,7 +17,7 @@ import { type ServerUrls, findFreePort, listenError, resolveHost, urlsOf } from 
 import {
   type LogSink,
   frontDied,
-  frontIsBackUp,
+  frontReplaced,
   listening,
   logEvent,
   nodeChanged,
@@ -101,7 +101,7 @@ export async function startServer(
   const { events, logger } = recordEvents(settings, log);
   const address = await addressOf(settings.HOST, logger);
   const plan = new MemoryPlan(settings);
-  plan.checkRoomForShards();
+  plan.checkRoomForThreads();
   const { memoryLimit } = plan;
   const { MEMORY_THRESHOLD, SHARDS, FRONTS } = settings;
   const traffic = deriveTrafficLimits(memoryLimit.limitBytes, MEMORY_THRESHOLD, SHARDS, FRONTS);
@@ -124,8 +124,8 @@ export async function startServer(
   const current = { access, isShuttingDown: false };
   const rateCells = FRONTS > 1 && settings.RATE_LIMIT > 0 ? createRateCells() : undefined;
   const given = { settings, traffic, routing: shards.routing, rateCells };
-  const fronts = createFronts(settings, {
-    start: (number) => ({ ...given, ...current, front: number, shards: router.shards.map(newsOf) }),
+  const fronts = createFronts(settings, router, {
+    start: (number) => ({ ...given, ...current, front: number, shards: router.shards.map((shard) => newsOf(shard, false)) }),
     answer: (about) => (about === 'feedRoom' ? Promise.resolve(feed.hasRoom()) : reports[about]()),
     feed,
     ...frontEvents(logger),
@@ -221,9 +221,9 @@ function createFeed(
   });
 }
 
-function createFronts(settings: Settings, host: FrontHost): Fronts {
+function createFronts(settings: Settings, router: ShardRouter, host: FrontHost): Fronts {
   const { FRONTS, SHARDS, REQUEST_DEADLINE_MS } = settings;
-  return new Fronts(FRONTS, host, {
+  return new Fronts(FRONTS, () => router.shards, host, {
     workerUrl: FRONT_URL,
     startDeadlineMs: startDeadlineMs(FRONTS + SHARDS),
     silenceLimitMs: silenceLimitMs(REQUEST_DEADLINE_MS),
@@ -246,11 +246,11 @@ function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestar
   };
 }
 
-function frontEvents(logger: LogSink): Pick<FrontHost, 'log' | 'onDeath' | 'onRestart'> {
+function frontEvents(logger: LogSink): Pick<FrontHost, 'log' | 'onDeath' | 'onReplaced'> {
   return {
     log: (event) => logEvent(logger, event),
-    onDeath: (front, error) => logEvent(logger, frontDied(front, error)),
-    onRestart: (front, downMs) => logEvent(logger, frontIsBackUp(front, downMs)),
+    onDeath: (front, wasServing, error) => logEvent(logger, frontDied(front, wasServing, error)),
+    onReplaced: (front, downMs) => logEvent(logger, frontReplaced(front, downMs)),
   };
 }
 

@@ -114,6 +114,7 @@ export interface LimitInputs {
   readonly threshold: number;
   readonly baselineBytes: number;
   readonly shards: number;
+  readonly fronts: number;
   /** What a shard needs at the least, and to store the largest entry that is allowed. */
   readonly minGuaranteeBytes: number;
   readonly fullGuaranteeBytes: number;
@@ -121,7 +122,8 @@ export interface LimitInputs {
 
 /** @returns the limits, or a line that says why the process cannot keep its promises in so little memory. */
 export function deriveLimits(inputs: LimitInputs): Limits | string {
-  const { limitBytes, threshold, baselineBytes, shards, minGuaranteeBytes, fullGuaranteeBytes } = inputs;
+  const { limitBytes, threshold, baselineBytes, shards, fronts } = inputs;
+  const { minGuaranteeBytes, fullGuaranteeBytes } = inputs;
   const thresholdBytes = Math.floor(limitBytes * threshold);
   const hardBytes = thresholdBytes + (limitBytes - thresholdBytes) / 2;
   const ceilingBytes = Math.floor(hardBytes - headroomBytes(limitBytes, threshold) - baselineBytes);
@@ -129,10 +131,11 @@ export function deriveLimits(inputs: LimitInputs): Limits | string {
   const roomBytes = Math.min(ceilingBytes, thresholdBytes - baselineBytes);
   if (roomBytes < minGuaranteeBytes * shards) {
     const missing = minGuaranteeBytes * shards - roomBytes;
+    const orFronts = fronts > 1 ? ' or FRONTS' : '';
     return (
       `the memory limit of ${formatBytes(limitBytes)} is too small: the empty process takes ` +
       `${formatBytes(baselineBytes)}, and ${shards} shard(s) need ${formatBytes(missing)} more than is left; ` +
-      'raise MEMORY_LIMIT, the container limit or MEMORY_THRESHOLD, or lower SHARDS'
+      `raise MEMORY_LIMIT, the container limit or MEMORY_THRESHOLD, or lower SHARDS${orFronts}`
     );
   }
   return {

@@ -60,9 +60,25 @@ export function defaultShards(processorCount: number, capacity: number): number 
   return Math.max(1, Math.min(MAX_THREADS, Math.ceil(processorCount / PROCESSORS_PER_SHARD), max));
 }
 
+/** Each HTTP thread takes 35 MiB: all together take no more than a seventh of the memory limit. */
+const MIN_MEMORY_PER_FRONT = 256 * 2 ** 20;
+
 /** How many HTTP threads there are where FRONTS does not say: one for each processor that no shard has. */
-export function defaultFronts(processorCount: number, shards: number): number {
-  return Math.max(1, Math.min(MAX_THREADS, processorCount - shards));
+export function defaultFronts(processorCount: number, shards: number, memoryBytes: number): number {
+  const max = Math.min(MAX_THREADS, Math.floor(memoryBytes / MIN_MEMORY_PER_FRONT));
+  return Math.max(1, Math.min(max, processorCount - shards));
+}
+
+/** How many HTTP threads there are beside the main thread. Of several, one is spare: see ADR 68. */
+export function furtherFronts(fronts: number): number {
+  return fronts > 1 ? fronts : 0;
+}
+
+/** What defaults depend on. */
+export interface Machine {
+  readonly processors: number;
+  /** The container's limit, or the machine's memory. */
+  readonly memoryBytes: number;
 }
 
 const SETTINGS = {
@@ -87,10 +103,10 @@ const SETTINGS = {
     schema: wholeText(1, MAX_THREADS),
   },
   FRONTS: {
-    fallback: String(defaultFronts(processors(), defaultShards(processors(), 0))),
-    byDefault: 'the other processors',
+    fallback: String(defaultFronts(processors(), defaultShards(processors(), 0), Infinity)),
+    byDefault: 'processors − SHARDS',
     allowed: '1 to 64',
-    meaning: 'threads that speak HTTP; by default one for each processor that is not counted for a shard',
+    meaning: 'threads that speak HTTP; by default processors − SHARDS, at most one per 256mb of the memory limit',
     schema: wholeText(1, MAX_THREADS),
   },
   MEMORY_LIMIT: {
@@ -240,11 +256,14 @@ export type ReadSettings =
 
 const NAMES = Object.keys(SETTINGS) as Name[];
 
+/** Without a limit of memory: for whoever does not start a server. */
+const THIS_MACHINE: Machine = { processors: processors(), memoryBytes: Infinity };
+
 /**
  * Reads and validates all settings. An empty variable counts as absent.
  * @returns the settings, or one line per fault: name, value, what is allowed.
  */
-export function readSettings(env: Environment): ReadSettings {
+export function readSettings(env: Environment, machine: Machine = THIS_MACHINE): ReadSettings {
   const values: Record<string, unknown> = {};
   const faults: string[] = [];
   for (const name of NAMES) {
@@ -257,15 +276,25 @@ export function readSettings(env: Environment): ReadSettings {
     if (parsed.success && !isBlank) values[name] = parsed.data;
     else faults.push(`${name}: ${shown(name, text)} is not allowed; allowed: ${allowed}`);
   }
-  if (faults.length === 0) {
-    if (!env['SHARDS']) values['SHARDS'] = defaultShards(processors(), values['CAPACITY'] as number);
-    if (!env['FRONTS']) values['FRONTS'] = defaultFronts(processors(), values['SHARDS'] as number);
-  }
-  const settings = values as Settings;
+  const read = values as Settings;
+  const settings = faults.length === 0 ? { ...read, ...threadsOf(read, env, machine) } : read;
   if (faults.length === 0 && settings.CAPACITY > 0 && settings.CAPACITY < settings.SHARDS) {
     faults.push(`CAPACITY: "${settings.CAPACITY}" is not allowed; allowed: ${SETTINGS.CAPACITY.allowed}`);
   }
   return faults.length > 0 ? { faults } : { settings };
+}
+
+function threadsOf(
+  { SHARDS, FRONTS, CAPACITY, MEMORY_LIMIT }: Settings,
+  env: Environment,
+  machine: Machine,
+): Pick<Settings, 'SHARDS' | 'FRONTS'> {
+  const shards = env['SHARDS'] ? SHARDS : defaultShards(machine.processors, CAPACITY);
+  const memoryBytes = Math.min(machine.memoryBytes, MEMORY_LIMIT ?? Infinity);
+  return {
+    SHARDS: shards,
+    FRONTS: env['FRONTS'] ? FRONTS : defaultFronts(machine.processors, shards, memoryBytes),
+  };
 }
 
 const SECRET = '(secret)';

@@ -5,17 +5,34 @@ import type { LogEvent } from '../log-events.ts';
 import { type HttpFigures, addHttpFigures, countsAlone } from '../metrics/http-figures.ts';
 import type { ThreadFigures } from '../shared/thread-meter.ts';
 import { ThreadLifeCycle, type ThreadState } from '../shards/thread-life-cycle.ts';
-import type { Answers, FrontAddress, FrontStart, FromFront, Question, ShardNews, ToFront } from './messages.ts';
+import type {
+  Answers,
+  FrontAddress,
+  FrontStart,
+  FromFront,
+  Question,
+  ShardNews,
+  ToFront,
+} from './messages.ts';
 
 /** What a front needs of the main thread. */
 export interface FrontHost {
-  /** What the thread is given, with a new end of a session for each shard. */
+  /** What the thread is given. */
   readonly start: (front: number) => FrontStart;
   readonly answer: (about: Question) => Promise<Answers[Question]>;
   readonly feed: { readonly watch: (watcher: Watcher) => void; readonly forget: (watcher: Watcher) => void };
   readonly log: (event: LogEvent) => void;
-  readonly onDeath: (front: number, error: unknown) => void;
-  readonly onRestart: (front: number, downMs: number) => void;
+  /** @param wasServing whether it had connections, which are lost. */
+  readonly onDeath: (front: number, wasServing: boolean, error: unknown) => void;
+  /** A thread serves in the place of one that has died. */
+  readonly onReplaced: (front: number, downMs: number) => void;
+}
+
+/** What the fronts hear of each other. */
+export interface FrontEvents {
+  /** It has started, or has ended. */
+  readonly onChange: (front: Front) => void;
+  readonly onListening: (front: Front) => void;
 }
 
 export interface FrontOptions {
@@ -25,6 +42,9 @@ export interface FrontOptions {
   /** Figures that have not come by then are those of the last heartbeat. */
   readonly deadlineMs: number;
 }
+
+/** A thread that cannot listen, where one before it could, tries again after this time. */
+const LISTEN_RETRY_MS = 1000;
 
 const nowMs = (): number => performance.now();
 /** Requests are bounded by the heap: so all HTTP threads have heaps of the same size. */
@@ -40,11 +60,14 @@ export class Front {
   thread: ThreadFigures | undefined;
 
   private readonly host: FrontHost;
+  private readonly events: FrontEvents;
   private readonly deadlineMs: number;
   private readonly life: ThreadLifeCycle;
   private port: MessagePort | undefined;
+  private isServing = false;
+  private diedServing = false;
   private address: FrontAddress | undefined;
-  private readonly listening = Promise.withResolvers<void>();
+  private readonly firstListening = Promise.withResolvers<void>();
   private closed = Promise.withResolvers<void>();
   private readonly watchers = new Map<number, Watcher>();
   private readonly reading = new Map<number, () => void>();
@@ -54,10 +77,11 @@ export class Front {
   private figures: HttpFigures | undefined;
   private figuresOfDead: HttpFigures | undefined;
 
-  constructor(number: number, host: FrontHost, options: FrontOptions) {
+  constructor(number: number, host: FrontHost, events: FrontEvents, options: FrontOptions) {
     const { workerUrl, startDeadlineMs, silenceLimitMs, deadlineMs } = options;
     this.number = number;
     this.host = host;
+    this.events = events;
     this.deadlineMs = deadlineMs;
     this.life = new ThreadLifeCycle({
       name: 'HTTP thread',
@@ -68,8 +92,8 @@ export class Front {
       connect: () => this.connect(),
       disconnect: () => this.disconnect(),
       silenceMs: () => this.ping(),
-      onDeath: (error) => host.onDeath(number, error),
-      onRestart: (downMs) => host.onRestart(number, downMs),
+      onDeath: (error) => host.onDeath(number, this.diedServing, error),
+      onChange: () => events.onChange(this),
     });
   }
 
@@ -86,11 +110,22 @@ export class Front {
     return this.life.start(() => this.life.checkHeartbeat());
   }
 
-  /** @returns when it listens. */
-  listen(address: FrontAddress): Promise<void> {
+  /** Whether it has been told to listen; else it is the spare one, or is not up. */
+  get serves(): boolean {
+    return this.isServing;
+  }
+
+  /**
+   * Has it serve.
+   * @param shards with a new session for each.
+   * @returns when one of its threads has listened.
+   */
+  listen(address: FrontAddress, shards: readonly ShardNews[]): Promise<void> {
+    this.isServing = true;
     this.address = address;
+    for (const news of shards) this.tellShard(news);
     this.tell({ kind: 'listen', ...address });
-    return this.listening.promise;
+    return this.firstListening.promise;
   }
 
   kill(reason?: string): Promise<void> {
@@ -108,7 +143,7 @@ export class Front {
 
   /** Has its connections answered and closed, then ends the thread. */
   async close(): Promise<void> {
-    if (this.port) {
+    if (this.isServing) {
       this.closed = Promise.withResolvers();
       this.tell({ kind: 'close' });
       await this.closed.promise;
@@ -142,7 +177,6 @@ export class Front {
 
   private connect(): [task: object, transferList: object[]] {
     const { port1, port2 } = new MessageChannel();
-    const start = this.host.start(this.number);
     this.port = port1;
     this.heardMs = nowMs();
     this.pingedMs = -Infinity;
@@ -150,14 +184,15 @@ export class Front {
       // What a thread has sent before it died may come when the next one is there.
       if (this.port === port1) this.receive(message);
     });
-    const sessions = start.shards.flatMap(({ session }) => (session ? [session.port] : []));
-    return [{ port: port2, start }, [port2, ...sessions]];
+    return [{ port: port2, start: this.host.start(this.number) }, [port2]];
   }
 
   private disconnect(): void {
     this.port?.close();
     this.port = undefined;
     this.thread = undefined;
+    this.diedServing = this.isServing;
+    this.isServing = false;
     for (const watcher of this.watchers.values()) this.host.feed.forget(watcher);
     this.watchers.clear();
     for (const id of this.reading.keys()) this.endReading(id);
@@ -171,17 +206,16 @@ export class Front {
     this.heardMs = nowMs();
     switch (message.kind) {
       case 'ready':
-        if (this.address) this.tell({ kind: 'listen', ...this.address });
-        else this.life.becomeUp();
+        this.life.becomeUp();
         break;
       case 'listening':
-        this.life.becomeUp();
-        this.listening.resolve();
+        this.firstListening.resolve();
+        this.events.onListening(this);
         break;
       case 'cannot listen':
         // Has no effect once it has listened.
-        this.listening.reject(message.error);
-        void this.kill(`the HTTP thread cannot listen: ${String(message.error)}`);
+        this.firstListening.reject(message.error);
+        setTimeout(() => this.listenAgain(), LISTEN_RETRY_MS).unref();
         break;
       case 'closed':
         this.closed.resolve();
@@ -204,6 +238,10 @@ export class Front {
         this.host.log(message.event);
         break;
     }
+  }
+
+  private listenAgain(): void {
+    if (this.isServing && this.address) this.tell({ kind: 'listen', ...this.address });
   }
 
   private endReading(id: number): void {

@@ -1,17 +1,42 @@
 import type { AccessFiles } from '../config/access-files.ts';
+import { furtherFronts } from '../config/settings.ts';
 import type { HttpFigures } from '../metrics/http-figures.ts';
 import type { NamedThread } from '../metrics/metrics.ts';
 import type { Shard } from '../shards/shard.ts';
 import { Front, type FrontHost, type FrontOptions } from './front.ts';
 import type { FrontAddress, ShardNews } from './messages.ts';
 
-/** The HTTP threads beside the main thread: none with `FRONTS=1`. */
+/**
+ * The HTTP threads beside the main thread: none with `FRONTS=1`. There is one more than serve: it takes half a second of
+ * a processor to start one, so a spare one stands by, and serves as soon as another has died.
+ */
 export class Fronts {
   readonly fronts: readonly Front[];
+  private readonly wanted: number;
+  private readonly host: FrontHost;
+  private address: FrontAddress | undefined;
+  private readonly shards: () => readonly Shard[];
+  /** When each front died whose place is not taken yet. */
+  private readonly deathsMs: number[] = [];
+  private readonly serving = new Set<Front>();
+  private isClosing = false;
 
-  /** @param count how many HTTP threads there are, with the main thread. */
-  constructor(count: number, host: FrontHost, options: FrontOptions) {
-    this.fronts = Array.from({ length: count - 1 }, (_, i) => new Front(i + 1, host, options));
+  /**
+   * @param count how many HTTP threads there are to be, with the main thread.
+   * @param shards that fronts have sessions with.
+   */
+  constructor(count: number, shards: () => readonly Shard[], host: FrontHost, options: FrontOptions) {
+    this.wanted = count - 1;
+    this.shards = shards;
+    this.host = host;
+    const events = {
+      onChange: (front: Front) => this.replace(front),
+      onListening: (front: Front) => this.reportReplacement(front),
+    };
+    this.fronts = Array.from(
+      { length: furtherFronts(count) },
+      (_, i) => new Front(i + 1, host, events, options),
+    );
   }
 
   /** @returns when the application of each is there. */
@@ -19,13 +44,15 @@ export class Fronts {
     await Promise.all(this.fronts.map((front) => front.start()));
   }
 
+  /** @returns when as many listen as are to serve. */
   async listen(address: FrontAddress): Promise<void> {
-    await Promise.all(this.fronts.map((front) => front.listen(address)));
+    this.address = address;
+    await Promise.all(this.fillPlaces());
   }
 
   /** A shard has ended, or is there again. */
   tellOf(shard: Shard): void {
-    for (const front of this.fronts) front.tellShard(newsOf(shard));
+    for (const front of this.fronts) front.tellShard(newsOf(shard, front.serves));
   }
 
   useAccess(access: AccessFiles): void {
@@ -37,11 +64,13 @@ export class Fronts {
   }
 
   async close(): Promise<void> {
+    this.isClosing = true;
     await Promise.all(this.fronts.map((front) => front.close()));
   }
 
   /** Ends all at once. */
   async stop(): Promise<void> {
+    this.isClosing = true;
     await Promise.all(this.fronts.map((front) => front.stop()));
   }
 
@@ -65,9 +94,35 @@ export class Fronts {
       thread ? [{ name: `front-${number}`, figures: thread }] : [],
     );
   }
+
+  /** A front has started, or has ended. */
+  private replace(front: Front): void {
+    if (this.isClosing) return;
+    if (!front.serves && this.serving.delete(front)) this.deathsMs.push(performance.now());
+    // Whoever cannot listen tries again by itself.
+    for (const listening of this.fillPlaces()) listening.catch(() => undefined);
+  }
+
+  private fillPlaces(): Promise<void>[] {
+    const { address } = this;
+    if (address === undefined) return [];
+    const spare = this.fronts.filter((front) => front.state === 'up' && !front.serves);
+    return spare.slice(0, this.wanted - this.serving.size).map((front) => {
+      this.serving.add(front);
+      return front.listen(
+        address,
+        this.shards().map((shard) => newsOf(shard, true)),
+      );
+    });
+  }
+
+  private reportReplacement(front: Front): void {
+    const diedMs = this.deathsMs.shift();
+    if (diedMs !== undefined) this.host.onReplaced(front.number, performance.now() - diedMs);
+  }
 }
 
-/** How a shard is, for one HTTP thread: each has a session of its own. */
-export function newsOf({ number, state, restarts, mailbox }: Shard): ShardNews {
-  return { shard: number, state, restarts, session: mailbox?.openSession() };
+/** How a shard is, for one HTTP thread. @param isServing whether it needs a session. */
+export function newsOf({ number, state, restarts, mailbox }: Shard, isServing: boolean): ShardNews {
+  return { shard: number, state, restarts, session: isServing ? mailbox?.openSession() : undefined };
 }

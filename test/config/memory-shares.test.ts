@@ -13,6 +13,7 @@ const INPUTS: LimitInputs = {
   threshold: 0.7,
   baselineBytes: 100 * MIB,
   shards: 3,
+  fronts: 1,
   minGuaranteeBytes: 3 * MIB,
   fullGuaranteeBytes: 4 * MIB,
 };
@@ -67,6 +68,7 @@ describe('deriveLimits', () => {
         threshold: random.whole(5, 95) / 100,
         baselineBytes: random.whole(20 * MIB, 300 * MIB),
         shards: random.whole(1, 64),
+        fronts: 1,
         minGuaranteeBytes: 3 * MIB,
         fullGuaranteeBytes: random.whole(3 * MIB, 80 * MIB),
       };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  defaultFronts,
   defaultShards,
   publicSettings,
   readSettings,
@@ -11,6 +12,7 @@ const NAMES = [
   'HOST',
   'PORT',
   'SHARDS',
+  'FRONTS',
   'MEMORY_LIMIT',
   'MEMORY_THRESHOLD',
   'SHED_FRACTION',
@@ -39,6 +41,7 @@ const NAMES = [
 const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
   ['PORT', '-1', '65536', '80.5', 'http', '0x50', '1e3'],
   ['SHARDS', '0', '65', '1.5', 'two', '-1'],
+  ['FRONTS', '0', '65', '1.5', 'two', '-1'],
   ['MEMORY_LIMIT', '0', '1023kb', 'lots', '-5mb', '1pb'],
   ['MEMORY_THRESHOLD', '0', '0.96', '70%', '-0.5', '.7'],
   ['SHED_FRACTION', '0', '1.01', 'tenth'],
@@ -100,7 +103,7 @@ describe('readSettings', () => {
     });
   });
 
-  test('takes one shard per processor but one, from 1 to 64', () => {
+  test('takes from 1 to 64 shards', () => {
     const { settings } = readSettings({});
     expect(settings!.SHARDS).toBeGreaterThanOrEqual(1);
     expect(settings!.SHARDS).toBeLessThanOrEqual(64);
@@ -108,17 +111,41 @@ describe('readSettings', () => {
 
   test.each([
     [1, 0, 1],
-    [2, 0, 1],
-    [9, 0, 8],
-    [128, 0, 64],
-    [9, 1, 1],
-    [9, 1999, 1],
-    [9, 2000, 2],
-    [9, 8000, 8],
-    [9, 1_000_000, 8],
+    [4, 0, 1],
+    [5, 0, 2],
+    [32, 0, 8],
+    [1000, 0, 64],
+    [32, 1, 1],
+    [32, 1999, 1],
+    [32, 2000, 2],
+    [32, 8000, 8],
+    [32, 1_000_000, 8],
     [1, 1_000_000, 1],
   ])('with %i processors and a capacity of %i there are %i shards', (processors, capacity, shards) => {
     expect(defaultShards(processors, capacity)).toBe(shards);
+  });
+
+  test.each([
+    [1, 1],
+    [2, 1],
+    [4, 3],
+    [8, 6],
+    [16, 12],
+    [32, 24],
+    [256, 64],
+  ])('with %i processors there are %i HTTP threads, and fewer where memory is small', (processors, fronts) => {
+    const shards = defaultShards(processors, 0);
+    expect(defaultFronts(processors, shards, 2 ** 40)).toBe(fronts);
+    expect(defaultFronts(processors, shards, 2 ** 29)).toBe(Math.min(2, fronts));
+    expect(defaultFronts(processors, shards, 2 ** 27)).toBe(1);
+  });
+
+  test('knows the machine and MEMORY_LIMIT', () => {
+    const machine = { processors: 8, memoryBytes: 2 ** 30 };
+    expect(readSettings({}, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 4 });
+    expect(readSettings({ MEMORY_LIMIT: '512mb' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 2 });
+    expect(readSettings({ SHARDS: '7' }, machine).settings).toMatchObject({ SHARDS: 7, FRONTS: 1 });
+    expect(readSettings({ FRONTS: '9' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 9 });
   });
 
   test('a small capacity alone is taken on every machine, and one with shards as it says', () => {
