@@ -9,9 +9,7 @@ import { markdownTable, printPage } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
 import { slowDown, whyNoSlowMotion } from './slow-motion.ts';
 
-const FRONTS = [1, 2, 4, 8];
-/** HTTP threads that one shard serves, as the defaults have it: three of four processors. */
-const FRONTS_PER_SHARD = 3;
+const DEFAULT_THREADS = '1+1,2+1,4+2,8+3';
 const KEYS = 10_000;
 /** The code is compiled by V8 at full speed. */
 const WARM_UP_SECONDS = 1.5;
@@ -22,20 +20,23 @@ const HELP = `Measures how the server scales, in slow motion: each of its thread
 processors can stand for ten. Needs control groups of version 1, as root.
 
   npm run bench:scale -- [--rounds N] [--share PERCENT] [--connections N] [--workload NAME]
+                         [--threads HTTP+SHARDS,…]
 
   --rounds       measurements of ${SECONDS} s each, of which the median counts (default 3)
   --share        percent of a processor for each thread (default 10)
   --connections  for each HTTP thread (default 32)
   --workload     as of npm run bench (default get-hits)
+  --threads      how many HTTP threads and shards (default ${DEFAULT_THREADS})
 `;
 
-const { rounds, share, connections, workload } = readFlags(HELP, () => {
+const { rounds, share, connections, workload, threads } = readFlags(HELP, () => {
   const { values } = parseArgs({
     options: {
       rounds: { type: 'string', default: '3' },
       share: { type: 'string', default: '10' },
       connections: { type: 'string', default: '32' },
       workload: { type: 'string', default: 'get-hits' },
+      threads: { type: 'string', default: DEFAULT_THREADS },
     },
   });
   const found = WORKLOADS.find(({ name }) => name === values.workload);
@@ -45,8 +46,14 @@ const { rounds, share, connections, workload } = readFlags(HELP, () => {
     share: parseCount('share', values.share) / 100,
     connections: parseCount('connections', values.connections),
     workload: found,
+    threads: values.threads.split(',').map(parseThreads),
   };
 });
+
+function parseThreads(text: string): { readonly fronts: number; readonly shards: number } {
+  const [fronts = '', shards = ''] = text.split('+');
+  return { fronts: parseCount('threads', fronts), shards: parseCount('threads', shards) };
+}
 
 interface Round extends Sample {
   /** Processor time of each kind of thread, per request. */
@@ -140,16 +147,12 @@ function tableOf(scales: readonly Scale[]): string {
   return markdownTable(COLUMNS, rows);
 }
 
-function ours(fronts: number): Scale {
-  const shards = Math.ceil(fronts / FRONTS_PER_SHARD);
-  const label = `${fronts} + ${shards}`;
-  return new Scale(label, fronts, () => startOurs(shards, { FRONTS: `${fronts}` }));
+function ours({ fronts, shards }: (typeof threads)[number]): Scale {
+  return new Scale(`${fronts} + ${shards}`, fronts, () => startOurs(shards, { FRONTS: `${fronts}` }));
 }
 
-function bare(threads: number): Scale {
-  return new Scale(`bare, ${threads}`, threads, () =>
-    startScript('bare-threads.ts', { THREADS: `${threads}` }),
-  );
+function bare(fronts: number): Scale {
+  return new Scale(`bare, ${fronts}`, fronts, () => startScript('bare-threads.ts', { THREADS: `${fronts}` }));
 }
 
 const why = whyNoSlowMotion();
@@ -158,7 +161,8 @@ if (why !== undefined) {
   process.exit(1);
 }
 const generator = new LoadGenerator();
-const [servers, control] = [FRONTS.map(ours), FRONTS.map(bare)];
+const servers = threads.map(ours);
+const control = [...new Set(threads.map(({ fronts }) => fronts))].map(bare);
 const all = [...servers, ...control];
 const title =
   `${workload.title.replace(/, \d+ connections/, '')}; ${connections} connections for each HTTP thread; ` +
