@@ -5,37 +5,29 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import packageJson from '../package.json' with { type: 'json' };
 import type { AccessFiles } from './config/access-files.ts';
-import { type Limits, deriveTrafficLimits } from './config/memory-shares.ts';
+import type { Limits } from './config/memory-shares.ts';
 import type { Settings } from './config/settings.ts';
 import { EventRing } from './dashboard/events.ts';
-import { Feed, type FeedOptions } from './dashboard/feed.ts';
 import type { FrontApp } from './fronts/front-app.ts';
-import type { FrontHost } from './fronts/front.ts';
-import { Fronts, newsOf } from './fronts/fronts.ts';
-import { createRateCells } from './http/shared-rate-store.ts';
+import type { Fronts } from './fronts/fronts.ts';
 import { type ServerUrls, findFreePort, listenError, resolveHost, urlsOf } from './listening.ts';
 import {
   type LogSink,
-  frontDied,
-  frontReplaced,
   listening,
   logEvent,
   nodeChanged,
   pressureChanged,
-  shardDied,
-  shardIsBackUp,
   shedOrderDone,
 } from './log-events.ts';
 import { MemoryPlan } from './memory/memory-plan.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import { Supervisor } from './memory/supervisor.ts';
-import { type HttpFigures, addHttpFigures, readHttpFigures } from './metrics/http-figures.ts';
 import { Metrics } from './metrics/metrics.ts';
+import { Reports } from './reports.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
-import { type ShardsOptions, createShards, silenceLimitMs, startDeadlineMs } from './shards/create-shards.ts';
 import type { ShardRouter } from './shards/router.ts';
-import { type StatsSources, statsReport } from './stats-report.ts';
+import { type Threads, createThreads } from './threads.ts';
 
 const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
 const FRONT_URL = new URL('./fronts/front-thread.ts', import.meta.url);
@@ -102,59 +94,34 @@ export async function startServer(
   const address = await addressOf(settings.HOST, logger);
   const plan = new MemoryPlan(settings);
   plan.checkRoomForThreads();
-  const { memoryLimit } = plan;
-  const { MEMORY_THRESHOLD, SHARDS, FRONTS } = settings;
-  const traffic = deriveTrafficLimits(memoryLimit.limitBytes, MEMORY_THRESHOLD, SHARDS, FRONTS);
-  const shards = createShards({
-    settings,
-    guaranteeBytes: plan.fullGuaranteeBytes,
-    replyWindowBytes: traffic.replyWindowBytes,
-    workerUrl,
-    ...shardEvents(logger),
-    onChange: (shard) => fronts.tellOf(shard),
-  });
-  const { router, ledger } = shards;
   const metrics = new Metrics(packageJson.version);
-  // Asked for once the server listens, when all of these are there.
-  const reports = createReports(metrics, () => ({
-    ...{ settings, memoryLimit, limits, supervisor, router, ledger },
-    ...{ fronts, app: front.app },
-  }));
-  const feed = createFeed(reports, events, logger);
+  const reports = new Reports(metrics, () => sources, events, logger);
   const current = { access, isShuttingDown: false };
-  const rateCells = FRONTS > 1 && settings.RATE_LIMIT > 0 ? createRateCells() : undefined;
-  const given = { settings, traffic, routing: shards.routing, rateCells };
-  const fronts = createFronts(settings, router, {
-    start: (number) => ({ ...given, ...current, front: number, shards: router.shards.map((shard) => newsOf(shard, false)) }),
-    answer: (about) => (about === 'feedRoom' ? Promise.resolve(feed.hasRoom()) : reports[about]()),
-    feed,
-    ...frontEvents(logger),
+  const threads = createThreads({
+    settings,
+    plan,
+    logger,
+    reports,
+    shardUrl: workerUrl,
+    frontUrl: FRONT_URL,
+    current: () => current,
   });
+  const { shards, fronts } = threads;
+  const { router, ledger } = shards;
   // Disposed of in reverse order: at once if the start fails, else by `close`.
   await using parts = new AsyncDisposableStack();
   parts.defer(() => router.stop());
   parts.defer(() => fronts.stop());
   // The threads start while the main thread is busy loading the HTTP layer.
-  const [{ FrontApp, trafficOf }] = await Promise.all([
-    import('./fronts/front-app.ts'),
-    shards.start(),
-    fronts.start(),
-  ]);
-  const front = await FrontApp.create({
-    ...{ settings, limits: traffic, access, logger, router, rateCells, feed },
-    stats: reports.stats,
-    metrics: reports.metrics,
-    traffic: trafficOf(logger),
-    onNodeChange: (internal, fallback) => logEvent(logger, nodeChanged(internal, fallback)),
-  });
-  parts.defer(() => Promise.all([front.app.close(), fronts.close()]).then(() => metrics.stop()));
+  await Promise.all([import('./fronts/front-app.ts'), shards.start(), fronts.start()]);
+  const front = await createFront({ settings, access, logger, reports, threads });
+  const { app } = front;
+  parts.defer(() => Promise.all([app.close(), fronts.close()]).then(() => metrics.stop()));
 
-  const baselineBytes = plan.usedBytes();
-  const limits = plan.limitsFor(baselineBytes);
-  ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes, limits.marginBytes);
-  const supervisor = createSupervisor({ settings, plan, limits, baselineBytes, router, ledger, logger });
-  supervisor.start();
+  const { limits, supervisor } = superviseMemory({ settings, plan, router, ledger, logger });
   parts.defer(() => supervisor.stop());
+  const { memoryLimit } = plan;
+  const sources = { settings, memoryLimit, limits, supervisor, router, ledger, fronts, app };
 
   const { bound, ...reach } = await listen(front, fronts, address, settings);
   logEvent(logger, listening(bound, settings, limits, memoryLimit));
@@ -165,14 +132,20 @@ export async function startServer(
     fronts.beginShutdown();
   };
   return {
-    ...{ app: front.app, fronts, router, supervisor, limits, logger, memoryLimit },
+    app,
+    fronts,
+    router,
+    supervisor,
+    limits,
+    logger,
+    memoryLimit,
     ...reach,
     useAccess: (files) => {
       current.access = files;
       front.useAccess(files);
       fronts.useAccess(files);
     },
-    unanswered: () => front.app.purse.totals.requests + fronts.unanswered,
+    unanswered: () => app.purse.totals.requests + fronts.unanswered,
     beginShutdown,
     close: () => {
       beginShutdown();
@@ -181,54 +154,36 @@ export async function startServer(
   };
 }
 
+interface FrontParts {
+  readonly settings: Settings;
+  readonly access: AccessFiles;
+  readonly logger: LogSink;
+  readonly reports: Reports;
+  readonly threads: Threads;
+}
+
+/** The main thread's own application. */
+async function createFront({ settings, access, logger, reports, threads }: FrontParts): Promise<FrontApp> {
+  const { FrontApp: Loaded, trafficOf } = await import('./fronts/front-app.ts');
+  return Loaded.create({
+    settings,
+    access,
+    logger,
+    router: threads.shards.router,
+    rateCells: threads.rateCells,
+    limits: threads.traffic,
+    traffic: trafficOf(logger),
+    feed: reports.feed,
+    stats: () => reports.stats(),
+    metrics: () => reports.metricsText(),
+    onNodeChange: (internal, fallback) => logEvent(logger, nodeChanged(internal, fallback)),
+  });
+}
+
 /** What is logged from now on, the dashboard tells, too. */
 function recordEvents({ LOG_LEVEL }: Settings, log: LogSink): { events: EventRing; logger: LogSink } {
   const events = new EventRing(nowMs);
   return { events, logger: events.recording(log, LOG_LEVEL === 'debug' || LOG_LEVEL === 'trace') };
-}
-
-type Sources = StatsSources & { readonly fronts: Fronts; readonly app: FastifyInstance };
-
-/** What the main thread alone can say, for all HTTP threads. */
-function createReports(metrics: Metrics, sources: () => Sources) {
-  const readHttp = async (withThreads = false): Promise<HttpFigures> => {
-    const { fronts, app, router } = sources();
-    await fronts.refresh(withThreads);
-    return addHttpFigures([readHttpFigures({ app, router }), ...fronts.figures]);
-  };
-  return {
-    stats: async () => statsReport(sources(), await readHttp()),
-    metrics: async () => {
-      const http = await readHttp(true);
-      return metrics.text(sources(), http, sources().fronts.threads);
-    },
-    times: async () => (await readHttp()).times,
-  };
-}
-
-function createFeed(
-  { stats, times }: Pick<FeedOptions, 'stats' | 'times'>,
-  events: EventRing,
-  logger: LogSink,
-): Feed {
-  return new Feed({
-    version: packageJson.version,
-    stats,
-    times,
-    events,
-    nowMs,
-    onError: (error) => logger.error({ err: error }, 'the dashboard could not be told'),
-  });
-}
-
-function createFronts(settings: Settings, router: ShardRouter, host: FrontHost): Fronts {
-  const { FRONTS, SHARDS, REQUEST_DEADLINE_MS } = settings;
-  return new Fronts(FRONTS, () => router.shards, host, {
-    workerUrl: FRONT_URL,
-    startDeadlineMs: startDeadlineMs(FRONTS + SHARDS),
-    silenceLimitMs: silenceLimitMs(REQUEST_DEADLINE_MS),
-    deadlineMs: REQUEST_DEADLINE_MS,
-  });
 }
 
 async function addressOf(host: string, logger: LogSink): Promise<string> {
@@ -239,34 +194,23 @@ async function addressOf(host: string, logger: LogSink): Promise<string> {
   return address;
 }
 
-function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestart'> {
-  return {
-    onDeath: (shard, heldBytes, error) => logEvent(logger, shardDied(shard, heldBytes, error)),
-    onRestart: (shard, downMs) => logEvent(logger, shardIsBackUp(shard, downMs)),
-  };
-}
-
-function frontEvents(logger: LogSink): Pick<FrontHost, 'log' | 'onDeath' | 'onReplaced'> {
-  return {
-    log: (event) => logEvent(logger, event),
-    onDeath: (front, wasServing, error) => logEvent(logger, frontDied(front, wasServing, error)),
-    onReplaced: (front, downMs) => logEvent(logger, frontReplaced(front, downMs)),
-  };
-}
-
 interface SupervisorParts {
   readonly settings: Settings;
   readonly plan: MemoryPlan;
-  readonly limits: Limits;
-  readonly baselineBytes: number;
   readonly router: ShardRouter;
   readonly ledger: Ledger;
   readonly logger: LogSink;
 }
 
-function createSupervisor(parts: SupervisorParts): Supervisor {
-  const { settings, plan, limits, baselineBytes, router, ledger, logger } = parts;
-  return new Supervisor({
+/** Measures what the empty process takes, sets the limits by that, and watches memory from then on. */
+function superviseMemory({ settings, plan, router, ledger, logger }: SupervisorParts): {
+  readonly limits: Limits;
+  readonly supervisor: Supervisor;
+} {
+  const baselineBytes = plan.usedBytes();
+  const limits = plan.limitsFor(baselineBytes);
+  ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes, limits.marginBytes);
+  const supervisor = new Supervisor({
     thresholdBytes: limits.thresholdBytes,
     shedFraction: settings.SHED_FRACTION,
     baselineBytes,
@@ -281,6 +225,8 @@ function createSupervisor(parts: SupervisorParts): Supervisor {
     onPressure: (change, used) => logEvent(logger, pressureChanged(change, used, limits)),
     onError: (error) => logger.error({ err: error }, 'memory was not looked at'),
   });
+  supervisor.start();
+  return { limits, supervisor };
 }
 
 /** All HTTP threads listen at the same address. */

@@ -109,7 +109,12 @@ class Scale {
   private async load(seconds: number): Promise<Sample> {
     const { port, pids } = this.server!;
     const { sample } = await generator.measure({
-      ...{ port, pids, dialect: 'cache', keyCount: KEYS, seconds, settleSeconds: SETTLE_SECONDS },
+      port,
+      pids,
+      dialect: 'cache',
+      keyCount: KEYS,
+      seconds,
+      settleSeconds: SETTLE_SECONDS,
       workload: { ...workload, connections: connections * this.fronts },
     });
     return sample;
@@ -123,8 +128,8 @@ async function threadMicros(port: number): Promise<Map<string, number>> {
   return new Map([...lines].map(([, thread, seconds]) => [thread, Number(seconds) * 1e6]));
 }
 
-function sumOf(threads: ReadonlyMap<string, number>, kind: RegExp): number {
-  return [...threads].reduce((sum, [thread, micros]) => sum + (kind.test(thread) ? micros : 0), 0);
+function sumOf(micros: ReadonlyMap<string, number>, kind: RegExp): number {
+  return [...micros].reduce((sum, [thread, each]) => sum + (kind.test(thread) ? each : 0), 0);
 }
 
 const COLUMNS = ['', 'requests/s', '× one', 'p50 ms', 'p99 ms', 'CPU µs', 'HTTP µs', 'shards µs', 'errors'];

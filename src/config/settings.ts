@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { parseByteSize } from './byte-size.ts';
 import { parseOriginList } from './origin-list.ts';
 import { processors } from './processors.ts';
+import { MAX_THREADS, type Machine, defaultFronts, defaultShards } from './threads.ts';
 import { parseProxyList } from './proxy-list.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
@@ -47,40 +48,6 @@ const optionalBytes: z.ZodType<number | undefined, string> = z.union([
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
 
-/** Each shard may keep one place of CAPACITY that the others cannot use. With this minimum, that is one in a thousand. */
-const MIN_CAPACITY_PER_SHARD = 1000;
-
-const MAX_THREADS = 64;
-/** A shard can serve three HTTP threads: see docs/scaling.md. */
-const PROCESSORS_PER_SHARD = 4;
-
-/** How many shards there are where SHARDS does not say. */
-export function defaultShards(processorCount: number, capacity: number): number {
-  const max = capacity > 0 ? Math.floor(capacity / MIN_CAPACITY_PER_SHARD) : MAX_THREADS;
-  return Math.max(1, Math.min(MAX_THREADS, Math.ceil(processorCount / PROCESSORS_PER_SHARD), max));
-}
-
-/** Each HTTP thread takes 35 MiB: all together take no more than a seventh of the memory limit. */
-const MIN_MEMORY_PER_FRONT = 256 * 2 ** 20;
-
-/** How many HTTP threads there are where FRONTS does not say: one for each processor that no shard has. */
-export function defaultFronts(processorCount: number, shards: number, memoryBytes: number): number {
-  const max = Math.min(MAX_THREADS, Math.floor(memoryBytes / MIN_MEMORY_PER_FRONT));
-  return Math.max(1, Math.min(max, processorCount - shards));
-}
-
-/** How many HTTP threads there are beside the main thread. Of several, one is spare: see ADR 68. */
-export function furtherFronts(fronts: number): number {
-  return fronts > 1 ? fronts : 0;
-}
-
-/** What defaults depend on. */
-export interface Machine {
-  readonly processors: number;
-  /** The container's limit, or the machine's memory. */
-  readonly memoryBytes: number;
-}
-
 const SETTINGS = {
   HOST: {
     fallback: '0.0.0.0',
@@ -99,14 +66,16 @@ const SETTINGS = {
     fallback: String(defaultShards(processors(), 0)),
     byDefault: 'processors ÷ 4',
     allowed: '1 to 64',
-    meaning: 'threads that own the data; by default processors ÷ 4, rounded up, at most one per 1,000 of CAPACITY',
+    meaning:
+      'threads that own the data; by default processors ÷ 4, rounded up, at most one per 1,000 of CAPACITY',
     schema: wholeText(1, MAX_THREADS),
   },
   FRONTS: {
     fallback: String(defaultFronts(processors(), defaultShards(processors(), 0), Infinity)),
     byDefault: 'processors − SHARDS',
     allowed: '1 to 64',
-    meaning: 'threads that speak HTTP; by default processors − SHARDS, at most one per 256mb of the memory limit',
+    meaning:
+      'threads that speak HTTP; by default processors − SHARDS, at most one per 256mb of the memory limit',
     schema: wholeText(1, MAX_THREADS),
   },
   MEMORY_LIMIT: {

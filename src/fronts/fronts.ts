@@ -1,5 +1,5 @@
 import type { AccessFiles } from '../config/access-files.ts';
-import { furtherFronts } from '../config/settings.ts';
+import { furtherFronts } from '../config/threads.ts';
 import type { HttpFigures } from '../metrics/http-figures.ts';
 import type { NamedThread } from '../metrics/metrics.ts';
 import type { Shard } from '../shards/shard.ts';

@@ -1,6 +1,7 @@
 import { formatBytes } from '../config/byte-size.ts';
 import { type Limits, deriveLimits } from '../config/memory-shares.ts';
-import { type Settings, furtherFronts } from '../config/settings.ts';
+import type { Settings } from '../config/settings.ts';
+import { furtherFronts } from '../config/threads.ts';
 import { guaranteeFor, maxEntryBytes } from '../shared/segment-sizes.ts';
 import { type MemoryLimit, findMemoryLimit, usedBytes } from './probe.ts';
 
@@ -55,7 +56,8 @@ export class MemoryPlan {
     const { SHARDS, FRONTS } = this.settings;
     const loadedBytes = process.memoryUsage.rss();
     this.limitsFor(loadedBytes + this.threadBytes(MIN_SHARD_BYTES, MIN_FRONT_BYTES));
-    if (typeof this.derive(loadedBytes + APP_BYTES + this.threadBytes(SHARD_BYTES, FRONT_BYTES)) !== 'string') return undefined;
+    if (typeof this.derive(loadedBytes + APP_BYTES + this.threadBytes(SHARD_BYTES, FRONT_BYTES)) !== 'string')
+      return undefined;
     const limit = formatBytes(this.memoryLimit.limitBytes);
     const fronts = FRONTS > 1 ? ` and ${FRONTS} HTTP threads` : '';
     return `the memory limit of ${limit} leaves little room for ${SHARDS} shard(s)${fronts}: some starts may fail`;

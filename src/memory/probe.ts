@@ -1,11 +1,6 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import {
-  type ControlGroup,
-  type ReadText,
-  controlGroups,
-  readTextFile,
-} from '../config/control-groups.ts';
+import { type ControlGroup, type ReadText, controlGroups, readTextFile } from '../config/control-groups.ts';
 
 export interface MemoryLimit {
   readonly limitBytes: number;

@@ -96,7 +96,12 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
    * @param seed of the hash that places keys. Clients must not know it: they could send all keys to one shard.
    * @param deadlineMs how long a request may wait for its shard.
    */
-  constructor(shards: readonly Routed[], ledger: Ledger, seed: readonly [number, number], deadlineMs: number) {
+  constructor(
+    shards: readonly Routed[],
+    ledger: Ledger,
+    seed: readonly [number, number],
+    deadlineMs: number,
+  ) {
     this.shards = shards;
     this.ledger = ledger;
     this.seed = seed;

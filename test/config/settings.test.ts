@@ -1,12 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import {
-  defaultFronts,
-  defaultShards,
-  publicSettings,
-  readSettings,
-  settingsHelp,
-  settingsInForce,
-} from '../../src/config/settings.ts';
+import { publicSettings, readSettings, settingsHelp, settingsInForce } from '../../src/config/settings.ts';
+import { defaultFronts, defaultShards } from '../../src/config/threads.ts';
 
 const NAMES = [
   'HOST',
@@ -133,12 +127,15 @@ describe('readSettings', () => {
     [16, 12],
     [32, 24],
     [256, 64],
-  ])('with %i processors there are %i HTTP threads, and fewer where memory is small', (processors, fronts) => {
-    const shards = defaultShards(processors, 0);
-    expect(defaultFronts(processors, shards, 2 ** 40)).toBe(fronts);
-    expect(defaultFronts(processors, shards, 2 ** 29)).toBe(Math.min(2, fronts));
-    expect(defaultFronts(processors, shards, 2 ** 27)).toBe(1);
-  });
+  ])(
+    'with %i processors there are %i HTTP threads, and fewer where memory is small',
+    (processors, fronts) => {
+      const shards = defaultShards(processors, 0);
+      expect(defaultFronts(processors, shards, 2 ** 40)).toBe(fronts);
+      expect(defaultFronts(processors, shards, 2 ** 29)).toBe(Math.min(2, fronts));
+      expect(defaultFronts(processors, shards, 2 ** 27)).toBe(1);
+    },
+  );
 
   test('knows the machine and MEMORY_LIMIT', () => {
     const machine = { processors: 8, memoryBytes: 2 ** 30 };

@@ -3,11 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { makeCertificate } from '../support/certificate.ts';
-import { type HttpClient, expectError } from '../support/http-client.ts';
+import { type Answer, type HttpClient, expectError } from '../support/http-client.ts';
 import { startTestServer } from '../support/server.ts';
 import { spreadClients } from '../support/spread-clients.ts';
 
 const FRONTS = '4';
+
+/** Stores the token under `key`. */
+function put(client: HttpClient, token: string): Promise<Answer> {
+  const headers = { authorization: `Bearer ${token}` };
+  return client.call({ method: 'PUT', path: '/kv/key', headers, body: token });
+}
 
 describe('RATE_LIMIT over four HTTP threads', () => {
   test('lets through what is set, within 10 %', async () => {
@@ -47,13 +53,6 @@ describe('TLS and tokens over four HTTP threads', () => {
     });
     const clients = [...(await spreadClients(server, 1, certificate.pem)).values()].flat();
     onTestFinished(() => clients.forEach((client) => client.close()));
-    const put = (client: HttpClient, token: string) =>
-      client.call({
-        method: 'PUT',
-        path: '/kv/key',
-        headers: { authorization: `Bearer ${token}` },
-        body: token,
-      });
     for (const client of clients) {
       expectError(await client.get('/cache/key'), 401, 'CACHE_ERR_UNAUTHORIZED');
       expectError(await put(client, 'reader'), 403, 'CACHE_ERR_FORBIDDEN');

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { HttpClient, cachePath } from '../support/http-client.ts';
+import { type HttpClient, cachePath } from '../support/http-client.ts';
 import { type Operation, isLinearizable } from '../support/linearizable.ts';
 import { IS_LONG } from '../support/long.ts';
 import { Random, printedSeed } from '../support/random.ts';

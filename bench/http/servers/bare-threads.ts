@@ -5,7 +5,10 @@ import { Worker, isMainThread } from 'node:worker_threads';
 const BODY = JSON.stringify({ status: 'OK', key: 's'.repeat(16), value: 'v'.repeat(100) });
 const THREADS = Number(process.env['THREADS']);
 
-if (isMainThread) for (let i = 1; i < THREADS; i++) new Worker(new URL(import.meta.url));
+if (isMainThread) {
+  const url = new URL(import.meta.url);
+  for (let i = 1; i < THREADS; i++) new Worker(url).on('error', (error) => console.error(error));
+}
 createServer((_request, response) => {
   response.setHeader('content-type', 'application/json; charset=utf-8');
   response.end(BODY);
