@@ -31,12 +31,16 @@ async function main({ port, connections, valueBytes, totalBytes }: PutterOptions
   return { statuses, tookMs: performance.now() - startedMs };
 }
 
-/** @returns the status, or the error's code. */
+/** @returns the status, and the error's code if there is one. */
 function put(agent: Agent, port: number, path: string, value: Buffer): Promise<string> {
   return new Promise((resolve) => {
     const headers = { 'content-length': value.length };
     const sent = request({ host: '127.0.0.1', port, method: 'PUT', path, agent, headers }, (response) => {
-      response.resume().once('end', () => resolve(String(response.statusCode)));
+      let text = '';
+      response.setEncoding('latin1').on('data', (chunk: string) => (text += chunk));
+      response.once('end', () =>
+        resolve([response.statusCode, /CACHE_ERR_\w+/.exec(text)?.[0]].join(' ').trim()),
+      );
     });
     sent.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
     sent.end(value);
