@@ -2,7 +2,7 @@ import { MAX_METADATA_TEXT_BYTES } from '../../src/shared/segment-sizes.ts';
 
 /** What stands behind a value: two texts, and their lengths, so that no two entries are the same to the hash. */
 const MAX_SUFFIX_BYTES = 2 * MAX_METADATA_TEXT_BYTES + 2;
-const DIGITS = Buffer.from('0123456789abcdef');
+const DIGITS = new TextEncoder().encode('0123456789abcdef');
 
 /**
  * HalfSipHash-1-3 with a 64-bit seed and a 64-bit result, over a value, its type and encoding: see `hashKey`. It takes a
