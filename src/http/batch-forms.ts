@@ -17,7 +17,7 @@ import {
   PUT,
   RequestRecords,
 } from '../shared/batch-records.ts';
-import { MISS } from '../shared/protocol.ts';
+import { HANDED_OVER_BYTES, MISS } from '../shared/protocol.ts';
 import { type BatchPlan, type BatchRules, invalid, planBatch } from './batch-plan.ts';
 import type { BatchForm } from './batch.ts';
 import { failureOfReply } from './exchanges.ts';
@@ -78,12 +78,16 @@ function requestOf(request: unknown, { putBody, keyAlone }: RequestSchemas): Bat
   return ttl === undefined ? { method, key, value } : { method, key, value, ttl };
 }
 
-export const BINARY_FORM: BatchForm = { type: BATCH_TYPE, render: (answer) => answer };
+export const BINARY_FORM: BatchForm = {
+  type: BATCH_TYPE,
+  // A short text leaves in one piece with its head.
+  render: (answer) => (answer.length < HANDED_OVER_BYTES ? bufferOf(answer).toString('latin1') : answer),
+};
 
 export const JSON_FORM: BatchForm = {
   type: JSON_TYPE,
   render: (answer, plan) => {
-    const bytes = Buffer.from(answer.buffer, answer.byteOffset, answer.length);
+    const bytes = bufferOf(answer);
     const reader = new BatchReader(bytes);
     const requests = new RequestRecords(plan.bytes);
     const results: string[] = [];
@@ -95,6 +99,10 @@ export const JSON_FORM: BatchForm = {
     return `{"status":"OK","responses":[${results.join(',')}]}`;
   },
 };
+
+function bufferOf({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
+}
 
 function resultText({ status, flags }: BatchRecord, method: number, value: string): string {
   if (flags & IS_ERROR) {

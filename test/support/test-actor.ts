@@ -113,6 +113,7 @@ export function createActor(
   return {
     ...subject,
     ...received,
+    replies,
     actor,
     session,
     handle,
