@@ -17,9 +17,9 @@ import {
   PUT,
   RequestRecords,
 } from '../shared/batch-records.ts';
-import { HANDED_OVER_BYTES, MISS } from '../shared/protocol.ts';
+import { MISS } from '../shared/protocol.ts';
 import { type BatchPlan, type BatchRules, invalid, planBatch } from './batch-plan.ts';
-import type { BatchForm } from './batch.ts';
+import { type BatchForm, bufferOf } from './batch.ts';
 import { failureOfReply } from './exchanges.ts';
 import { failureOfIssue } from './failure-of-error.ts';
 import type { Failure } from './failures.ts';
@@ -80,8 +80,7 @@ function requestOf(request: unknown, { putBody, keyAlone }: RequestSchemas): Bat
 
 export const BINARY_FORM: BatchForm = {
   type: BATCH_TYPE,
-  // A short text leaves in one piece with its head.
-  render: (answer) => (answer.length < HANDED_OVER_BYTES ? bufferOf(answer).toString('latin1') : answer),
+  render: (answer) => answer,
 };
 
 export const JSON_FORM: BatchForm = {
@@ -99,10 +98,6 @@ export const JSON_FORM: BatchForm = {
     return `{"status":"OK","responses":[${results.join(',')}]}`;
   },
 };
-
-function bufferOf({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): Buffer {
-  return Buffer.from(buffer, byteOffset, length);
-}
 
 function resultText({ status, flags }: BatchRecord, method: number, value: string): string {
   if (flags & IS_ERROR) {
