@@ -10,7 +10,6 @@ import {
   PUT,
   RequestRecords,
 } from '../src/shared/batch-records.ts';
-import { free } from '../src/shared/free.ts';
 import {
   BATCH_DONE,
   BATCH_FULL,
@@ -19,7 +18,9 @@ import {
   CREATED,
   LARGE_HIT,
   LARGE_PAYLOAD,
+  type Payload,
   REPLACED,
+  freePayload,
 } from '../src/shared/protocol.ts';
 import { DEFAULT_TYPE, NO_CONDITIONS, type PutOptions } from '../src/shared/raw-entries.ts';
 import { ResponseRecords } from '../src/shared/response-records.ts';
@@ -51,9 +52,12 @@ export class ClientBatches {
   }
 
   /** @param requests which the main thread has checked. They are freed. */
-  run(session: Session, { buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): void {
+  run(session: Session, requests: Payload): void {
     const { answer, keys } = this;
-    const bytes = Buffer.from(buffer, byteOffset, length);
+    const bytes =
+      typeof requests === 'string'
+        ? Buffer.from(requests, 'latin1')
+        : Buffer.from(requests.buffer, requests.byteOffset, requests.length);
     const records = new RequestRecords(bytes);
     const ahead = new RequestRecords(bytes);
     answer.begin();
@@ -63,7 +67,7 @@ export class ClientBatches {
         this.carryOut(records, keys[i], bytes);
       }
     }
-    free(buffer);
+    freePayload(requests);
     this.reads.sendBatch(session, answer.hasFailures ? BATCH_MIXED : BATCH_DONE, answer.take());
   }
 

@@ -11,6 +11,7 @@ import {
 } from '../src/shared/protocol.ts';
 import {
   type Conditions,
+  type EntryTexts,
   NO_CONDITIONS,
   type PutOptions,
   decodePutOptions,
@@ -61,7 +62,9 @@ export class RawWrites {
     this.reads.settle(key);
     const keepsTag = value.length >= KEPT_TAG_BYTES;
     const tag = keepsTag || wantsTag ? entityTag(value, texts) : '';
-    const metadata = { ...texts, tag: keepsTag ? tag : '', isText: isAscii(value) };
+    const isText = isAscii(value);
+    const metadata =
+      isText && !keepsTag && hasNoTexts(texts) ? undefined : { ...texts, tag: keepsTag ? tag : '', isText };
     if (!this.segment.put(key, value, ttlMs, metadata)) return { code: TOO_LARGE, tag: '' };
     return { code: isThere ? REPLACED : CREATED, tag };
   }
@@ -104,4 +107,9 @@ export class RawWrites {
     const tag = (): string => tagOfEntry(segment, slot, segment.metadata(slot));
     return { isThere, isMet: judge(conditions, isThere ? tag : undefined) === 'go on' };
   }
+}
+
+/** What is stored without them costs neither bytes nor time for its metadata. */
+function hasNoTexts({ contentType, contentEncoding, headers }: EntryTexts): boolean {
+  return contentType === '' && contentEncoding === '' && headers[0] === '' && headers[1] === '';
 }

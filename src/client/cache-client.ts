@@ -208,7 +208,7 @@ export class CacheClient {
   private async ask<T>(method: 'GET' | 'DELETE', path: string, { signal }: CallOptions = {}): Promise<T> {
     if (this.isClosed) throw closedError();
     signal?.throwIfAborted();
-    const exchange = this.transport.send({ method, path });
+    const exchange = this.transport.send({ method, path, isAside: true });
     const abort = (): void => exchange.abort(signal!.reason);
     signal?.addEventListener('abort', abort);
     const timer = setTimeout(() => exchange.abort(timeoutError(this.timeoutMs)), this.timeoutMs);

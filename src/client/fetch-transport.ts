@@ -33,7 +33,9 @@ export class HttpTransport implements Transport {
     const headers =
       contentType === undefined ? this.headers : { ...this.headers, 'content-type': contentType };
     try {
-      const response = await fetch(this.url + path, { method, headers, body: body ?? null, signal });
+      // A browser may have kept an answer, for as long as its entry lived then.
+      const options = { method, headers, body: body ?? null, signal, cache: 'no-store' } as const;
+      const response = await fetch(this.url + path, options);
       return {
         status: response.status,
         retryAfterMs: retryAfterMs(response.headers.get('retry-after'), Date.now()),

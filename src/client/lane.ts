@@ -3,9 +3,9 @@ import { TEXT_CODEC } from '#http-transport';
 import type { Call } from './call.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import { CacheError } from './errors.ts';
-import { LargeKeys, recordOf, requestAlone } from './large-values.ts';
+import { LargeKeys, isPlainRead, plainRead, recordOf, requestAlone } from './large-values.ts';
 import { type Failure, failureOf, retryDelayMs } from './retry-policy.ts';
-import { ConnectionError, type Exchange, type Reply, type Transport } from './transport.ts';
+import { ConnectionError, type Exchange, type HttpRequest, type Reply, type Transport } from './transport.ts';
 
 export interface LaneOptions {
   readonly transport: Transport;
@@ -88,10 +88,13 @@ export class Lane {
     if (this.sent.length === 0) return;
     breaker.begin();
     try {
-      this.exchange = transport.send({ method: 'POST', path: '/batch', contentType: BATCH_TYPE, body });
+      const [first] = this.sent;
+      const isPlain = this.sent.length === 1 && isPlainRead(first);
+      this.exchange = transport.send(isPlain ? plainRead(first) : batchOf(body));
       const reply = await this.exchange.reply;
       breaker.succeed();
-      this.receive(reply);
+      if (isPlain) this.settleAlone(first, reply);
+      else this.receive(reply);
     } catch (error) {
       breaker.fail();
       this.failAll(error);
@@ -207,7 +210,10 @@ export class Lane {
       const exchange = transport.send(requestAlone(call));
       this.waiting.set(call, exchange);
       exchange.reply.then(
-        (reply) => this.receiveAlone(call, reply),
+        (reply) => {
+          this.release(call, false);
+          this.settleAlone(call, reply);
+        },
         (error: unknown) => {
           this.release(call, false);
           this.failOrRetry(call, failureOfSending(error), 0, failureToSend(error, this.options.timeoutMs));
@@ -220,8 +226,8 @@ export class Lane {
     }
   }
 
-  private receiveAlone(call: Call, { status, ttl, retryAfterMs, body }: Reply): void {
-    this.release(call, false);
+  /** Takes the answer to a call that was sent by itself. */
+  private settleAlone(call: Call, { status, ttl, retryAfterMs, body }: Reply): void {
     if (status < 300 || status === 404) {
       this.largeKeys.note(call, body.length);
       call.succeed(recordOf(status, ttl, body), body);
@@ -267,6 +273,10 @@ export class Lane {
     for (const [call, exchange] of this.waiting) if (call.isSettled) exchange?.abort(error);
     if (oldest) this.watch(oldest);
   }
+}
+
+function batchOf(body: Uint8Array<ArrayBuffer>): HttpRequest {
+  return { method: 'POST', path: '/batch', contentType: BATCH_TYPE, body, isAside: false };
 }
 
 function failureOfSending(error: unknown): Failure {

@@ -7,15 +7,32 @@ const MAX_REMEMBERED = 1000;
 
 const encoder = new TextEncoder();
 
+/** Keys that every path carries as they are. */
+const PLAIN_KEY = /^[\w:~-][\w:.~-]*$/;
+
+/** Whether a call that is alone in its batch is quicker as a GET: it is smaller, and its answer comes as it is stored. */
+export function isPlainRead({ method, key }: Call): boolean {
+  return method === GET && PLAIN_KEY.test(key);
+}
+
+/** Such a call. */
+export function plainRead({ key }: Call): HttpRequest {
+  return { method: 'GET', path: `/kv/${key}`, isAside: false };
+}
+
 /**
  * A call by itself, as `/kv/` takes it: for values that are too large for a batch.
  * @throws URIError for a key that cannot stand in a path.
  */
 export function requestAlone({ method, key, value = '', ttl }: Call): HttpRequest {
+  // It would name another path.
+  if (key === '.' || key === '..')
+    throw new URIError('A key of dots cannot have a value of more than 1 MiB.');
   const path = `/kv/${encodeURIComponent(key)}`;
-  if (method !== PUT) return { method: method === DELETE ? 'DELETE' : 'GET', path };
+  if (method !== PUT) return { method: method === DELETE ? 'DELETE' : 'GET', path, isAside: true };
   return {
     method: 'PUT',
+    isAside: true,
     // Whole milliseconds, without an exponent.
     path: ttl === undefined ? path : `${path}?ttl=${ttl.toFixed(3)}`,
     contentType: typeof value === 'string' ? 'text/plain' : 'application/octet-stream',

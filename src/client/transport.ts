@@ -13,6 +13,8 @@ export interface HttpRequest {
   readonly path: string;
   readonly contentType?: string;
   readonly body?: Uint8Array<ArrayBuffer>;
+  /** Whether it goes on another connection than batches, which then do not wait for it. */
+  readonly isAside: boolean;
 }
 
 /** A request that is under way. */

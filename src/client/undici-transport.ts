@@ -39,14 +39,15 @@ export class HttpTransport implements Transport {
     this.batches = new Pool(url.origin, { connections, pipelining: 1 });
     this.others = new Pool(url.origin, { connections: OTHER_CONNECTIONS, pipelining: 1 });
     this.prefix = url.pathname.replace(/\/$/, '');
-    this.headers = headers;
+    // A cache on the way must not answer in the place of this one.
+    this.headers = { ...headers, 'cache-control': 'no-cache' };
   }
 
-  send({ method, path, contentType, body }: HttpRequest): Exchange {
+  send({ method, path, contentType, body, isAside }: HttpRequest): Exchange {
     const headers =
       contentType === undefined ? this.headers : { ...this.headers, 'content-type': contentType };
     const exchange = new UndiciExchange();
-    const pool = method === 'POST' ? this.batches : this.others;
+    const pool = isAside ? this.others : this.batches;
     pool.dispatch({ method, path: this.prefix + path, headers, body: body ?? null }, exchange);
     return exchange;
   }

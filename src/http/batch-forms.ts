@@ -19,7 +19,7 @@ import {
 } from '../shared/batch-records.ts';
 import { MISS } from '../shared/protocol.ts';
 import { type BatchPlan, type BatchRules, invalid, planBatch } from './batch-plan.ts';
-import type { BatchForm } from './batch.ts';
+import { type BatchForm, bufferOf } from './batch.ts';
 import { failureOfReply } from './exchanges.ts';
 import { failureOfIssue } from './failure-of-error.ts';
 import type { Failure } from './failures.ts';
@@ -78,12 +78,15 @@ function requestOf(request: unknown, { putBody, keyAlone }: RequestSchemas): Bat
   return ttl === undefined ? { method, key, value } : { method, key, value, ttl };
 }
 
-export const BINARY_FORM: BatchForm = { type: BATCH_TYPE, render: (answer) => answer };
+export const BINARY_FORM: BatchForm = {
+  type: BATCH_TYPE,
+  render: (answer) => answer,
+};
 
 export const JSON_FORM: BatchForm = {
   type: JSON_TYPE,
   render: (answer, plan) => {
-    const bytes = Buffer.from(answer.buffer, answer.byteOffset, answer.length);
+    const bytes = bufferOf(answer);
     const reader = new BatchReader(bytes);
     const requests = new RequestRecords(plan.bytes);
     const results: string[] = [];

@@ -5,9 +5,11 @@ import {
   BATCH_DONE,
   BATCH_FULL,
   BATCH_MIXED,
+  HANDED_OVER_BYTES,
   LARGE_HIT,
   MISS,
   type Payload,
+  bytesOf,
   freePayload,
 } from '../shared/protocol.ts';
 import { ResponseRecords } from '../shared/response-records.ts';
@@ -22,7 +24,7 @@ import { answerHeaders } from './write-answer.ts';
 export interface BatchForm {
   readonly type: string;
   /** @param answer to the plan, in the binary form. @returns text of one-byte characters, or the same bytes. */
-  readonly render: (answer: Uint8Array<ArrayBuffer>, plan: BatchPlan) => Payload;
+  readonly render: (answer: Payload, plan: BatchPlan) => Payload;
 }
 
 export interface BatchOptions extends GetOptions {
@@ -81,8 +83,7 @@ export class Batch {
 
   private sendWhole(): void {
     const { bytes, size } = this.plan;
-    const requests = Buffer.allocUnsafeSlow(bytes.length);
-    bytes.copy(requests);
+    const requests = bytes.length < HANDED_OVER_BYTES ? bytes.toString('latin1') : bytesOf(bytes);
     // A client with one request at a time may be alone. Nobody busy-waits for one with more of them: it has work meanwhile.
     this.send(0, requests, size, size === 1 ? this.reply.raw.req.socket : this);
   }
@@ -115,7 +116,7 @@ export class Batch {
       if (!failures.has(place)) visit(shards?.[place] ?? 0, records);
   }
 
-  private send(shard: number, requests: Buffer<ArrayBuffer>, size: number, connection: object): void {
+  private send(shard: number, requests: Payload, size: number, connection: object): void {
     const part = new Part(this, connection);
     this.parts[shard] = part;
     this.left++;
@@ -123,9 +124,10 @@ export class Batch {
   }
 
   /** Puts the answer together, in the order of the requests. */
-  private join(): Uint8Array<ArrayBuffer> {
+  private join(): Payload {
     const { size, shards, failures } = this.plan;
     const places = this.parts.map(() => 1);
+    const replies = this.parts.map((part) => part?.records && bufferOf(part.records));
     joined.begin();
     for (let place = 0; place < size; place++) {
       const failure = failures.get(place);
@@ -134,15 +136,15 @@ export class Batch {
         continue;
       }
       const shard = shards?.[place] ?? 0;
-      const { code, records } = this.parts[shard]!;
+      const records = replies[shard];
       if (records) places[shard] = addRecord(records, places[shard]);
-      else addFailure(failureOfReply(code));
+      else addFailure(failureOfReply(this.parts[shard]!.code));
     }
     for (const part of this.parts) if (part?.records) freePayload(part.records);
     return joined.take();
   }
 
-  private answer(records: Uint8Array<ArrayBuffer>): void {
+  private answer(records: Payload): void {
     const { form, options } = this;
     const response = this.reply.raw;
     const answer = form.render(records, this.plan);
@@ -155,6 +157,12 @@ export class Batch {
     response.writeHead(200, 'OK', answerHeaders(form.type, answer.length));
     endWith(response, answer);
   }
+}
+
+/** The bytes of an answer. */
+export function bufferOf(payload: Payload): Buffer {
+  if (typeof payload === 'string') return Buffer.from(payload, 'latin1');
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.length);
 }
 
 /** Adds the record that begins at `start` of a shard's reply. @returns where the next one begins. */
@@ -180,7 +188,7 @@ function addFailure({ code, message }: Failure): void {
 class Part implements PendingRequest {
   readonly connection: object;
   code = MISS;
-  records: Buffer<ArrayBuffer> | undefined;
+  records: Payload | undefined;
   delivered: (() => void) | undefined;
   private readonly batch: Batch;
 
@@ -191,9 +199,7 @@ class Part implements PendingRequest {
 
   settle(code: number, payload: Payload, delivered?: () => void): void {
     this.code = code;
-    if ((code === BATCH_DONE || code === BATCH_MIXED) && typeof payload !== 'string') {
-      this.records = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-    }
+    if (code === BATCH_DONE || code === BATCH_MIXED) this.records = payload;
     this.delivered = delivered;
     this.batch.partSettled();
   }

@@ -5,7 +5,6 @@ import {
   DELETED,
   HIT,
   HIT_GZIP,
-  LARGE_PAYLOAD,
   MISS,
   NOT_TEXT,
   OVERDUE,
@@ -145,12 +144,8 @@ export function followLarge(
 
 /** Writes the body of an answer. */
 export function endWith(response: ServerResponse, payload: Payload): void {
-  if (typeof payload !== 'string') {
-    // A larger one is counted by the shard that has sent it.
-    const isCounted = payload.length >= LARGE_PAYLOAD || !isHeld(response);
-    response.end(payload);
-    if (!isCounted) accountOf(response.req.socket)?.hold(response, payload.length);
-  } else if (isHeld(response)) {
+  if (typeof payload !== 'string') response.end(payload);
+  else if (isHeld(response)) {
     response.end(ownCopy(payload), 'latin1');
     accountOf(response.req.socket)?.hold(response, payload.length);
   } else {

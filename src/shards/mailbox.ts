@@ -1,6 +1,8 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Doorbell } from '../shared/doorbell.ts';
 import {
+  BATCH_DONE,
+  BATCH_MIXED,
   CLEARED,
   type Connect,
   type ControlReply,
@@ -127,16 +129,16 @@ export class Mailbox {
   }
 
   /**
-   * Sends the requests of a client's batch, in a buffer of their own, behind what was sent before. The last batch may be
+   * Sends the requests of a client's batch, as a string or in a buffer that is handed over, behind what was sent before. The last batch may be
    * larger than the room there was.
    * @param size how many requests there are.
    */
-  sendClientBatch(requests: Uint8Array<ArrayBuffer>, size: number, pending: PendingRequest): void {
+  sendClientBatch(requests: Payload, size: number, pending: PendingRequest): void {
     this.batching.flush();
     this.track(pending, this.options.now(), size);
     this.requests.markPosted();
     this.noteLoneClient();
-    this.post({ kind: 'batch', requests }, [requests.buffer]);
+    this.post({ kind: 'batch', requests }, typeof requests === 'string' ? undefined : [requests.buffer]);
     if (size === 1) setImmediate(this.pollForReply);
   }
 
@@ -258,7 +260,7 @@ export class Mailbox {
     let at = 0;
     while (at < replies.length) {
       const code = replies.charCodeAt(at++);
-      if (code === HIT || code === HIT_GZIP) {
+      if (code === HIT || code === HIT_GZIP || code === BATCH_DONE || code === BATCH_MIXED) {
         const end = at + 4 + decodeU32(replies, at);
         this.settle(requests.next(), code, replies.slice(at + 4, end));
         at = end;

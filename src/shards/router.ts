@@ -164,13 +164,13 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
 
   /**
    * Sends requests of a client's batch to the shard that owns their keys.
-   * @param requests as in `ClientBatch`, in a buffer that is handed over.
+   * @param requests as in `ClientBatch`.
    * @param size how many requests there are.
    * @param kind 'write' if one of them is.
    */
   sendBatch(
     shardNumber: number,
-    requests: Uint8Array<ArrayBuffer>,
+    requests: Payload,
     size: number,
     pending: PendingRequest,
     kind: 'read' | 'write',

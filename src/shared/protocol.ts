@@ -13,8 +13,8 @@ import type { ThreadFigures } from './thread-meter.ts';
  *   characters crosses a port as one copy of its bytes.
  * - A large PUT, or the reply to a large GET: an object with the bytes in a buffer that is handed over. Nothing is
  *   copied, and no string of that length is left to the collector. It keeps its place among the batches.
- * - The requests of one `POST /batch` for this shard, as bytes that are handed over. It is replied to as a large GET is, by
- *   the records of the answer: see `batch-records.ts`. It keeps its place, too.
+ * - The requests of one `POST /batch` for this shard. It is replied to with the records of the answer: see
+ *   `batch-records.ts`. A long answer is handed over like that to a large GET. It keeps its place, too.
  * - A message of an upload or a read of a value in pieces: see `large-values.ts`.
  * - A control message, an object. A request carries a number, and its reply carries the same one. Those without a number
  *   are notices that nobody answers.
@@ -39,7 +39,8 @@ import type { ThreadFigures } from './thread-meter.ts';
  *              f                              a condition of the request is not met
  *              A to O ‖ head length:2 ‖ body length:4 ‖ head ‖ body       replies to raw requests
  *              \x03                           busy: too many reads wait, or its entry changed while it waited
- *              b, i                           replies to a client's batch: what it says; the same with failures in it
+ *              b ‖ length:4 ‖ records         the answer to a client's batch
+ *              i ‖ length:4 ‖ records         the same, with failures in it
  *              e                              the answer to the client's batch is full
  *              l ‖ ticket:4                   the reply follows in a `late` message
  *              w ‖ ticket:4                   the same, once other large replies have reached their clients
@@ -140,8 +141,8 @@ export interface LargePut extends Omit<UnsentPut, 'value'> {
 /** What one `POST /batch` asks of this shard. */
 export interface ClientBatch {
   readonly kind: 'batch';
-  /** Version and records of the requests, handed over. */
-  readonly requests: Uint8Array<ArrayBuffer>;
+  /** Version and records of the requests: a string of one-byte characters, or bytes that are handed over. */
+  readonly requests: Payload;
 }
 
 /** A hit whose body is handed over, or the reply to a `POST /batch`. */

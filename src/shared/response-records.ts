@@ -1,3 +1,4 @@
+import { HANDED_OVER_BYTES, type Payload } from './protocol.ts';
 import { BATCH_VERSION, IS_ERROR, MAX_BATCH_BYTES, RESPONSE_HEAD_BYTES } from './batch-records.ts';
 
 const MIN_CAPACITY = 2 ** 14;
@@ -81,9 +82,10 @@ export class ResponseRecords {
     return start;
   }
 
-  /** The answer, in a buffer of its own that can be handed over. */
-  take(): Buffer<ArrayBuffer> {
+  /** The answer: short as a string of one-byte characters, long in a buffer of its own that can be handed over. */
+  take(): Payload {
     const { buffer, length } = this;
+    if (length < HANDED_OVER_BYTES) return buffer.toString('latin1', 0, length);
     if (buffer.length > MAX_KEPT_CAPACITY) {
       this.buffer = Buffer.allocUnsafeSlow(MIN_CAPACITY);
       return Buffer.from(buffer.buffer.transfer(length));

@@ -119,9 +119,10 @@ export class Reads {
   }
 
   /** Sends the reply to a client's batch. @param code BATCH_DONE or BATCH_MIXED. */
-  sendBatch(session: Session, code: number, records: Uint8Array<ArrayBuffer>): void {
+  sendBatch(session: Session, code: number, records: Payload): void {
     if (records.length >= LARGE_PAYLOAD) this.window.send(session, records.length);
-    session.post({ kind: 'hit', code, body: records }, [records.buffer]);
+    reply(session, code, records, undefined);
+    session.flush();
   }
 
   /**
