@@ -129,11 +129,13 @@ describe('deriveTrafficLimits', () => {
       const limitBytes = random.whole(32 * MIB, 2 ** 36);
       const threshold = random.whole(5, 95) / 100;
       const shards = random.whole(1, 64);
-      const traffic = deriveTrafficLimits(limitBytes, threshold, shards);
+      const fronts = random.whole(1, 8);
+      const traffic = deriveTrafficLimits(limitBytes, threshold, shards, fronts);
       const { bodyBudgetBytes, unreadBytes, unsentBytes, replyWindowBytes, collectEveryBytes } = traffic;
       const bytes =
-        bodyBudgetBytes + unreadBytes + unsentBytes + replyWindowBytes * shards + collectEveryBytes;
-      expect(bytes, JSON.stringify({ limitBytes, threshold, shards })).toBeLessThan(
+        (bodyBudgetBytes + unreadBytes + unsentBytes + collectEveryBytes) * fronts +
+        replyWindowBytes * shards;
+      expect(bytes, JSON.stringify({ limitBytes, threshold, shards, fronts })).toBeLessThan(
         (limitBytes * (1 - threshold)) / 3,
       );
       for (const bound of Object.values(traffic)) expect(bound).toBeGreaterThan(0);

@@ -67,11 +67,12 @@ const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
 
 describe('readSettings', () => {
   test('has the documented defaults', () => {
-    const { settings } = readSettings({ SHARDS: '3' });
+    const { settings } = readSettings({ SHARDS: '3', FRONTS: '2' });
     expect(settings).toStrictEqual({
       HOST: '0.0.0.0',
       PORT: 7171,
       SHARDS: 3,
+      FRONTS: 2,
       MEMORY_LIMIT: undefined,
       MEMORY_THRESHOLD: 0.7,
       SHED_FRACTION: 0.1,
@@ -156,6 +157,7 @@ describe('readSettings', () => {
       HOST: 'localhost',
       PORT: '0',
       SHARDS: '64',
+      FRONTS: '64',
       MEMORY_LIMIT: '512mb',
       MEMORY_THRESHOLD: '0.95',
       SHED_FRACTION: '1',
@@ -183,6 +185,7 @@ describe('readSettings', () => {
       HOST: 'localhost',
       PORT: 0,
       SHARDS: 64,
+      FRONTS: 64,
       MEMORY_LIMIT: 512 * 2 ** 20,
       MEMORY_THRESHOLD: 0.95,
       SHED_FRACTION: 1,
