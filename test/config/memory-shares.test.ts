@@ -4,6 +4,8 @@ import {
   type Limits,
   deriveLimits,
   deriveTrafficLimits,
+  frontYoungMb,
+  heapFlags,
 } from '../../src/config/memory-shares.ts';
 import { Random, printedSeed } from '../support/random.ts';
 
@@ -93,6 +95,14 @@ describe('deriveLimits', () => {
     }
     expect(accepted).toBeGreaterThan(1000);
   });
+});
+
+test('the young generation of a further HTTP thread is that of the flags, which hold for all threads', () => {
+  for (const limitBytes of [128 * MIB, 256 * MIB, 1024 * MIB]) {
+    const [flag] = heapFlags(limitBytes).filter((each) => each.startsWith('--max-semi-space-size='));
+    expect(frontYoungMb(limitBytes)).toBe(3 * Number(flag.split('=')[1]));
+  }
+  expect(frontYoungMb(2 ** 36)).toBe(24);
 });
 
 describe('deriveTrafficLimits', () => {

@@ -133,15 +133,15 @@ describe('readSettings', () => {
     (processors, fronts) => {
       const shards = defaultShards(processors, 0);
       expect(defaultFronts(processors, shards, 2 ** 40)).toBe(fronts);
-      expect(defaultFronts(processors, shards, 2 ** 29)).toBe(Math.min(2, fronts));
+      expect(defaultFronts(processors, shards, 2 ** 30)).toBe(Math.min(2, fronts));
       expect(defaultFronts(processors, shards, 2 ** 27)).toBe(1);
     },
   );
 
   test('knows the machine and MEMORY_LIMIT', () => {
-    const machine = { processors: 8, memoryBytes: 2 ** 30 };
+    const machine = { processors: 8, memoryBytes: 2 ** 31 };
     expect(readSettings({}, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 4 });
-    expect(readSettings({ MEMORY_LIMIT: '512mb' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 2 });
+    expect(readSettings({ MEMORY_LIMIT: '1gb' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 2 });
     expect(readSettings({ SHARDS: '7' }, machine).settings).toMatchObject({ SHARDS: 7, FRONTS: 1 });
     expect(readSettings({ FRONTS: '9' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 9 });
   });
