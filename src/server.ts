@@ -207,7 +207,7 @@ function superviseMemory({ settings, plan, router, ledger, logger }: SupervisorP
   readonly limits: Limits;
   readonly supervisor: Supervisor;
 } {
-  const baselineBytes = plan.usedBytes();
+  const baselineBytes = plan.baselineBytes();
   const limits = plan.limitsFor(baselineBytes);
   ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes, limits.marginBytes);
   const supervisor = new Supervisor({

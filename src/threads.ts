@@ -62,6 +62,7 @@ export function createThreads(options: ThreadsOptions): Threads {
   };
   const fronts = new Fronts(FRONTS, () => router.shards, host, {
     workerUrl: options.frontUrl,
+    youngMb: plan.frontYoungMb,
     startDeadlineMs: startDeadlineMs(FRONTS + SHARDS),
     silenceLimitMs: silenceLimitMs(REQUEST_DEADLINE_MS),
     deadlineMs: REQUEST_DEADLINE_MS,

@@ -74,8 +74,7 @@ const SETTINGS = {
     fallback: String(defaultFronts(processors(), defaultShards(processors(), 0), Infinity)),
     byDefault: 'processors − SHARDS',
     allowed: '1 to 64',
-    meaning:
-      'threads that speak HTTP; by default processors − SHARDS, at most one per 256mb of the memory limit',
+    meaning: 'threads that speak HTTP; by default processors − SHARDS, at most one per 512mb of memory',
     schema: wholeText(1, MAX_THREADS),
   },
   MEMORY_LIMIT: {

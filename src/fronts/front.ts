@@ -37,6 +37,7 @@ export interface FrontEvents {
 
 export interface FrontOptions {
   readonly workerUrl: URL;
+  readonly youngMb: number;
   readonly startDeadlineMs: number;
   readonly silenceLimitMs: number;
   /** Figures that have not come by then are those of the last heartbeat. */
@@ -78,14 +79,14 @@ export class Front {
   private figuresOfDead: HttpFigures | undefined;
 
   constructor(number: number, host: FrontHost, events: FrontEvents, options: FrontOptions) {
-    const { workerUrl, startDeadlineMs, silenceLimitMs, deadlineMs } = options;
+    const { workerUrl, youngMb, startDeadlineMs, silenceLimitMs, deadlineMs } = options;
     this.number = number;
     this.host = host;
     this.events = events;
     this.deadlineMs = deadlineMs;
     this.life = new ThreadLifeCycle({
       name: 'HTTP thread',
-      thread: { workerUrl, heapMb: heapMb() },
+      thread: { workerUrl, heapMb: heapMb(), youngMb },
       startDeadlineMs,
       silenceLimitMs,
       now: nowMs,

@@ -1,5 +1,5 @@
 import { formatBytes } from '../config/byte-size.ts';
-import { type Limits, deriveLimits } from '../config/memory-shares.ts';
+import { type Limits, deriveLimits, frontYoungMb } from '../config/memory-shares.ts';
 import type { Settings } from '../config/settings.ts';
 import { furtherFronts } from '../config/threads.ts';
 import { guaranteeFor, maxEntryBytes } from '../shared/segment-sizes.ts';
@@ -35,6 +35,16 @@ export class MemoryPlan {
   /** Bytes in use now that count against the limit. */
   usedBytes(): number {
     return usedBytes(this.memoryLimit, process.memoryUsage.rss());
+  }
+
+  /** The young generation of each further HTTP thread. */
+  get frontYoungMb(): number {
+    return frontYoungMb(this.memoryLimit.limitBytes);
+  }
+
+  /** What the process uses while it holds no entry: what it uses now, and what further HTTP threads take under load. */
+  baselineBytes(): number {
+    return this.usedBytes() + this.growthBytes;
   }
 
   /**
@@ -75,7 +85,12 @@ export class MemoryPlan {
 
   private threadBytes(shardBytes: number, frontBytes: number): number {
     const { SHARDS, FRONTS } = this.settings;
-    return SHARDS * shardBytes + furtherFronts(FRONTS) * frontBytes;
+    return SHARDS * shardBytes + furtherFronts(FRONTS) * frontBytes + this.growthBytes;
+  }
+
+  /** The headroom is for the main thread's heap alone. */
+  private get growthBytes(): number {
+    return (this.settings.FRONTS - 1) * this.frontYoungMb * 2 ** 20;
   }
 
   private derive(baselineBytes: number): Limits | string {

@@ -4,6 +4,8 @@ import {
   type Limits,
   deriveLimits,
   deriveTrafficLimits,
+  frontYoungMb,
+  heapFlags,
 } from '../../src/config/memory-shares.ts';
 import { Random, printedSeed } from '../support/random.ts';
 
@@ -95,6 +97,14 @@ describe('deriveLimits', () => {
   });
 });
 
+test('the young generation of a further HTTP thread is that of the flags, which hold for all threads', () => {
+  for (const limitBytes of [128 * MIB, 256 * MIB, 1024 * MIB]) {
+    const [flag] = heapFlags(limitBytes).filter((each) => each.startsWith('--max-semi-space-size='));
+    expect(frontYoungMb(limitBytes)).toBe(3 * Number(flag.split('=')[1]));
+  }
+  expect(frontYoungMb(2 ** 36)).toBe(24);
+});
+
 describe('deriveTrafficLimits', () => {
   test('shares the headroom out among bodies, replies and garbage', () => {
     // A third of what lies above the threshold: 32 MiB.
@@ -129,11 +139,13 @@ describe('deriveTrafficLimits', () => {
       const limitBytes = random.whole(32 * MIB, 2 ** 36);
       const threshold = random.whole(5, 95) / 100;
       const shards = random.whole(1, 64);
-      const traffic = deriveTrafficLimits(limitBytes, threshold, shards);
+      const fronts = random.whole(1, 8);
+      const traffic = deriveTrafficLimits(limitBytes, threshold, shards, fronts);
       const { bodyBudgetBytes, unreadBytes, unsentBytes, replyWindowBytes, collectEveryBytes } = traffic;
       const bytes =
-        bodyBudgetBytes + unreadBytes + unsentBytes + replyWindowBytes * shards + collectEveryBytes;
-      expect(bytes, JSON.stringify({ limitBytes, threshold, shards })).toBeLessThan(
+        (bodyBudgetBytes + unreadBytes + unsentBytes + collectEveryBytes) * fronts +
+        replyWindowBytes * shards;
+      expect(bytes, JSON.stringify({ limitBytes, threshold, shards, fronts })).toBeLessThan(
         (limitBytes * (1 - threshold)) / 3,
       );
       for (const bound of Object.values(traffic)) expect(bound).toBeGreaterThan(0);

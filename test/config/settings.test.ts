@@ -67,11 +67,12 @@ const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
 
 describe('readSettings', () => {
   test('has the documented defaults', () => {
-    const { settings } = readSettings({ SHARDS: '3' });
+    const { settings } = readSettings({ SHARDS: '3', FRONTS: '2' });
     expect(settings).toStrictEqual({
       HOST: '0.0.0.0',
       PORT: 7171,
       SHARDS: 3,
+      FRONTS: 2,
       MEMORY_LIMIT: undefined,
       MEMORY_THRESHOLD: 0.7,
       SHED_FRACTION: 0.1,
@@ -132,15 +133,15 @@ describe('readSettings', () => {
     (processors, fronts) => {
       const shards = defaultShards(processors, 0);
       expect(defaultFronts(processors, shards, 2 ** 40)).toBe(fronts);
-      expect(defaultFronts(processors, shards, 2 ** 29)).toBe(Math.min(2, fronts));
+      expect(defaultFronts(processors, shards, 2 ** 30)).toBe(Math.min(2, fronts));
       expect(defaultFronts(processors, shards, 2 ** 27)).toBe(1);
     },
   );
 
   test('knows the machine and MEMORY_LIMIT', () => {
-    const machine = { processors: 8, memoryBytes: 2 ** 30 };
+    const machine = { processors: 8, memoryBytes: 2 ** 31 };
     expect(readSettings({}, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 4 });
-    expect(readSettings({ MEMORY_LIMIT: '512mb' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 2 });
+    expect(readSettings({ MEMORY_LIMIT: '1gb' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 2 });
     expect(readSettings({ SHARDS: '7' }, machine).settings).toMatchObject({ SHARDS: 7, FRONTS: 1 });
     expect(readSettings({ FRONTS: '9' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 9 });
   });
@@ -156,6 +157,7 @@ describe('readSettings', () => {
       HOST: 'localhost',
       PORT: '0',
       SHARDS: '64',
+      FRONTS: '64',
       MEMORY_LIMIT: '512mb',
       MEMORY_THRESHOLD: '0.95',
       SHED_FRACTION: '1',
@@ -183,6 +185,7 @@ describe('readSettings', () => {
       HOST: 'localhost',
       PORT: 0,
       SHARDS: 64,
+      FRONTS: 64,
       MEMORY_LIMIT: 512 * 2 ** 20,
       MEMORY_THRESHOLD: 0.95,
       SHED_FRACTION: 1,

@@ -141,6 +141,8 @@ describe('an HTTP thread that dies', () => {
     // Figures come with each heartbeat; what comes between the last one and the death is lost.
     const { totals: before } = await server.client.stats();
     const putBefore = countOf(PUTS, (await server.client.get('/metrics')).text);
+    // Its connection may be one that is lost.
+    server.client.close();
     await server.fronts.fronts[victim - 1].kill();
     await expect.poll(() => servingFronts(server).length, { interval: 1 }).toBe(FRONTS);
     expect((await server.client.stats()).totals.puts).toBe(before.puts);
