@@ -302,6 +302,7 @@ export type ControlRequest =
   | { readonly kind: 'stats'; readonly id: number; readonly withThread?: boolean }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly key: string }
+  | { readonly kind: 'keys'; readonly id: number; readonly prefix: string; readonly cursor: number }
   | { readonly kind: 'delivered'; readonly bytes: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
 
@@ -317,6 +318,13 @@ export type ControlReply =
     }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
+  | {
+      readonly kind: 'keys';
+      readonly id: number;
+      readonly keys: string[];
+      /** Where the list goes on; absent at its end. */
+      readonly cursor?: number;
+    }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | {
       readonly kind: 'late';
