@@ -35,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/http/intake': ['src/shared', 'src/api', 'src/metrics', 'src/http', 'src/http/fast'],
   // Runs elsewhere than the server: in services, and in browsers.
   'src/client': ['src/api'],
+  'src/keyv': ['src/client'],
   // One HTTP thread of several, and the main thread's side of it.
   'src/fronts': [...LAYERS, 'src/log-events.ts', 'package.json'],
   // Server and process entry: they put the parts together.
