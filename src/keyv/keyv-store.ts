@@ -58,8 +58,8 @@ export class KeyvStore {
     return true;
   }
 
-  setMany(entries: readonly KeyvEntry[]): Promise<true[]> {
-    return Promise.all(entries.map(({ key, value, ttl }) => this.set(key, value, ttl)));
+  async setMany(entries: readonly KeyvEntry[]): Promise<void> {
+    await Promise.all(entries.map(({ key, value, ttl }) => this.set(key, value, ttl)));
   }
 
   delete(key: string): Promise<boolean> {
