@@ -8,7 +8,7 @@ const NODES = `${ROOT}test/nodes/node_modules`;
 /** Packs this repository, as a release would. @returns the tarball. */
 export async function packInto(folder: string): Promise<string> {
   await runProgram('npm', ['pack', '--pack-destination', folder], { cwd: ROOT, env: NPM });
-  const [name] = readdirSync(folder).filter((file) => file.endsWith('.tgz'));
+  const name = readdirSync(folder).find((file) => file.endsWith('.tgz'))!;
   return `${folder}/${name}`;
 }
 

@@ -92,21 +92,15 @@ export class RandomUser {
       const read = random.chance(0.5)
         ? cache.get(key)
         : cache.getBytes(key).then((bytes) => bytes && decoder.decode(bytes));
-      const agrees: Made['agrees'] = (model, value, span) =>
-        model.read((value as string | undefined) ?? null, span);
-      return { ...this.watch(key, read), agrees };
+      return { ...this.watch(key, read), agrees: agreesAsRead };
     }
-    if (dice < 0.45) {
-      const agrees: Made['agrees'] = (model, value, span) => model.saw(value as boolean, span);
-      return { ...this.watch(key, cache.has(key)), agrees };
-    }
+    if (dice < 0.45) return { ...this.watch(key, cache.has(key)), agrees: agreesAsSeen };
     if (dice < 0.6) {
-      const agrees: Made['agrees'] = (model, value, span) => {
-        const isRight = model.saw(value as boolean, span);
-        model.wrote(null, undefined, span);
-        return isRight;
+      return {
+        ...this.watch(key, cache.delete(key)),
+        write: { value: null, ttlMs: undefined },
+        agrees: agreesAsDeleted,
       };
-      return { ...this.watch(key, cache.delete(key)), write: { value: null, ttlMs: undefined }, agrees };
     }
     return this.makeSet(key);
   }
@@ -168,4 +162,18 @@ export class RandomUser {
     tally.failed.set(code, (tally.failed.get(code) ?? 0) + 1);
     if (write && !NOT_DONE.has(code)) model.mayHaveWritten(write.value, write.ttlMs, span);
   }
+}
+
+function agreesAsRead(model: KeyModel, value: unknown, span: Span): boolean {
+  return model.read((value as string | undefined) ?? null, span);
+}
+
+function agreesAsSeen(model: KeyModel, value: unknown, span: Span): boolean {
+  return model.saw(value as boolean, span);
+}
+
+function agreesAsDeleted(model: KeyModel, value: unknown, span: Span): boolean {
+  const isRight = model.saw(value as boolean, span);
+  model.wrote(null, undefined, span);
+  return isRight;
 }
