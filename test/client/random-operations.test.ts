@@ -97,16 +97,16 @@ test(
       return new RandomUser(caches[i % caches.length], `user${i}`, own, tally, bad.countLosses);
     });
     for (const user of users) await bad.learnShards(user.ownKeys);
-    const isOver = (): boolean => tally.calls >= CALLS || tally.wrong.length > 0;
+    const isOver = (): boolean =>
+      (tally.calls >= CALLS && bad.cuts > 0 && bad.events.kills > 0) || tally.wrong.length > 0;
     const spoil = async (): Promise<void> => {
       while (!isOver()) {
-        await wait(random.whole(20, 200));
+        await wait(random.whole(50, 500));
         await bad.spoil(random);
       }
     };
     const use = async (user: RandomUser): Promise<void> => {
-      // While the cache is gone, calls fail at once: they would be most of all.
-      while (!isOver()) if (!(await user.burst())) await wait(20);
+      while (!isOver()) if (!(await user.burst())) await wait(100);
     };
     await Promise.all([spoil(), ...users.map(use)]);
     for (const cache of caches) await cache.close();
@@ -123,7 +123,5 @@ test(
     expect(wrong).toStrictEqual([]);
     expect(longestMs).toBeLessThan(TIMEOUT_MS + LATE_MS);
     expect(done).toBeGreaterThan(calls / 2);
-    expect(bad.cuts).toBeGreaterThan(0);
-    expect(bad.events.kills).toBeGreaterThan(0);
   },
 );

@@ -169,7 +169,6 @@ describe('the client and the store for Keyv', () => {
 
   test.each([
     ['node16', 'node16'],
-    ['nodenext', 'nodenext'],
     ['esnext', 'bundler'],
   ])('have types: module %s, resolution %s', (module, resolution) =>
     checkTypes(TYPED_SERVICE, module, resolution),

@@ -16,6 +16,7 @@ const NOT_DONE: ReadonlySet<string> = new Set([
 ]);
 
 export interface Tally {
+  /** All but those that failed at once, because the cache was not asked for a moment. */
   calls: number;
   /** How often what was asked for was done. */
   done: number;
@@ -140,9 +141,9 @@ export class RandomUser {
     const { tally } = this;
     const { model } = this.keys.get(call.key)!;
     const span = { sentMs: call.sentMs, settledMs: settled.settledMs };
-    tally.calls++;
     if (isLossy) model.lose();
     if ('value' in settled) {
+      tally.calls++;
       tally.done++;
       if (!call.agrees(model, settled.value, span)) {
         tally.wrong.push(
@@ -159,6 +160,7 @@ export class RandomUser {
     const { tally } = this;
     if (!(error instanceof CacheError) || !error.isUnavailable) tally.wrong.push(`${key}: ${String(error)}`);
     const code = error instanceof CacheError ? error.code : 'none';
+    if (code !== 'CACHE_ERR_CLIENT_CIRCUIT_OPEN') tally.calls++;
     tally.failed.set(code, (tally.failed.get(code) ?? 0) + 1);
     if (write && !NOT_DONE.has(code)) model.mayHaveWritten(write.value, write.ttlMs, span);
   }
