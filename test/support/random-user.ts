@@ -27,8 +27,8 @@ export interface Tally {
   longestMs: number;
 }
 
-/** Counts the losses that may have hit a key: of its shard, and of the whole cache. */
-export type CountLosses = (key: string) => number;
+/** Names the last loss that may have hit a key, of its shard or of the whole cache. */
+export type LastLoss = (key: string) => string;
 
 type Outcome = { readonly value: unknown } | { readonly error: unknown };
 
@@ -50,17 +50,17 @@ export class RandomUser {
   private readonly name: string;
   private readonly random: Random;
   private readonly tally: Tally;
-  private readonly countLosses: CountLosses;
-  private readonly keys = new Map<string, { readonly model: KeyModel; losses: number }>();
+  private readonly lastLoss: LastLoss;
+  private readonly keys = new Map<string, { readonly model: KeyModel; lastLoss: string }>();
   private values = 0;
 
-  constructor(cache: CacheClient, name: string, random: Random, tally: Tally, countLosses: CountLosses) {
+  constructor(cache: CacheClient, name: string, random: Random, tally: Tally, lastLoss: LastLoss) {
     this.cache = cache;
     this.name = name;
     this.random = random;
     this.tally = tally;
-    this.countLosses = countLosses;
-    for (let i = 0; i < KEYS; i++) this.keys.set(`${name}-${i}`, { model: new KeyModel(), losses: 0 });
+    this.lastLoss = lastLoss;
+    for (let i = 0; i < KEYS; i++) this.keys.set(`${name}-${i}`, { model: new KeyModel(), lastLoss: '' });
   }
 
   get ownKeys(): Iterable<string> {
@@ -79,9 +79,9 @@ export class RandomUser {
 
   private hasLoss(key: string): boolean {
     const own = this.keys.get(key)!;
-    const losses = this.countLosses(key);
-    if (own.losses === losses) return false;
-    own.losses = losses;
+    const lastLoss = this.lastLoss(key);
+    if (own.lastLoss === lastLoss) return false;
+    own.lastLoss = lastLoss;
     return true;
   }
 
