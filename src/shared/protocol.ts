@@ -318,13 +318,7 @@ export type ControlReply =
     }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
-  | {
-      readonly kind: 'keys';
-      readonly id: number;
-      readonly keys: string[];
-      /** Where the list goes on; absent at its end. */
-      readonly cursor?: number;
-    }
+  | { readonly kind: 'keys'; readonly id: number; readonly keys: string[]; readonly cursor?: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | {
       readonly kind: 'late';

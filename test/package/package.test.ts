@@ -71,7 +71,7 @@ beforeAll(async () => {
   writeFileSync(join(service, 'service.mjs'), SERVICE);
   server = new ChildServer({
     program: [join(service, 'node_modules/.bin/key-value-cache')],
-    env: { SHARDS: '2' },
+    env: { SHARDS: '2', FRONTS: '2' },
     isShared: true,
   });
   port = await server.port();

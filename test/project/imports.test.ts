@@ -166,15 +166,13 @@ describe('threads', () => {
   test('src names a worker only by URL, in one place', () => {
     const naming = FILES.filter(({ part, text }) => part.startsWith('src') && text.includes('workers/'));
     expect(naming.map(({ path }) => path)).toStrictEqual(['src/server.ts']);
-    expect(naming[0].text).toContain(
-      'new URL(`../workers/shard-worker${extname(import.meta.url)}`, import.meta.url)',
-    );
+    expect(naming[0].text).toContain('new URL(`../workers/shard-worker${EXTENSION}`, import.meta.url)');
   });
 
   test('the module of a further HTTP thread is named by URL only, in the same place', () => {
     const naming = FILES.filter(({ text }) => text.includes('front-thread'));
     expect(naming.map(({ path }) => path)).toStrictEqual(['src/server.ts']);
-    expect(naming[0].text).toContain("new URL('./fronts/front-thread.ts', import.meta.url)");
+    expect(naming[0].text).toContain('new URL(`./fronts/front-thread${EXTENSION}`, import.meta.url)');
   });
 
   test('the store knows no messages, no threads and no packages', () => {

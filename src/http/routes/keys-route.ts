@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { KeyPlace, ShardRouter } from '../../shards/router.ts';
+import type { KeyPlace, HttpRouter } from '../../shards/router.ts';
 import { sendFailure } from '../failures.ts';
 import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';
 
 export interface KeysRouteOptions {
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
   readonly schemas: RequestSchemas;
 }
 
