@@ -27,6 +27,8 @@ const SERVERS = testsOf([
   'http/host',
   'http/node-internals',
   'http/tls-ends',
+  'keyv/**/*',
+  'package/**/*',
   'process/**/*',
   'shards/faults/*',
 ]);

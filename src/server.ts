@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
+import { extname } from 'node:path';
 import { Server as TlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
@@ -29,8 +30,10 @@ import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
 import type { ShardRouter } from './shards/router.ts';
 import { type Threads, createThreads } from './threads.ts';
 
-const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
-const FRONT_URL = new URL('./fronts/front-thread.ts', import.meta.url);
+/** In the npm package all of them are compiled. */
+const EXTENSION = extname(import.meta.url);
+const WORKER_URL = new URL(`../workers/shard-worker${EXTENSION}`, import.meta.url);
+const FRONT_URL = new URL(`./fronts/front-thread${EXTENSION}`, import.meta.url);
 /** Milliseconds since the epoch; never goes back. */
 const nowMs = (): number => Math.round(performance.timeOrigin + performance.now());
 const OPEN_ACCESS: AccessFiles = { authToken: undefined, readToken: undefined, tls: undefined };

@@ -35,11 +35,14 @@ import { type ReadOptions, Reads } from './reads/reads.ts';
 import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
-import { AHEAD_KEYS, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
+import { AHEAD_KEYS, type KeyPage, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 import { Uploads } from './uploads.ts';
 
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
+/** A page of a listing ends after this time, or with this many keys; a batch deletes as many. */
+const LISTING_SLICE_MS = 0.5;
+const MAX_LISTED_KEYS = 1000;
 
 export interface ActorOptions extends ReadOptions {
   /** Calls back when it is time for the next slice of a shed order, after messages have been handled. */
@@ -161,6 +164,9 @@ export class ShardActor {
       case 'inspect':
         session.post({ kind: 'inspect', id: request.id, entry: this.inspect(request.key) });
         break;
+      case 'keys':
+        session.post({ kind: 'keys', id: request.id, ...this.listKeys(request.prefix, request.cursor) });
+        break;
       case 'delivered':
         this.reads.acknowledge(session, request.bytes);
         break;
@@ -277,6 +283,13 @@ export class ShardActor {
     const ttlMs = store.ttlMs(slot);
     const facts = { valueBytes: store.valueBytes(slot), entryBytes: store.entryBytes(slot) };
     return ttlMs === undefined ? facts : { ...facts, ttlMs };
+  }
+
+  /** As far as it gets in a moment. */
+  private listKeys(prefix: string, cursor: number): KeyPage {
+    const { nowMs } = this.options;
+    const endMs = nowMs() + LISTING_SLICE_MS;
+    return this.store.listKeys(prefix, cursor, (keys) => keys >= MAX_LISTED_KEYS || nowMs() >= endMs);
   }
 
   private stats(): ShardStats {

@@ -4,6 +4,7 @@ import { MAX_BATCH_BYTES } from './batch-limits.ts';
 import { BYTES, Call, type CallRequest, DONE, FOUND, type Reading, TEXT, WAS_THERE } from './call.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { CacheError } from './errors.ts';
+import { type KeyPage, listKeys } from './key-listing.ts';
 import { Lane, type LaneOptions, failureToSend, timeoutError } from './lane.ts';
 
 export { CacheError } from './errors.ts';
@@ -143,6 +144,14 @@ export class CacheClient {
   async clear(options?: CallOptions): Promise<number> {
     const { removed } = await this.ask<{ removed: number }>('DELETE', '/cache', options);
     return removed;
+  }
+
+  /**
+   * The keys that begin with `prefix`, a page at a time, in no order. One that is there from beginning to end comes at
+   * least once. The server looks at all its entries for that, in slices.
+   */
+  keys(prefix = '', options?: CallOptions): AsyncGenerator<readonly string[], void, void> {
+    return listKeys(prefix, (path) => this.ask<KeyPage>('GET', path, options));
   }
 
   /** What `GET /stats` tells. */

@@ -80,6 +80,18 @@ export interface Inspection {
   readonly entry: EntryFacts | undefined;
 }
 
+/** Where a listing of keys goes on. */
+export interface KeyPlace {
+  readonly shard: number;
+  readonly cursor: number;
+}
+
+export interface KeyPage {
+  readonly keys: string[];
+  /** Absent at the end. */
+  readonly next: KeyPlace | undefined;
+}
+
 /** The number of removed entries, or the reply code of a shard that failed. */
 export type Cleared = { readonly removed: number } | { readonly failed: number };
 
@@ -233,6 +245,20 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
     const { number, mailbox } = this.shardOf(key);
     const reply = await mailbox?.control.request({ kind: 'inspect', key });
     return reply?.kind === 'inspect' ? { shard: number, entry: reply.entry } : undefined;
+  }
+
+  /**
+   * Some of the keys that begin with `prefix`. It counts as no read.
+   * @param from where the last page ended; the shards are walked one after the other.
+   * @returns undefined where the shard does not answer.
+   */
+  async listKeys(prefix: string, from: KeyPlace): Promise<KeyPage | undefined> {
+    const { shard, cursor } = from;
+    const reply = await this.shards[shard].mailbox?.control.request({ kind: 'keys', prefix, cursor });
+    if (reply?.kind !== 'keys') return undefined;
+    if (reply.cursor !== undefined) return { keys: reply.keys, next: { shard, cursor: reply.cursor } };
+    const isLast = shard + 1 === this.shards.length;
+    return { keys: reply.keys, next: isLast ? undefined : { shard: shard + 1, cursor: 0 } };
   }
 
   /** @param orders bytes to shed, one number per shard. @returns undefined for a shard that had no order, or died. */

@@ -303,6 +303,7 @@ export type ControlRequest =
   | { readonly kind: 'stats'; readonly id: number; readonly withThread?: boolean }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly key: string }
+  | { readonly kind: 'keys'; readonly id: number; readonly prefix: string; readonly cursor: number }
   | { readonly kind: 'delivered'; readonly bytes: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
 
@@ -318,6 +319,7 @@ export type ControlReply =
     }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
+  | { readonly kind: 'keys'; readonly id: number; readonly keys: string[]; readonly cursor?: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | {
       readonly kind: 'late';

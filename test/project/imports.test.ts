@@ -35,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/http/intake': ['src/shared', 'src/api', 'src/metrics', 'src/http', 'src/http/fast'],
   // Runs elsewhere than the server: in services, and in browsers.
   'src/client': ['src/api'],
+  'src/keyv': ['src/client'],
   // One HTTP thread of several, and the main thread's side of it.
   'src/fronts': [...LAYERS, 'src/log-events.ts', 'package.json'],
   // Server and process entry: they put the parts together.
@@ -165,13 +166,13 @@ describe('threads', () => {
   test('src names a worker only by URL, in one place', () => {
     const naming = FILES.filter(({ part, text }) => part.startsWith('src') && text.includes('workers/'));
     expect(naming.map(({ path }) => path)).toStrictEqual(['src/server.ts']);
-    expect(naming[0].text).toContain("new URL('../workers/shard-worker.ts', import.meta.url)");
+    expect(naming[0].text).toContain('new URL(`../workers/shard-worker${EXTENSION}`, import.meta.url)');
   });
 
   test('the module of a further HTTP thread is named by URL only, in the same place', () => {
     const naming = FILES.filter(({ text }) => text.includes('front-thread'));
     expect(naming.map(({ path }) => path)).toStrictEqual(['src/server.ts']);
-    expect(naming[0].text).toContain("new URL('./fronts/front-thread.ts', import.meta.url)");
+    expect(naming[0].text).toContain('new URL(`./fronts/front-thread${EXTENSION}`, import.meta.url)');
   });
 
   test('the store knows no messages, no threads and no packages', () => {

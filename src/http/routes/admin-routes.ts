@@ -9,6 +9,7 @@ import { registerDocs } from './docs-page.ts';
 import { sendFailure } from '../failures.ts';
 import { METRICS_TYPE } from '../../metrics/text-writer.ts';
 import { PROBE_PATHS } from '../intake/probe.ts';
+import { registerKeysRoute } from './keys-route.ts';
 import { registerOpenApiRoute } from './openapi.ts';
 import { accountOf } from '../intake/account.ts';
 import { whenClosed } from '../intake/when-closed.ts';
@@ -43,6 +44,7 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     registerRoot(admin, version, page);
     registerDashboardPage(admin, page);
     registerEntryRoute(admin, { router, schemas });
+    registerKeysRoute(admin, { router, schemas });
     registerDocs(admin, gzipThresholdBytes);
     registerOpenApiRoute(admin);
 
