@@ -44,7 +44,7 @@ async function servePage(): Promise<string> {
 const SCRIPT = `async ({ url, token }) => {
   const { CacheClient } = await import('/src/client/cache-client.js');
   const { KeyvStore } = await import('/src/keyv/keyv-store.js');
-  const cache = new CacheClient(url, { token });
+  const cache = new CacheClient(url, { token, timeoutMs: 20000 });
   await Promise.all(Array.from({ length: 300 }, (_, i) => cache.set('k' + i, 'grün ' + i, { ttlMs: 60000 })));
   const values = await cache.getMany(['k0', 'k299', 'k300']);
   await cache.set('bytes', Uint8Array.of(0, 255));
@@ -55,7 +55,7 @@ const SCRIPT = `async ({ url, token }) => {
   await store.set('🌱', '{}');
   const keys = [];
   for await (const [key] of store.iterator()) keys.push(key);
-  const refused = await new CacheClient(url).get('k0').catch(({ code, status }) => [code, status]);
+  const refused = await new CacheClient(url, { timeoutMs: 20000 }).get('k0').catch(({ code, status }) => [code, status]);
   const { totals } = await cache.stats();
   return { values, bytes, wrapped, keys, refused, entries: totals.entries, removed: await cache.clear() };
 }`;

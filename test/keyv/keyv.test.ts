@@ -67,7 +67,7 @@ describe.each(MAJORS)('%s', (_major, create) => {
 
   test('an entry goes when its time is over, in the cache, too', async () => {
     const keyv = open();
-    await keyv.set('brief', 'v', 60);
+    await keyv.set('brief', 'v', 1000);
     expect(await keyv.has('brief')).toBe(true);
     await expect.poll(() => keyv.has('brief')).toBe(false);
     expect(await keyv.get('brief')).toBeUndefined();
