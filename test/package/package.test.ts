@@ -104,7 +104,7 @@ describe('the tarball', () => {
       'README.md',
       'dist/package.json',
       'package.json',
-      'package/key-value-cache.cjs',
+      'src/package/key-value-cache.cjs',
     ]);
     expect(files.filter((file) => file.startsWith('dist/workers/')).length).toBeGreaterThan(30);
   });

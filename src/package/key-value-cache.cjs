@@ -5,7 +5,7 @@ const MIN_NODE_MAJOR = 26;
 const EX_CONFIG = 78;
 
 if (parseInt(process.versions.node, 10) >= MIN_NODE_MAJOR) {
-  void import('../dist/src/main.js');
+  void import('../../dist/src/main.js');
 } else {
   console.error('key-value-cache needs Node ' + MIN_NODE_MAJOR + ' or newer; this is ' + process.version);
   process.exitCode = EX_CONFIG;
