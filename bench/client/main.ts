@@ -17,7 +17,7 @@ const HELP = `Measures clients of a Node service: the cache's own, plain HTTP, a
 
   npm run bench:client -- [--quick] [--clients A,B] [--shards N] [--rounds N]
 
-  --quick     only GETs of 100 bytes, in half a minute
+  --quick     only GETs of 100 bytes, in a minute
   --clients   some of ${CLIENTS.join(', ')}
   --shards    SHARDS of the server (default 1)
   --rounds    rounds of each measurement (default ${FULL.rounds})
@@ -55,6 +55,7 @@ const servers = await startServers(flags.shards);
 const processes: ClientProcess[] = [];
 try {
   for (const name of flags.clients) processes.push(await ClientProcess.start(name, servers));
+  for (const each of processes) await each.warmUp();
   const measurements: Measurement[] = [];
   const steps = Array.from({ length: flags.rounds }, (_, round) =>
     cells.flatMap((cell) =>

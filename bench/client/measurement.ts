@@ -5,9 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { startOurs, startRedis } from '../lib/peers.ts';
 import { atExit, freePort, temporaryDirectory } from '../lib/process.ts';
 import { serverCpuMicros } from '../lib/usage.ts';
-import type { Cell, ClientName, LoadJob, LoadResult } from './plan.ts';
+import { CONCURRENCIES, type Cell, type ClientName, type LoadJob, type LoadResult } from './plan.ts';
 
 const PROGRAM = fileURLToPath(new URL('load.ts', import.meta.url));
+
+/** Of each client and number of calls at once, before all rounds. */
+const WARM_UP_MS = 4000;
 
 /** One round of one cell. */
 export interface Measurement extends Cell {
@@ -64,18 +67,36 @@ export class ClientProcess {
 
   /** One round, after a short one that nobody looks at. */
   async measure(cell: Cell, milliseconds: number, warmUpMs: number): Promise<Measurement> {
-    await this.run({ ...cell, milliseconds: warmUpMs });
+    const { faults } = await this.run({ ...cell, milliseconds: warmUpMs, isChecked: true });
     const before = serverCpuMicros(this.server.pid);
-    const { calls, seconds, cpuMicros, ...rest } = await this.run({ ...cell, milliseconds });
+    const { calls, seconds, cpuMicros, ...rest } = await this.run({
+      ...cell,
+      milliseconds,
+      isChecked: false,
+    });
     const serverMicros = serverCpuMicros(this.server.pid) - before;
     return {
       ...cell,
       ...rest,
+      faults: [...faults, ...rest.faults],
       client: this.name,
       callsPerSecond: calls / seconds,
       clientMicros: cpuMicros / calls,
       serverMicros: serverMicros / calls,
     };
+  }
+
+  /** Runs code of client and server until the compiler has had its time. In a round some of it runs a hundred times only. */
+  async warmUp(): Promise<void> {
+    for (const concurrency of CONCURRENCIES) {
+      await this.run({
+        operation: '90 % GET',
+        concurrency,
+        valueBytes: 100,
+        milliseconds: WARM_UP_MS,
+        isChecked: true,
+      });
+    }
   }
 
   async stop(): Promise<void> {

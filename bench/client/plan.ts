@@ -16,6 +16,8 @@ export interface Cell {
 /** What the process of one client is told. */
 export interface LoadJob extends Cell {
   readonly milliseconds: number;
+  /** Whether entries are read once more afterwards, which would weigh on a measurement. */
+  readonly isChecked: boolean;
 }
 
 /** What it answers. */
