@@ -99,7 +99,7 @@ describe('deriveLimits', () => {
 
 test('the young generation of a further HTTP thread is that of the flags, which hold for all threads', () => {
   for (const limitBytes of [128 * MIB, 256 * MIB, 1024 * MIB]) {
-    const [flag] = heapFlags(limitBytes).filter((each) => each.startsWith('--max-semi-space-size='));
+    const flag = heapFlags(limitBytes).find((each) => each.startsWith('--max-semi-space-size='))!;
     expect(frontYoungMb(limitBytes)).toBe(3 * Number(flag.split('=')[1]));
   }
   expect(frontYoungMb(2 ** 36)).toBe(24);
