@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { parseByteSize } from './byte-size.ts';
 import { parseOriginList } from './origin-list.ts';
-import { processors } from './processors.ts';
-import { MAX_THREADS, type Machine, defaultFronts, defaultShards } from './threads.ts';
+import { MAX_THREADS, type Machine, defaultThreads, thisMachine } from './threads.ts';
 import { parseProxyList } from './proxy-list.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
@@ -48,6 +47,10 @@ const optionalBytes: z.ZodType<number | undefined, string> = z.union([
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
 
+/** Whatever its memory: for whoever does not start a server. */
+const THIS_MACHINE = thisMachine();
+const THREADS = defaultThreads({ SHARDS: undefined, FRONTS: undefined, CAPACITY: 0 }, THIS_MACHINE);
+
 const SETTINGS = {
   HOST: {
     fallback: '0.0.0.0',
@@ -63,7 +66,7 @@ const SETTINGS = {
     schema: wholeText(0, 65535),
   },
   SHARDS: {
-    fallback: String(defaultShards(processors(), 0)),
+    fallback: String(THREADS.SHARDS),
     byDefault: 'processors ÷ 4',
     allowed: '1 to 64',
     meaning:
@@ -71,7 +74,7 @@ const SETTINGS = {
     schema: wholeText(1, MAX_THREADS),
   },
   FRONTS: {
-    fallback: String(defaultFronts(processors(), defaultShards(processors(), 0), Infinity)),
+    fallback: String(THREADS.FRONTS),
     byDefault: 'processors − SHARDS',
     allowed: '1 to 64',
     meaning: 'threads that speak HTTP; by default processors − SHARDS, at most one per 512mb of memory',
@@ -224,9 +227,6 @@ export type ReadSettings =
 
 const NAMES = Object.keys(SETTINGS) as Name[];
 
-/** Without a limit of memory: for whoever does not start a server. */
-const THIS_MACHINE: Machine = { processors: processors(), memoryBytes: Infinity };
-
 /**
  * Reads and validates all settings. An empty variable counts as absent.
  * @returns the settings, or one line per fault: name, value, what is allowed.
@@ -257,12 +257,11 @@ function threadsOf(
   env: Environment,
   machine: Machine,
 ): Pick<Settings, 'SHARDS' | 'FRONTS'> {
-  const shards = env['SHARDS'] ? SHARDS : defaultShards(machine.processors, CAPACITY);
   const memoryBytes = Math.min(machine.memoryBytes, MEMORY_LIMIT ?? Infinity);
-  return {
-    SHARDS: shards,
-    FRONTS: env['FRONTS'] ? FRONTS : defaultFronts(machine.processors, shards, memoryBytes),
-  };
+  return defaultThreads(
+    { SHARDS: env['SHARDS'] ? SHARDS : undefined, FRONTS: env['FRONTS'] ? FRONTS : undefined, CAPACITY },
+    { ...machine, memoryBytes },
+  );
 }
 
 const SECRET = '(secret)';

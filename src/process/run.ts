@@ -1,7 +1,7 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { ACCESS_SETTINGS, readAccessFiles } from '../config/access-files.ts';
-import { processors } from '../config/processors.ts';
 import { type Environment, readSettings, settingsHelp, settingsInForce } from '../config/settings.ts';
+import { thisMachine } from '../config/threads.ts';
 import { ListenError, resolveHost } from '../listening.ts';
 import { LimitTooSmallError } from '../memory/memory-plan.ts';
 import { findMemoryLimit } from '../memory/probe.ts';
@@ -45,8 +45,7 @@ async function carryOut(
   if (flag === '--help') return print(helpText());
   if (flag === '--version') return print(packageJson.version);
 
-  const machine = { processors: processors(), memoryBytes: findMemoryLimit(undefined).limitBytes };
-  const read = readSettings(env, machine);
+  const read = readSettings(env, thisMachine(findMemoryLimit(undefined).limitBytes));
   if (read.faults) return misconfigured([...read.faults, ...faultsOfFiles(env)]);
   const { settings } = read;
   const access = readAccessFiles(settings);

@@ -139,10 +139,12 @@ describe('readSettings', () => {
   );
 
   test('knows the machine and MEMORY_LIMIT', () => {
-    const machine = { processors: 8, memoryBytes: 2 ** 31 };
+    const machine = { processors: 8, memoryBytes: 2 ** 31, sharesPort: true };
     expect(readSettings({}, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 4 });
     expect(readSettings({ MEMORY_LIMIT: '1gb' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 2 });
     expect(readSettings({ SHARDS: '7' }, machine).settings).toMatchObject({ SHARDS: 7, FRONTS: 1 });
+    const alone = { ...machine, sharesPort: false };
+    expect(readSettings({}, alone).settings).toMatchObject({ SHARDS: 2, FRONTS: 1 });
     expect(readSettings({ FRONTS: '9' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 9 });
   });
 
