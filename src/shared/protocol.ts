@@ -3,6 +3,7 @@ import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
+import type { SnapshotReply, SnapshotRequest } from './snapshots.ts';
 import type { ThreadFigures } from './thread-meter.ts';
 
 /**
@@ -305,7 +306,8 @@ export type ControlRequest =
   | { readonly kind: 'inspect'; readonly id: number; readonly key: string }
   | { readonly kind: 'keys'; readonly id: number; readonly prefix: string; readonly cursor: number }
   | { readonly kind: 'delivered'; readonly bytes: number }
-  | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
+  | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number }
+  | SnapshotRequest;
 
 /** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */
 export type ControlReply =
@@ -321,6 +323,7 @@ export type ControlReply =
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
   | { readonly kind: 'keys'; readonly id: number; readonly keys: string[]; readonly cursor?: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
+  | SnapshotReply
   | {
       readonly kind: 'late';
       readonly ticket: number;

@@ -72,6 +72,12 @@ export const SHARD_COUNTERS = [
     unit: 'bytes',
     help: 'Bytes of the entries that shed orders evicted.',
   },
+  {
+    name: 'loaded',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries read from the snapshot file.',
+  },
 ] as const satisfies readonly Counter[];
 
 /** Counted by the main thread, for each shard. */

@@ -286,7 +286,7 @@ export class EntryCodec {
   }
 
   /** Keeps the bounds of the blocks below an expiry time that was written. */
-  private noteExpiry(block: number, expiryMs: number): void {
+  noteExpiry(block: number, expiryMs: number): void {
     const { blocks } = this;
     if (expiryMs < blocks.earliestExpiryMs[block]) blocks.earliestExpiryMs[block] = expiryMs;
     if (expiryMs < blocks.soonestExpiryMs) blocks.soonestExpiryMs = expiryMs;

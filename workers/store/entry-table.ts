@@ -6,6 +6,7 @@ import { type Chain, ChainTable } from './chain-table.ts';
 import { EntryCodec } from './entry-codec.ts';
 import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
+import type { Restoring } from './restoring.ts';
 import { SegmentMemory } from './segment-memory.ts';
 import { NO_SLOT, SlotTable } from './slot-table.ts';
 
@@ -54,6 +55,8 @@ export class EntryTable {
   readonly chains: ChainTable;
   readonly list: LruList;
   readonly index: HashIndex;
+  /** While a snapshot is read. */
+  restoring: Restoring | undefined;
   readonly hashOfSlot = (slot: number): number => this.hash(this.codec.key(slot));
 
   private readonly options: SegmentOptions;
@@ -107,12 +110,20 @@ export class EntryTable {
     this.index.insert(hash, slot);
   }
 
+  /** The same, but makes it the least recently used. */
+  insertLeastRecent(hash: number, slot: number): void {
+    this.list.insertLeastRecent(slot);
+    this.index.insert(hash, slot);
+  }
+
   /** @returns the bytes that the entry had in its block, and those of its chain unless they are being read. */
   remove(slot: number, hash: number, reason: Removal): number {
     const address = this.slots.address(slot);
     const chainId = this.codec.chainId(slot);
     const chainBytes = chainId < 0 ? 0 : this.chains.release(chainId);
+    this.restoring?.remove(this.codec.key(slot), reason);
     this.list.remove(slot);
+    this.list.walk?.remove(slot);
     this.index.remove(hash, slot);
     this.slots.give(slot);
     const bytes = this.codec.free(address);
@@ -138,6 +149,7 @@ export class EntryTable {
     const { entryLedger, shard } = this.options;
     this.counters.cleared += this.count;
     entryLedger?.release(shard, this.count);
+    this.restoring?.close();
     this.chains.clear();
     this.reset();
   }
@@ -145,7 +157,7 @@ export class EntryTable {
   /** Gives all memory back. To be called when there is no entry. */
   reset(): void {
     this.blocks.clear();
-    this.list.ages.clear();
+    this.list.clear();
     this.slots.clear();
     this.index.clear();
   }

@@ -1,0 +1,188 @@
+import { RECORD_LARGE, RecordCursor } from '../../src/shared/snapshot-format.ts';
+import {
+  BLOCK_CHARGE_BYTES,
+  EMPTY_SEGMENT_BYTES,
+  blockChargeBytes,
+  chainChargeBytes,
+  guaranteeFor,
+} from '../../src/shared/segment-sizes.ts';
+import { NO_ADDRESS } from './block-pool.ts';
+import type { Chain } from './chain-table.ts';
+import { chainIdText, entryFlags } from './entry-codec.ts';
+import { CHAIN, CHAIN_ID_BYTES, MAX_KEY_BYTES, NOT_TEXT, READ, entryBytes } from './entry-layout.ts';
+import type { EntryTable, SegmentOptions } from './entry-table.ts';
+import { unpackMetadata } from './metadata.ts';
+import { Restoring } from './restoring.ts';
+import { NO_SLOT } from './slot-table.ts';
+import { type SnapshotCodec, entryFlagsOf } from './snapshot-codec.ts';
+
+/** What becomes of an entry that is read from a snapshot. */
+export type Restored = 'loaded' | 'superseded' | 'expired' | 'keptOut';
+
+/** The body of a section of a snapshot: the same bytes twice. */
+export interface RecordBytes {
+  readonly words: Uint32Array;
+  readonly bytes: Buffer;
+}
+
+/** A large value that is being read. */
+interface ComingValue {
+  readonly head: RecordBytes;
+  readonly chain: Chain;
+}
+
+/**
+ * Puts the entries of a snapshot behind those that are there, in the order in which they come: each is colder than the one
+ * before. It evicts nothing: when there is no room, nothing more is taken.
+ */
+export class Restorer {
+  /** Entries that have come from a snapshot. */
+  loaded = 0;
+  /** Where the record lies that was looked at last. */
+  readonly record = new RecordCursor();
+  private readonly options: SegmentOptions;
+  private readonly table: EntryTable;
+  private readonly codec: SnapshotCodec;
+  private coming: ComingValue | undefined;
+  private key = '';
+  private hash = 0;
+  private slot = NO_SLOT;
+  private address = NO_ADDRESS;
+
+  constructor(options: SegmentOptions, table: EntryTable, codec: SnapshotCodec) {
+    this.options = options;
+    this.table = table;
+    this.codec = codec;
+  }
+
+  /** Whether entries of a snapshot are taken. */
+  get isOpen(): boolean {
+    return this.table.restoring?.isOpen ?? false;
+  }
+
+  /** To be called before the first request: from now on what goes is remembered. */
+  begin(): void {
+    this.table.restoring = new Restoring();
+  }
+
+  end(): void {
+    this.dropComing();
+    this.table.restoring = undefined;
+  }
+
+  /** Nothing more is taken when memory is about to be shed. To be called now and then. */
+  checkRoom(): void {
+    if (this.options.ledger.isOverMargin) this.close();
+  }
+
+  /** Restores the entry whose record begins at a word. @returns undefined where there is no whole record. */
+  take(source: RecordBytes, at: number): Restored | undefined {
+    this.dropComing();
+    const { record } = this;
+    if (!record.moveTo(source.words, at) || (record.flags & RECORD_LARGE) !== 0) return undefined;
+    const why = this.refusal(source);
+    if (why !== undefined) return why;
+    return this.store(source, record.keyBytes + record.valueBytes + record.textBytes) ? 'loaded' : 'keptOut';
+  }
+
+  /** Begins an entry whose value comes in pieces. @returns what has become of it; undefined while that is open. */
+  beginLarge(source: RecordBytes): Restored | undefined {
+    this.dropComing();
+    const { record, options } = this;
+    if (!record.moveTo(source.words, 0) || (record.flags & RECORD_LARGE) === 0) return 'keptOut';
+    const why = this.refusal(source);
+    if (why !== undefined) return why;
+    const fixedBytes = EMPTY_SEGMENT_BYTES + BLOCK_CHARGE_BYTES;
+    if (chainChargeBytes(record.valueBytes) + fixedBytes > options.ledger.most) return 'keptOut';
+    this.coming = { head: source, chain: this.table.chains.begin() };
+    return undefined;
+  }
+
+  /** Takes a part of a large value, with its buffer. @returns as `beginLarge`. */
+  takePiece(buffer: ArrayBuffer): Restored | undefined {
+    const { coming, record, table } = this;
+    if (!coming || buffer.byteLength === 0) return undefined;
+    const { head, chain } = coming;
+    const hasRoom = chain.state === 'growing' && table.memory.tryReserve(blockChargeBytes(buffer.byteLength));
+    if (!hasRoom) {
+      this.close();
+      this.dropComing();
+      return 'keptOut';
+    }
+    table.chains.add(chain, { buffer, bytes: buffer.byteLength });
+    if (!record.moveTo(head.words, 0) || chain.bytes < record.valueBytes) return undefined;
+    // It may have been put meanwhile.
+    const why = chain.bytes > record.valueBytes ? 'keptOut' : this.refusal(head);
+    if (why !== undefined) {
+      this.dropComing();
+      return why;
+    }
+    this.coming = undefined;
+    return this.storeLarge(coming) ? 'loaded' : 'keptOut';
+  }
+
+  /** Why the entry of the record is not to be stored. If it is, its key and hash are known from now on. */
+  private refusal({ bytes }: RecordBytes): Restored | undefined {
+    const { record, table, options } = this;
+    const { restoring } = table;
+    if (!restoring?.isOpen || record.keyBytes > MAX_KEY_BYTES) return 'keptOut';
+    if (record.expiryMs <= options.now()) return 'expired';
+    this.key = bytes.toString('latin1', record.keyStart, record.keyStart + record.keyBytes);
+    this.hash = table.hash(this.key);
+    const isSuperseded = table.lookup(this.key, this.hash) !== NO_SLOT || restoring.hasGone(this.key);
+    return isSuperseded ? 'superseded' : undefined;
+  }
+
+  /** @returns false where it is too large, or there is no room. */
+  private store({ words }: RecordBytes, contentBytes: number): boolean {
+    const { record, table, hash } = this;
+    const bytes = entryBytes(entryFlagsOf(record.flags), contentBytes);
+    if (guaranteeFor(bytes) > this.options.ledger.guarantee) return false;
+    if (!this.allocate(bytes)) return false;
+    this.codec.restore(this.address, this.slot, hash >>> 24, record, words);
+    table.insertLeastRecent(hash, this.slot);
+    this.loaded++;
+    return true;
+  }
+
+  private storeLarge({ head: { bytes }, chain }: ComingValue): boolean {
+    const { record, table, hash, key } = this;
+    const keyEnd = record.keyStart + record.keyBytes;
+    const text = bytes.toString('latin1', keyEnd, keyEnd + record.textBytes);
+    const metadata = unpackMetadata(text, record.textLengths, false);
+    const flags = entryFlags(record.expiryMs !== Infinity, metadata);
+    if (!this.allocate(entryBytes(flags, key.length + CHAIN_ID_BYTES + text.length))) {
+      table.chains.drop(chain);
+      return false;
+    }
+    const value = chainIdText(table.chains.store(chain));
+    table.codec.write(this.address, this.slot, key, hash >>> 24, value, record.expiryMs, metadata);
+    table.codec.addFlag(this.slot, CHAIN | NOT_TEXT | (entryFlagsOf(record.flags) & READ));
+    table.insertLeastRecent(hash, this.slot);
+    this.loaded++;
+    return true;
+  }
+
+  /** Finds a slot and an address without evicting anything. If there is none, nothing more is taken. */
+  private allocate(bytes: number): boolean {
+    const { table } = this;
+    if (table.tryReservePlace()) {
+      this.slot = table.slots.take();
+      this.address = this.slot === NO_SLOT ? NO_ADDRESS : table.blocks.allocate(bytes);
+      if (this.address !== NO_ADDRESS) return true;
+      if (this.slot !== NO_SLOT) table.slots.give(this.slot);
+      table.releasePlace();
+    }
+    this.close();
+    return false;
+  }
+
+  private close(): void {
+    this.table.restoring?.close();
+  }
+
+  private dropComing(): void {
+    if (this.coming) this.table.chains.drop(this.coming.chain);
+    this.coming = undefined;
+  }
+}
