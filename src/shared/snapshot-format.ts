@@ -19,6 +19,9 @@ export const MAGIC = 0x3153564b;
 /** How large the body of a section of several records is at the most. A longer record has a section of its own. */
 export const SECTION_BYTES = 2 ** 20 - HEADER_BYTES;
 
+/** Longer than any record: an entry in a block is shorter than that. */
+const MAX_BODY_BYTES = 16 * 2 ** 20;
+
 /** The first section. Its body says in words what the file is. */
 export const HEAD = 0x68;
 /** Records, hot to cold. */
@@ -79,7 +82,7 @@ export function readHeader(bytes: Uint8Array): SectionHeader | undefined {
     return undefined;
   }
   const kind = view.getUint8(4);
-  if (!KINDS.has(kind)) return undefined;
+  if (!KINDS.has(kind) || view.getUint32(8, true) > MAX_BODY_BYTES) return undefined;
   return {
     kind,
     pass: view.getUint8(5),

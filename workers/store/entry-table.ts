@@ -6,7 +6,7 @@ import { type Chain, ChainTable } from './chain-table.ts';
 import { EntryCodec } from './entry-codec.ts';
 import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
-import type { Restoring } from './restoring.ts';
+import type { Removal, Restoring } from './restoring.ts';
 import { SegmentMemory } from './segment-memory.ts';
 import { NO_SLOT, SlotTable } from './slot-table.ts';
 
@@ -22,9 +22,6 @@ export interface SegmentOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
-
-/** Why an entry went. */
-export type Removal = 'deleted' | 'cleared' | 'replaced' | 'expired' | 'evicted' | 'shed';
 
 export interface SegmentCounters extends Record<Removal, number> {
   hits: number;

@@ -1,4 +1,5 @@
-import type { Removal } from './entry-table.ts';
+/** Why an entry went. */
+export type Removal = 'deleted' | 'cleared' | 'replaced' | 'expired' | 'evicted' | 'shed';
 
 /** What the keys may take that have gone while a snapshot is read. */
 const MAX_GONE_BYTES = 2 ** 20;

@@ -21,6 +21,12 @@ function reload(sections: ReturnType<typeof saveAll>, setup: Parameters<typeof c
   return { store, clock, counts };
 }
 
+function savedKeys(count: number, bytes = 10): ReturnType<typeof saveAll> {
+  const { store } = createSegment();
+  for (let i = count - 1; i >= 0; i--) store.put(`key-${i}`, `old-${'v'.repeat(bytes)}`, 0);
+  return saveAll(store);
+}
+
 describe('a snapshot', () => {
   test('of nothing has no section', () => {
     expect(saveAll(createSegment().store)).toStrictEqual([]);
@@ -193,24 +199,17 @@ describe('a snapshot of a store in use', () => {
     const count = 60_000;
     for (let i = 0; i < count; i++) store.put(`key-${i}`, 'v', 0);
     let rounds = 0;
-    const kept = (i: number): boolean => i % 20 === 0;
     const sections = saveAll(store, () => {
-      if (rounds++ === 100) for (let i = 0; i < count; i++) if (!kept(i)) store.delete(`key-${i}`);
+      if (rounds++ === 100) for (let i = 0; i < count; i++) if (i % 20 !== 0) store.delete(`key-${i}`);
       if (rounds > 100) store.maintain(2 ** 20);
     });
     const { store: other } = reload(sections);
-    for (let i = 0; i < count; i++) if (kept(i)) expect(peekValue(other, `key-${i}`)).toBe('v');
+    for (let i = 0; i < count; i++) if (i % 20 === 0) expect(peekValue(other, `key-${i}`)).toBe('v');
     store.checkIntegrity();
   });
 });
 
 describe('what is read from a snapshot', () => {
-  function savedKeys(count: number, bytes = 10): ReturnType<typeof saveAll> {
-    const { store } = createSegment();
-    for (let i = count - 1; i >= 0; i--) store.put(`key-${i}`, `old-${'v'.repeat(bytes)}`, 0);
-    return saveAll(store);
-  }
-
   test('never takes the place of what clients have put or removed since the start', () => {
     const { store, clock } = createSegment();
     store.restorer.begin();
