@@ -30,6 +30,8 @@ export type SnapshotRequest =
       readonly section: number;
       /** The body of a section, or the part of one that belongs to this shard. */
       readonly body: ArrayBuffer;
+      /** How many entries this shard will get at the most, with those of this section. */
+      readonly expected: number;
     };
 
 /** Which of these an order of the main thread is. */

@@ -1,8 +1,10 @@
 import { HEADER_BYTES, LARGE_RECORD, PIECE, alignedBytes } from '../shared/snapshot-format.ts';
-import type { LoadedCounts } from '../shared/snapshots.ts';
+import type { LoadedCounts, SnapshotRequest } from '../shared/snapshots.ts';
 import type { ShardRouter } from '../shards/router.ts';
 import type { Contents, Section, SnapshotReader } from './snapshot-reader.ts';
 import { ownerOf, splitRecords } from './split.ts';
+
+type LoadOrder = Omit<SnapshotRequest & { readonly kind: 'load' }, 'kind' | 'id'>;
 
 /** What has come of a snapshot file. */
 export interface LoadResult extends LoadedCounts {
@@ -35,6 +37,8 @@ export class Load {
     keptOut: 0,
   };
   private readonly isOpen: boolean[];
+  /** Entries of the sections that are still to be read. */
+  private leftEntries = 0;
   private damagedSections = 0;
   private damagedEntries = 0;
   private inFlight: Promise<unknown> = Promise.resolve();
@@ -49,6 +53,7 @@ export class Load {
   }
 
   async run({ sections, bytes, lostBytes, isComplete }: Contents): Promise<LoadResult> {
+    this.leftEntries = sections.reduce((sum, { entries }) => sum + entries, 0);
     for (const section of sections) {
       if (this.isOpen.includes(true)) await this.take(section);
       else this.counts.keptOut += section.entries;
@@ -63,6 +68,8 @@ export class Load {
     this.nextOffset = section.offset + alignedBytes(HEADER_BYTES + section.bodyBytes);
     // Without what stood before it, a piece could become part of another value.
     if (section.kind !== PIECE || !isNext) this.largeOwner = undefined;
+    const expected = Math.ceil(this.leftEntries / this.isOpen.length);
+    this.leftEntries -= section.entries;
     const body = await this.reader.body(section);
     if (!body) {
       this.damagedSections++;
@@ -73,7 +80,10 @@ export class Load {
     const parts = await this.partsOf(section, body);
     await this.inFlight;
     this.inFlight = Promise.all(
-      parts.map(async (part, shard) => part && (await this.send(shard, section.kind, part))),
+      parts.map(
+        async (part, shard) =>
+          part && (await this.send(shard, { section: section.kind, body: part, expected })),
+      ),
     );
   }
 
@@ -91,9 +101,9 @@ export class Load {
     return Array.from({ length }, (_, shard) => (shard === owner ? body.buffer : undefined));
   }
 
-  private async send(shard: number, section: number, body: ArrayBuffer): Promise<void> {
+  private async send(shard: number, order: LoadOrder): Promise<void> {
     const { mailbox } = this.router.shards[shard];
-    const reply = await mailbox?.control.request({ kind: 'load', section, body }, [body]);
+    const reply = await mailbox?.control.request({ kind: 'load', ...order }, [order.body]);
     if (reply?.kind !== 'load') {
       // The shard has died. The next one begins empty.
       this.isOpen[shard] = false;

@@ -3,9 +3,6 @@ import { free } from '../../src/shared/free.ts';
 import type { LoadedCounts } from '../../src/shared/snapshots.ts';
 import type { RecordBytes, Restored, SegmentStore } from '../store/segment-store.ts';
 
-/** Entries between two looks at the clock. */
-const STEPS = 32;
-
 /** One section of a snapshot, or the part of one that belongs to this shard, on its way into the segment. */
 export class LoadJob {
   readonly counts: Record<keyof LoadedCounts, number> = { loaded: 0, superseded: 0, expired: 0, keptOut: 0 };
@@ -36,20 +33,12 @@ export class LoadJob {
     }
     const stopMs = nowMs() + budgetMs;
     while (this.at < this.records.words.length) {
-      for (let i = 0; i < STEPS && this.at < this.records.words.length; i++) this.takeRecord();
+      this.at = restorer.take(this.records, this.at, this.counts);
       if (nowMs() >= stopMs) break;
     }
     if (this.at < this.records.words.length) return false;
     free(this.body);
     return true;
-  }
-
-  private takeRecord(): void {
-    const { restorer } = this.store;
-    const what = restorer.take(this.records, this.at);
-    // What follows cannot be read either.
-    this.at = what === undefined ? this.records.words.length : restorer.record.end;
-    this.count(what);
   }
 
   private count(what: Restored | undefined): void {

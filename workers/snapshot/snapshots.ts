@@ -86,8 +86,12 @@ export class Snapshots {
     this.work();
   }
 
-  private load(session: Session, { id, section, body }: SnapshotRequest & { readonly kind: 'load' }): void {
+  private load(
+    session: Session,
+    { id, section, body, expected }: SnapshotRequest & { readonly kind: 'load' },
+  ): void {
     const { store, nowMs } = this.options;
+    store.restorer.expect(expected);
     const job = new LoadJob(store, section, body);
     this.slice = () => {
       if (!job.work(SLICE_MS, nowMs)) return false;

@@ -12,6 +12,7 @@ import { chainIdText, entryFlags } from './entry-codec.ts';
 import { CHAIN, CHAIN_ID_BYTES, MAX_KEY_BYTES, NOT_TEXT, READ, entryBytes } from './entry-layout.ts';
 import type { EntryTable, SegmentOptions } from './entry-table.ts';
 import { unpackMetadata } from './metadata.ts';
+import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
 import { Restoring } from './restoring.ts';
 import { NO_SLOT } from './slot-table.ts';
 import { type SnapshotCodec, entryFlagsOf } from './snapshot-codec.ts';
@@ -38,14 +39,17 @@ interface ComingValue {
 export class Restorer {
   /** Entries that have come from a snapshot. */
   loaded = 0;
-  /** Where the record lies that was looked at last. */
-  readonly record = new RecordCursor();
+  private readonly record = new RecordCursor();
   private readonly options: SegmentOptions;
   private readonly table: EntryTable;
   private readonly codec: SnapshotCodec;
   private coming: ComingValue | undefined;
-  private key = '';
-  private hash = 0;
+  private readonly ahead: ReadAhead;
+  /** Of a few records: where they begin, their keys, and the hashes of these. */
+  private readonly starts = new Uint32Array(AHEAD_KEYS);
+  private readonly keys: string[] = [];
+  private readonly hashes = new Uint32Array(AHEAD_KEYS);
+  private expected = 0;
   private slot = NO_SLOT;
   private address = NO_ADDRESS;
 
@@ -53,6 +57,7 @@ export class Restorer {
     this.options = options;
     this.table = table;
     this.codec = codec;
+    this.ahead = new ReadAhead(table.blocks, table.slots, table.index);
   }
 
   /** Whether entries of a snapshot are taken. */
@@ -75,14 +80,40 @@ export class Restorer {
     if (this.options.ledger.isOverMargin) this.close();
   }
 
-  /** Restores the entry whose record begins at a word. @returns undefined where there is no whole record. */
-  take(source: RecordBytes, at: number): Restored | undefined {
+  /** So many entries are still to come, at the most. */
+  expect(entries: number): void {
+    this.expected = entries;
+  }
+
+  /**
+   * Restores the entries of a few records.
+   * @param at where the first of them begins.
+   * @param counts to which is added what becomes of them.
+   * @returns where the next one begins; the end of the words where there is no whole record.
+   */
+  take(source: RecordBytes, at: number, counts: Record<Restored, number>): number {
     this.dropComing();
-    const { record } = this;
-    if (!record.moveTo(source.words, at) || (record.flags & RECORD_LARGE) !== 0) return undefined;
-    const why = this.refusal(source);
-    if (why !== undefined) return why;
-    return this.store(source, record.keyBytes + record.valueBytes + record.textBytes) ? 'loaded' : 'keptOut';
+    const { record, starts } = this;
+    const { words } = source;
+    let count = 0;
+    let next = at;
+    while (count < AHEAD_KEYS && next < words.length) {
+      // What follows cannot be read either.
+      if (!record.moveTo(words, next) || (record.flags & RECORD_LARGE) !== 0) {
+        next = words.length;
+        break;
+      }
+      starts[count] = next;
+      next = record.end;
+      this.readKey(source, count);
+      this.ahead.add(this.hashes[count++]);
+    }
+    this.ahead.run();
+    for (let i = 0; i < count; i++) {
+      record.moveTo(words, starts[i]);
+      counts[this.refusal(i) ?? (this.store(source, i) ? 'loaded' : 'keptOut')]++;
+    }
+    return next;
   }
 
   /** Begins an entry whose value comes in pieces. @returns what has become of it; undefined while that is open. */
@@ -90,7 +121,8 @@ export class Restorer {
     this.dropComing();
     const { record, options } = this;
     if (!record.moveTo(source.words, 0) || (record.flags & RECORD_LARGE) === 0) return 'keptOut';
-    const why = this.refusal(source);
+    this.readKey(source, 0);
+    const why = this.refusal(0);
     if (why !== undefined) return why;
     const fixedBytes = EMPTY_SEGMENT_BYTES + BLOCK_CHARGE_BYTES;
     if (chainChargeBytes(record.valueBytes) + fixedBytes > options.ledger.most) return 'keptOut';
@@ -112,7 +144,8 @@ export class Restorer {
     table.chains.add(chain, { buffer, bytes: buffer.byteLength });
     if (!record.moveTo(head.words, 0) || chain.bytes < record.valueBytes) return undefined;
     // It may have been put meanwhile.
-    const why = chain.bytes > record.valueBytes ? 'keptOut' : this.refusal(head);
+    this.readKey(head, 0);
+    const why = chain.bytes > record.valueBytes ? 'keptOut' : this.refusal(0);
     if (why !== undefined) {
       this.dropComing();
       return why;
@@ -121,24 +154,32 @@ export class Restorer {
     return this.storeLarge(coming) ? 'loaded' : 'keptOut';
   }
 
-  /** Why the entry of the record is not to be stored. If it is, its key and hash are known from now on. */
-  private refusal({ bytes }: RecordBytes): Restored | undefined {
+  /** Remembers key and hash of the record as those of a number. */
+  private readKey({ bytes }: RecordBytes, i: number): void {
+    const { record, table } = this;
+    const key = bytes.toString('latin1', record.keyStart, record.keyStart + record.keyBytes);
+    this.keys[i] = key;
+    this.hashes[i] = table.hash(key);
+  }
+
+  /** Why the entry of the record is not to be stored, if it is not. @param i the number of its key. */
+  private refusal(i: number): Restored | undefined {
     const { record, table, options } = this;
     const { restoring } = table;
     if (!restoring?.isOpen || record.keyBytes > MAX_KEY_BYTES) return 'keptOut';
     if (record.expiryMs <= options.now()) return 'expired';
-    this.key = bytes.toString('latin1', record.keyStart, record.keyStart + record.keyBytes);
-    this.hash = table.hash(this.key);
-    const isSuperseded = table.lookup(this.key, this.hash) !== NO_SLOT || restoring.hasGone(this.key);
-    return isSuperseded ? 'superseded' : undefined;
+    const isThere = table.lookup(this.keys[i], this.hashes[i]) !== NO_SLOT;
+    return isThere || restoring.hasGone(this.keys[i]) ? 'superseded' : undefined;
   }
 
   /** @returns false where it is too large, or there is no room. */
-  private store({ words }: RecordBytes, contentBytes: number): boolean {
-    const { record, table, hash } = this;
+  private store({ words }: RecordBytes, i: number): boolean {
+    const { record, table } = this;
+    const contentBytes = record.keyBytes + record.valueBytes + record.textBytes;
     const bytes = entryBytes(entryFlagsOf(record.flags), contentBytes);
-    if (guaranteeFor(bytes) > this.options.ledger.guarantee) return false;
-    if (!this.allocate(bytes)) return false;
+    if (guaranteeFor(bytes) > this.options.ledger.guarantee || !this.allocate(bytes)) return false;
+    const hash = this.hashes[i];
+    table.index.growFor(table.count + this.expected);
     this.codec.restore(this.address, this.slot, hash >>> 24, record, words);
     table.insertLeastRecent(hash, this.slot);
     this.loaded++;
@@ -146,7 +187,9 @@ export class Restorer {
   }
 
   private storeLarge({ head: { bytes }, chain }: ComingValue): boolean {
-    const { record, table, hash, key } = this;
+    const { record, table } = this;
+    const key = this.keys[0];
+    const hash = this.hashes[0];
     const keyEnd = record.keyStart + record.keyBytes;
     const text = bytes.toString('latin1', keyEnd, keyEnd + record.textBytes);
     const metadata = unpackMetadata(text, record.textLengths, false);

@@ -25,7 +25,8 @@ export class Restoring {
   }
 
   hasGone(key: string): boolean {
-    return this.gone.has(key);
+    // To look a key up, its characters are hashed.
+    return this.gone.size > 0 && this.gone.has(key);
   }
 
   /** A client has deleted a key, whether or not it was there. */
