@@ -1,7 +1,7 @@
 import { HEADER_BYTES, LARGE_RECORD, PIECE, alignedBytes } from '../shared/snapshot-format.ts';
 import type { LoadedCounts, SnapshotRequest } from '../shared/snapshots.ts';
-import type { ShardRouter } from '../shards/router.ts';
 import type { Contents, Section, SnapshotReader } from './snapshot-reader.ts';
+import type { SnapshotShards } from './snapshot-shards.ts';
 import { ownerOf, splitRecords } from './split.ts';
 
 type LoadOrder = Omit<SnapshotRequest & { readonly kind: 'load' }, 'kind' | 'id'>;
@@ -18,17 +18,17 @@ export interface LoadResult extends LoadedCounts {
 }
 
 /** Tells all shards that a snapshot is to come. To be called before the first request. */
-export async function beginLoad({ shards }: ShardRouter): Promise<void> {
+export async function beginLoad({ shards }: SnapshotShards): Promise<void> {
   await Promise.all(shards.map(async ({ mailbox }) => mailbox?.control.request({ kind: 'load-begin' })));
 }
 
-export async function endLoad({ shards }: ShardRouter): Promise<void> {
+export async function endLoad({ shards }: SnapshotShards): Promise<void> {
   await Promise.all(shards.map(async ({ mailbox }) => mailbox?.control.request({ kind: 'load-end' })));
 }
 
 /** Reads a snapshot into the shards, one section after the other: while shards take one, the next one is read. */
 export class Load {
-  private readonly router: ShardRouter;
+  private readonly router: SnapshotShards;
   private readonly reader: SnapshotReader;
   private readonly counts: Record<keyof LoadedCounts, number> = {
     loaded: 0,
@@ -46,7 +46,7 @@ export class Load {
   private largeOwner: number | undefined;
   private nextOffset = 0;
 
-  constructor(router: ShardRouter, reader: SnapshotReader) {
+  constructor(router: SnapshotShards, reader: SnapshotReader) {
     this.router = router;
     this.reader = reader;
     this.isOpen = router.shards.map(() => true);

@@ -1,8 +1,9 @@
 import { free } from '../shared/free.ts';
 import type { SavedSection } from '../shared/snapshots.ts';
-import type { ControlChannel } from '../shards/control-channel.ts';
-import type { ShardRouter } from '../shards/router.ts';
+import type { SnapshotShards } from './snapshot-shards.ts';
 import { SnapshotWriter } from './snapshot-writer.ts';
+
+type Control = NonNullable<SnapshotShards['shards'][number]['mailbox']>['control'];
 
 export interface SaveResult {
   readonly entries: number;
@@ -23,7 +24,7 @@ export interface SaveOptions {
  */
 export async function saveSnapshot(
   path: string,
-  { shards }: ShardRouter,
+  { shards }: SnapshotShards,
   options: SaveOptions,
 ): Promise<SaveResult> {
   const controls = shards.flatMap(({ mailbox }) => (mailbox ? [mailbox.control] : []));
@@ -41,7 +42,7 @@ export async function saveSnapshot(
 
 async function writeAll(
   writer: SnapshotWriter,
-  controls: readonly ControlChannel[],
+  controls: readonly Control[],
   { isUrgent, signal }: SaveOptions,
 ): Promise<void> {
   let writing: Promise<void> = Promise.resolve();
@@ -66,7 +67,7 @@ async function writeAll(
 }
 
 async function nextSection(
-  control: ControlChannel,
+  control: Control,
   isFirst: boolean,
   isUrgent: boolean,
 ): Promise<SavedSection | undefined> {

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import {
   ALIGNMENT_BYTES,
   END,
@@ -32,11 +32,18 @@ export interface Contents {
   readonly bytes: number;
 }
 
+/** What of a file handle is needed. */
+export interface SnapshotFile {
+  read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
+  stat(): Promise<{ readonly size: number }>;
+  close(): Promise<void>;
+}
+
 /** Reads a snapshot file, section by section. What is whole is found, whatever else is not. */
 export class SnapshotReader {
-  private readonly file: FileHandle;
+  private readonly file: SnapshotFile;
 
-  private constructor(file: FileHandle) {
+  constructor(file: SnapshotFile) {
     this.file = file;
   }
 
@@ -80,6 +87,8 @@ export class SnapshotReader {
   /** The body of a section; undefined where it is cut off or damaged. */
   async body(section: Section): Promise<Uint8Array<ArrayBuffer> | undefined> {
     // Not of a pool: it is handed over.
+    const { size } = await this.file.stat();
+    if (section.offset + HEADER_BYTES + section.bodyBytes > size) return undefined;
     const body = new Uint8Array(section.bodyBytes);
     const read = await this.read(body, section.offset + HEADER_BYTES);
     return read === body.length && isWhole(body, section) ? body : undefined;

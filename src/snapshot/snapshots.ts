@@ -1,10 +1,10 @@
 import { rename } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type SnapshotFigures, noSnapshotFigures } from '../shared/stats-counters.ts';
-import type { ShardRouter } from '../shards/router.ts';
 import { Load, type LoadResult, beginLoad, endLoad } from './load.ts';
 import { type SaveResult, saveSnapshot } from './save.ts';
 import { SnapshotReader } from './snapshot-reader.ts';
+import type { SnapshotShards } from './snapshot-shards.ts';
 import { discardUnfinished } from './snapshot-writer.ts';
 
 /** How long the last snapshot may take: then the process ends, and the file before stays. */
@@ -24,7 +24,7 @@ export interface SnapshotsOptions {
   readonly path: string;
   /** 0 for none but the last. */
   readonly intervalMs: number;
-  readonly router: ShardRouter;
+  readonly router: SnapshotShards;
   /** Milliseconds since the epoch. */
   readonly nowMs: () => number;
   readonly onSaved: (saved: SnapshotSaved) => void;

@@ -1,5 +1,11 @@
 import { HEADER_BYTES, type SectionHeader, readHeader } from '../../src/shared/snapshot-format.ts';
-import type { LoadedCounts, SavedSection } from '../../src/shared/snapshots.ts';
+import { hashKey, shardOfHash } from '../../src/shared/key-hash.ts';
+import type { ControlReply } from '../../src/shared/protocol.ts';
+import type { LoadedCounts, SavedSection, SnapshotRequest } from '../../src/shared/snapshots.ts';
+import type { ControlChannel } from '../../src/shards/control-channel.ts';
+import type { SnapshotShards } from '../../src/snapshot/snapshot-shards.ts';
+import type { Session } from '../../workers/session.ts';
+import { Snapshots } from '../../workers/snapshot/snapshots.ts';
 import { LoadJob } from '../../workers/snapshot/load-job.ts';
 import { SaveJob } from '../../workers/snapshot/save-job.ts';
 import { NO_SLOT, type SegmentStore } from '../../workers/store/segment-store.ts';
@@ -70,4 +76,26 @@ export function drainKeys(store: SegmentStore, keys: Iterable<string>): string[]
     }
   }
   return gone;
+}
+
+/** Shards without threads, as snapshots see them. What is asked is done at once. */
+export function shardsOf(stores: readonly SegmentStore[]): SnapshotShards {
+  const shards = stores.map((store) => ({ mailbox: { control: { request: answering(store) } } }));
+  const numberOf = (key: string): number => shardOfHash(hashKey(key, 11, 12), stores.length);
+  return { isReady: true, shards, numberOf };
+}
+
+function answering(store: SegmentStore): ControlChannel['request'] {
+  const replies: ControlReply[] = [];
+  const session = { post: (reply: ControlReply) => replies.push(reply) } as unknown as Session;
+  const snapshots = new Snapshots({
+    store,
+    shard: 0,
+    nowMs: () => performance.now(),
+    deferSlice: (slice) => slice(),
+  });
+  return (order) => {
+    snapshots.handle(session, { ...order, id: 0 } as SnapshotRequest);
+    return Promise.resolve(replies.pop());
+  };
 }
