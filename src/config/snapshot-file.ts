@@ -23,5 +23,13 @@ function whyNot(path: string): string | undefined {
     return `its folder cannot be written to: ${error instanceof Error ? error.message : String(error)}`;
   }
   const stats = statSync(path, { throwIfNoEntry: false });
-  return stats === undefined || stats.isFile() ? undefined : 'it is not a regular file';
+  if (stats === undefined) return undefined;
+  if (!stats.isFile()) return 'it is not a regular file';
+  try {
+    // It would be replaced unread.
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    return `it cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  }
+  return undefined;
 }

@@ -8,7 +8,15 @@ export interface Counter {
   readonly help: string;
   readonly kind: 'counter' | 'gauge';
   readonly unit:
-    'entries' | 'bytes' | 'requests' | 'orders' | 'restarts' | 'seconds' | 'snapshots' | 'sections';
+    | 'entries'
+    | 'bytes'
+    | 'requests'
+    | 'orders'
+    | 'restarts'
+    | 'seconds'
+    | 'snapshots'
+    | 'failures'
+    | 'sections';
   /** What the figure of all shards is; the sum when absent. */
   readonly total?: 'max';
 }
@@ -102,9 +110,9 @@ export const ROUTING_COUNTERS = [
 export const SNAPSHOT_COUNTERS = [
   { name: 'snapshots', kind: 'counter', unit: 'snapshots', help: 'Snapshots written.' },
   {
-    name: 'failedSnapshots',
+    name: 'snapshotFailures',
     kind: 'counter',
-    unit: 'snapshots',
+    unit: 'failures',
     help: 'Snapshots that could not be written. The file before stayed.',
   },
   {
@@ -122,31 +130,31 @@ export const SNAPSHOT_COUNTERS = [
     help: 'How long the last snapshot took.',
   },
   {
-    name: 'loadDurationSeconds',
+    name: 'snapshotLoadSeconds',
     kind: 'gauge',
     unit: 'seconds',
     help: 'How long the snapshot of the start took to read; 0 until then, or where there was none.',
   },
   {
-    name: 'supersededEntries',
+    name: 'snapshotSupersededEntries',
     kind: 'counter',
     unit: 'entries',
     help: 'Entries of that snapshot that were put or removed since the start.',
   },
   {
-    name: 'staleEntries',
+    name: 'snapshotExpiredEntries',
     kind: 'counter',
     unit: 'entries',
     help: 'Entries of that snapshot whose ttl had passed.',
   },
   {
-    name: 'keptOutEntries',
+    name: 'snapshotKeptOutEntries',
     kind: 'counter',
     unit: 'entries',
     help: 'Entries of that snapshot for which there was no room, the least recently used.',
   },
   {
-    name: 'damagedSections',
+    name: 'snapshotDamagedSections',
     kind: 'counter',
     unit: 'sections',
     help: 'Sections of that snapshot that were not whole.',

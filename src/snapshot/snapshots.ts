@@ -124,7 +124,7 @@ export class Snapshots {
       onSaved({ ...result, tookMs });
     } catch (error) {
       if (signal === this.stopping.signal && signal.aborted) return;
-      figures.failedSnapshots++;
+      figures.snapshotFailures++;
       onSaveFailed(error);
     }
   }
@@ -151,11 +151,11 @@ export class Snapshots {
 
   private countLoad({ superseded, expired, keptOut, damagedSections }: LoadResult, tookMs: number): void {
     const { figures } = this;
-    figures.loadDurationSeconds = tookMs / 1000;
-    figures.supersededEntries = superseded;
-    figures.staleEntries = expired;
-    figures.keptOutEntries = keptOut;
-    figures.damagedSections = damagedSections;
+    figures.snapshotLoadSeconds = tookMs / 1000;
+    figures.snapshotSupersededEntries = superseded;
+    figures.snapshotExpiredEntries = expired;
+    figures.snapshotKeptOutEntries = keptOut;
+    figures.snapshotDamagedSections = damagedSections;
   }
 
   /** The next snapshot must not take the place of what is not ours. */

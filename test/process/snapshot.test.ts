@@ -105,9 +105,13 @@ describe('SNAPSHOT_FILE', () => {
     expect(Number((await second.client.get('/kv/long')).headers['x-ttl'])).toBeLessThan(1000);
     const { totals, snapshot } = await second.stats();
     expect(totals).toMatchObject({ entries: 1002, loaded: 1002, puts: 0 });
-    expect(snapshot).toMatchObject({ staleEntries: 1, damagedSections: 0, snapshots: 0 });
+    expect(snapshot).toMatchObject({
+      snapshotExpiredEntries: 1,
+      snapshotDamagedSections: 0,
+      snapshots: 0,
+    });
     const metrics = (await second.client.get('/metrics')).text;
-    expect(metrics).toContain('\nkvc_stale_entries_total 1\n');
+    expect(metrics).toContain('\nkvc_snapshot_expired_entries_total 1\n');
     await stop(second);
   });
 
@@ -117,7 +121,7 @@ describe('SNAPSHOT_FILE', () => {
     await putAll(first, 2000, (i) => `value-${i}`);
     await expect.poll(() => first.child.output, { timeout: 30_000 }).toContain('"snapshot written: 2000 ');
     const { snapshot } = await first.stats();
-    expect(snapshot).toMatchObject({ snapshotEntries: 2000, failedSnapshots: 0 });
+    expect(snapshot).toMatchObject({ snapshotEntries: 2000, snapshotFailures: 0 });
     expect(snapshot['snapshotTimeSeconds']).toBeGreaterThan(Date.now() / 1000 - 60);
     await first.child.end();
     const second = await startLoaded(path);
@@ -190,7 +194,7 @@ describe('SNAPSHOT_FILE', () => {
     );
     expect(existsSync(`${path}.unfinished`)).toBe(false);
     const { totals, snapshot } = await second.stats();
-    expect(snapshot['damagedSections']).toBe(1);
+    expect(snapshot['snapshotDamagedSections']).toBe(1);
     expect(totals['entries']).toBeGreaterThan(1500);
     expect(totals['entries']).toBeLessThan(3000);
     await stop(second);
@@ -204,7 +208,7 @@ describe('SNAPSHOT_FILE', () => {
     await stop(first);
     const second = await startLoaded(path, { MEMORY_LIMIT: '256mb' });
     const { totals, snapshot, memory } = await second.stats();
-    expect(snapshot['keptOutEntries']).toBeGreaterThan(500);
+    expect(snapshot['snapshotKeptOutEntries']).toBeGreaterThan(500);
     expect(totals['entries']).toBeGreaterThan(500);
     expect(totals['evicted']).toBe(0);
     expect(memory['usedBytes']).toBeLessThan(memory['ceilingBytes'] + 256 * MIB * 0.3);
