@@ -79,6 +79,9 @@ async function countFound(
   return found;
 }
 
+/** The values that are put in one round. */
+const valuesOf = (round: number) => (i: number) => `${round}-${i}-`.padEnd(1000, 'v');
+
 describe('SNAPSHOT_FILE', () => {
   test('keeps the content over a restart, with another number of shards', async () => {
     const path = join(makeFolder(), 'snapshot');
@@ -149,18 +152,17 @@ describe('SNAPSHOT_FILE', () => {
       const random = new Random(printedSeed('kill -9'));
       const path = join(makeFolder(), 'snapshot');
       const count = 20_000;
-      const valueOf = (round: number) => (i: number) => `${round}-${i}-`.padEnd(1000, 'v');
       const before = await start(path);
-      await putAll(before, count, valueOf(0));
+      await putAll(before, count, valuesOf(0));
       await stop(before);
       const tookMs = Number(/"tookMs":(\d+),"msg":"snapshot written/.exec(before.child.output)?.[1] ?? 100);
       let current = 0;
       let kept = 0;
       for (let round = 1; round <= (IS_LONG ? 50 : 5); round++) {
         const server = await startLoaded(path);
-        const isOld = (i: number, value: string): boolean => value === valueOf(current)(i);
+        const isOld = (i: number, value: string): boolean => value === valuesOf(current)(i);
         expect(await countFound(server, count, isOld)).toBe(count);
-        await putAll(server, count, valueOf(round));
+        await putAll(server, count, valuesOf(round));
         server.child.signal('SIGTERM');
         // A little longer than it takes, so that some are complete.
         await delay(random.whole(0, Math.ceil(tookMs * 1.5) + 20));
@@ -169,7 +171,7 @@ describe('SNAPSHOT_FILE', () => {
         const first = (await seen.client.get('/kv/key-0')).text;
         if (first.startsWith(`${current}-`)) kept++;
         else current = round;
-        expect(await countFound(seen, count, (i, value) => value === valueOf(current)(i))).toBe(count);
+        expect(await countFound(seen, count, (i, value) => value === valuesOf(current)(i))).toBe(count);
         await seen.child.end();
       }
       console.log(`the snapshot takes ${tookMs} ms; the old one was kept ${kept} times`);
