@@ -5,7 +5,7 @@ import { LoadJob } from './load-job.ts';
 import { SaveJob } from './save-job.ts';
 
 /** How long a slice works. Requests wait for its end. */
-const SLICE_MS = 0.5;
+const SLICE_MS = 0.25;
 
 export interface SnapshotsOptions {
   readonly store: SegmentStore;

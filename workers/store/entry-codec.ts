@@ -72,6 +72,12 @@ export class EntryCodec {
     return true;
   }
 
+  /** Whether the entry has a key of this length, and with this check. */
+  mayHaveKey(slot: number, keyBytes: number, check: number): boolean {
+    const address = this.slots.address(slot);
+    return mayHaveKey(this.blocks.words[blockOf(address)][wordOf(address) + 1], keyBytes, check);
+  }
+
   valueBytes(slot: number): number {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];

@@ -1,5 +1,5 @@
 import { assert } from '../../src/shared/assert.ts';
-import { hashKey } from '../../src/shared/key-hash.ts';
+import { hashKey, hashKeyBytes } from '../../src/shared/key-hash.ts';
 import type { Ledger } from '../../src/shared/ledger.ts';
 import { BlockPool } from './block-pool.ts';
 import { type Chain, ChainTable } from './chain-table.ts';
@@ -79,6 +79,21 @@ export class EntryTable {
 
   hash(key: string): number {
     return hashKey(key, this.seed0, this.seed1);
+  }
+
+  /** As `hash`, of a key that lies in a buffer. */
+  hashBytes(bytes: Uint8Array, start: number, length: number): number {
+    return hashKeyBytes(bytes, start, length, this.seed0, this.seed1);
+  }
+
+  /** False where there is no entry with a key of this length and hash, expired or not. */
+  mayHave(keyBytes: number, hash: number): boolean {
+    const { slots, codec } = this;
+    const check = hash >>> 24;
+    for (let slot = this.index.head(this.index.bucketOf(hash)); slot !== NO_SLOT; slot = slots.chain(slot)) {
+      if (codec.mayHaveKey(slot, keyBytes, check)) return true;
+    }
+    return false;
   }
 
   /** The slot of a key, expired or not; NO_SLOT where there is none. */

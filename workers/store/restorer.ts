@@ -45,9 +45,8 @@ export class Restorer {
   private readonly codec: SnapshotCodec;
   private coming: ComingValue | undefined;
   private readonly ahead: ReadAhead;
-  /** Of a few records: where they begin, their keys, and the hashes of these. */
+  /** Of a few records: where they begin, and the hashes of their keys. */
   private readonly starts = new Uint32Array(AHEAD_KEYS);
-  private readonly keys: string[] = [];
   private readonly hashes = new Uint32Array(AHEAD_KEYS);
   private expected = 0;
   private slot = NO_SLOT;
@@ -105,13 +104,14 @@ export class Restorer {
       }
       starts[count] = next;
       next = record.end;
-      this.readKey(source, count);
+      this.hashes[count] = this.hashOf(source);
       this.ahead.add(this.hashes[count++]);
     }
     this.ahead.run();
     for (let i = 0; i < count; i++) {
       record.moveTo(words, starts[i]);
-      counts[this.refusal(i) ?? (this.store(source, i) ? 'loaded' : 'keptOut')]++;
+      const hash = this.hashes[i];
+      counts[this.refusal(source, hash) ?? (this.store(source, hash) ? 'loaded' : 'keptOut')]++;
     }
     return next;
   }
@@ -121,8 +121,7 @@ export class Restorer {
     this.dropComing();
     const { record, options } = this;
     if (!record.moveTo(source.words, 0) || (record.flags & RECORD_LARGE) === 0) return 'keptOut';
-    this.readKey(source, 0);
-    const why = this.refusal(0);
+    const why = this.refusal(source, this.hashOf(source));
     if (why !== undefined) return why;
     const fixedBytes = EMPTY_SEGMENT_BYTES + BLOCK_CHARGE_BYTES;
     if (chainChargeBytes(record.valueBytes) + fixedBytes > options.ledger.most) return 'keptOut';
@@ -144,8 +143,7 @@ export class Restorer {
     table.chains.add(chain, { buffer, bytes: buffer.byteLength });
     if (!record.moveTo(head.words, 0) || chain.bytes < record.valueBytes) return undefined;
     // It may have been put meanwhile.
-    this.readKey(head, 0);
-    const why = chain.bytes > record.valueBytes ? 'keptOut' : this.refusal(0);
+    const why = chain.bytes > record.valueBytes ? 'keptOut' : this.refusal(head, this.hashOf(head));
     if (why !== undefined) {
       this.dropComing();
       return why;
@@ -154,31 +152,35 @@ export class Restorer {
     return this.storeLarge(coming) ? 'loaded' : 'keptOut';
   }
 
-  /** Remembers key and hash of the record as those of a number. */
-  private readKey({ bytes }: RecordBytes, i: number): void {
-    const { record, table } = this;
-    const key = bytes.toString('latin1', record.keyStart, record.keyStart + record.keyBytes);
-    this.keys[i] = key;
-    this.hashes[i] = table.hash(key);
+  private hashOf({ bytes }: RecordBytes): number {
+    const { keyStart, keyBytes } = this.record;
+    return this.table.hashBytes(bytes, keyStart, keyBytes);
   }
 
-  /** Why the entry of the record is not to be stored, if it is not. @param i the number of its key. */
-  private refusal(i: number): Restored | undefined {
+  private keyOf({ bytes }: RecordBytes): string {
+    const { keyStart, keyBytes } = this.record;
+    return bytes.toString('latin1', keyStart, keyStart + keyBytes);
+  }
+
+  /** Why the entry of the record is not to be stored, if it is not. @param hash of its key. */
+  private refusal(source: RecordBytes, hash: number): Restored | undefined {
     const { record, table, options } = this;
     const { restoring } = table;
     if (!restoring?.isOpen || record.keyBytes > MAX_KEY_BYTES) return 'keptOut';
-    if (record.expiryMs <= options.now()) return 'expired';
-    const isThere = table.lookup(this.keys[i], this.hashes[i]) !== NO_SLOT;
-    return isThere || restoring.hasGone(this.keys[i]) ? 'superseded' : undefined;
+    if (record.expiryMs !== Infinity && record.expiryMs <= options.now()) return 'expired';
+    // Most keys are new. For those no string is made.
+    if (!restoring.hasGone && !table.mayHave(record.keyBytes, hash)) return undefined;
+    const key = this.keyOf(source);
+    const isThere = table.lookup(key, hash) !== NO_SLOT;
+    return isThere || restoring.isGone(key) ? 'superseded' : undefined;
   }
 
   /** @returns false where it is too large, or there is no room. */
-  private store({ words }: RecordBytes, i: number): boolean {
+  private store({ words }: RecordBytes, hash: number): boolean {
     const { record, table } = this;
     const contentBytes = record.keyBytes + record.valueBytes + record.textBytes;
     const bytes = entryBytes(entryFlagsOf(record.flags), contentBytes);
     if (guaranteeFor(bytes) > this.options.ledger.guarantee || !this.allocate(bytes)) return false;
-    const hash = this.hashes[i];
     table.index.growFor(table.count + this.expected);
     this.codec.restore(this.address, this.slot, hash >>> 24, record, words);
     table.insertLeastRecent(hash, this.slot);
@@ -186,12 +188,12 @@ export class Restorer {
     return true;
   }
 
-  private storeLarge({ head: { bytes }, chain }: ComingValue): boolean {
+  private storeLarge({ head, chain }: ComingValue): boolean {
     const { record, table } = this;
-    const key = this.keys[0];
-    const hash = this.hashes[0];
+    const key = this.keyOf(head);
+    const hash = table.hash(key);
     const keyEnd = record.keyStart + record.keyBytes;
-    const text = bytes.toString('latin1', keyEnd, keyEnd + record.textBytes);
+    const text = head.bytes.toString('latin1', keyEnd, keyEnd + record.textBytes);
     const metadata = unpackMetadata(text, record.textLengths, false);
     const flags = entryFlags(record.expiryMs !== Infinity, metadata);
     if (!this.allocate(entryBytes(flags, key.length + CHAIN_ID_BYTES + text.length))) {

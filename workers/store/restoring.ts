@@ -24,9 +24,13 @@ export class Restoring {
     else if (reason !== 'replaced') this.add(key);
   }
 
-  hasGone(key: string): boolean {
-    // To look a key up, its characters are hashed.
-    return this.gone.size > 0 && this.gone.has(key);
+  /** Whether there is any key that has gone. */
+  get hasGone(): boolean {
+    return this.gone.size > 0;
+  }
+
+  isGone(key: string): boolean {
+    return this.gone.has(key);
   }
 
   /** A client has deleted a key, whether or not it was there. */
