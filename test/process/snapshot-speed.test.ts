@@ -11,6 +11,7 @@ import { Random } from '../support/random.ts';
 const ENTRIES = IS_LONG ? 1_000_000 : 20_000;
 const BATCH = 500;
 const CONNECTIONS = 8;
+const ROUNDS = IS_LONG ? 5 : 1;
 const MIB = 2 ** 20;
 /** A server that has just started has to compile what it runs. */
 const WARM_UP_MS = IS_LONG ? 1000 : 0;
@@ -66,10 +67,29 @@ async function measureGets(port: number, isOver: (sent: number) => boolean): Pro
 }
 
 const quantile = (sorted: readonly number[], share: number): number =>
-  sorted[Math.floor(sorted.length * share)];
+  Number(sorted[Math.floor(sorted.length * share)].toFixed(3));
 
 function secondsIn(output: string, pattern: RegExp): number {
   return Number(pattern.exec(output)?.[1]) / 1000;
+}
+
+interface Round {
+  /** How long GETs took while the file was read, and after that, in order. */
+  readonly during: readonly number[];
+  readonly after: readonly number[];
+  /** Of their 99th percentiles. */
+  readonly ratio: number;
+  readonly tookS: number;
+}
+
+async function readBesideGets(path: string): Promise<Round> {
+  const { child, port, client } = await start(path);
+  const during = await measureGets(port, () => child.output.includes('"snapshot read: '));
+  const after = await measureGets(port, (sent) => sent > Math.max(1000, 2 * during.length));
+  const tookS = secondsIn(child.output, /"tookMs":(\d+),"msg":"snapshot read/);
+  expect((await client.get(`/cache/key-${ENTRIES - 1}`)).text).toContain(valueOf(ENTRIES - 1));
+  await child.end();
+  return { during, after, tookS, ratio: quantile(during, 0.99) / quantile(after, 0.99) };
 }
 
 test(
@@ -90,19 +110,17 @@ test(
     const readS = secondsIn(idle.child.output, /"tookMs":(\d+),"msg":"snapshot read/);
     await idle.child.end();
 
-    const busy = await start(path);
-    const during = await measureGets(busy.port, () => busy.child.output.includes('"snapshot read: '));
-    const after = await measureGets(busy.port, (sent) => sent > 4 * during.length);
-    const busyReadS = secondsIn(busy.child.output, /"tookMs":(\d+),"msg":"snapshot read/);
-    const [p99, p99During] = [quantile(after, 0.99), quantile(during, 0.99)];
+    const rounds: Round[] = [];
+    for (let round = 0; round < ROUNDS; round++) rounds.push(await readBesideGets(path));
+    const { during, after, tookS } = rounds.toSorted((one, other) => one.ratio - other.ratio)[ROUNDS >> 1];
     console.log(
       `${megabytes.toFixed(0)} MiB: written in ${writtenS} s (${(megabytes / writtenS).toFixed(0)} MiB/s), ` +
-        `read in ${readS} s (${(megabytes / readS).toFixed(0)} MiB/s); beside ${during.length} GETs in ${busyReadS} s; ` +
-        `their p50 ${quantile(during, 0.5).toFixed(2)} ms, p99 ${p99During.toFixed(2)} ms; ` +
-        `without p50 ${quantile(after, 0.5).toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`,
+        `read in ${readS} s (${(megabytes / readS).toFixed(0)} MiB/s); beside ${during.length} GETs in ${tookS} s; ` +
+        `their p50 ${quantile(during, 0.5)} ms, p99 ${quantile(during, 0.99)} ms; ` +
+        `without p50 ${quantile(after, 0.5)} ms, p99 ${quantile(after, 0.99)} ms; ` +
+        `ratios of the p99 ${rounds.map(({ ratio }) => ratio.toFixed(2)).join(', ')}`,
     );
-    const found = await busy.client.get(`/cache/key-${ENTRIES - 1}`);
-    expect(found.text).toContain(valueOf(ENTRIES - 1));
-    if (IS_LONG) expect(p99During).toBeLessThan(MAX_P99_RATIO * p99);
+    const median = quantile(during, 0.99) / quantile(after, 0.99);
+    if (IS_LONG) expect(median).toBeLessThan(MAX_P99_RATIO);
   },
 );
