@@ -34,6 +34,7 @@ import { RawWrites } from './raw-writes.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
 import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
+import { Snapshots } from './snapshot/snapshots.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
 import { AHEAD_KEYS, type KeyPage, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
 import { Uploads } from './uploads.ts';
@@ -59,6 +60,7 @@ export class ShardActor {
   private readonly rawWrites: RawWrites;
   private readonly uploads: Uploads;
   private readonly clientBatches: ClientBatches;
+  private readonly snapshots: Snapshots;
   private order: ShedOrder | undefined;
   private shedOrders = 0;
 
@@ -69,11 +71,12 @@ export class ShardActor {
     this.rawWrites = new RawWrites(options.store, this.reads);
     this.clientBatches = new ClientBatches(options.store, this.reads, this.rawWrites);
     this.uploads = new Uploads({ ...options, writes: this.rawWrites });
+    this.snapshots = new Snapshots(options);
   }
 
-  /** True while slices of a shed order are to come. */
-  get isShedding(): boolean {
-    return this.order !== undefined;
+  /** True while slices of a shed order, or of a snapshot, are to come. */
+  get hasSlices(): boolean {
+    return this.order !== undefined || this.snapshots.isBusy;
   }
 
   /** True while something is being compressed, or a piece is being taken, which needs turns of the event loop. */
@@ -172,8 +175,12 @@ export class ShardActor {
         break;
       case 'shed':
         this.shedOrders++;
+        this.snapshots.pause();
         this.order = new ShedOrder(this.store, request.shedBytes);
         this.continueShedding(session, this.order, request.id, this.options.nowMs());
+        break;
+      default:
+        this.snapshots.handle(session, request);
         break;
     }
   }
@@ -184,6 +191,7 @@ export class ShardActor {
     if (result) {
       this.order = undefined;
       session.post({ kind: 'shed', id, result });
+      this.snapshots.resume();
     } else {
       deferSlice(() => this.continueShedding(session, order, id, startedMs), nowMs() - startedMs);
     }
@@ -311,6 +319,7 @@ export class ShardActor {
       shedOrders: this.shedOrders,
       shedEntries: shed,
       shedBytes: store.shedBytes,
+      loaded: store.restorer.loaded,
     };
   }
 }

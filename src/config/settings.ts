@@ -210,6 +210,18 @@ const SETTINGS = {
     meaning: 'origins whose scripts may use the cache from a browser',
     schema: z.string().refine((text) => parseOriginList(text) !== null),
   },
+  SNAPSHOT_FILE: {
+    fallback: '',
+    allowed: 'a file in a folder that may be written to',
+    meaning: 'where the content is kept over a restart: written when the server stops, read when it starts',
+    schema: z.string(),
+  },
+  SNAPSHOT_INTERVAL: {
+    fallback: '0',
+    allowed: '0 to 604800',
+    meaning: 'it is written every so many seconds, too; 0 for not',
+    schema: wholeText(0, 604_800),
+  },
   LOG_LEVEL: {
     fallback: 'info',
     allowed: LOG_LEVELS.join(', '),

@@ -1,4 +1,9 @@
-import { type Counter, ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/stats-counters.ts';
+import {
+  type Counter,
+  ROUTING_COUNTERS,
+  SHARD_COUNTERS,
+  SNAPSHOT_COUNTERS,
+} from '../shared/stats-counters.ts';
 
 /** One metric: what stands before its samples. */
 export interface Family {
@@ -144,6 +149,7 @@ export interface CounterFamily extends Family {
 
 export const SHARD_FAMILIES = SHARD_COUNTERS.map(familyOf);
 export const ROUTING_FAMILIES = ROUTING_COUNTERS.map(familyOf);
+export const SNAPSHOT_FAMILIES = SNAPSHOT_COUNTERS.map(familyOf);
 
 /** `evicted`, counted in entries, becomes `kvc_evicted_entries_total`. */
 function familyOf<Name extends string>(counter: Counter & { readonly name: Name }) {
@@ -160,4 +166,5 @@ export const ALL_FAMILIES: readonly Family[] = [
   ...Object.values(FAMILIES),
   ...SHARD_FAMILIES,
   ...ROUTING_FAMILIES,
+  ...SNAPSHOT_FAMILIES,
 ];

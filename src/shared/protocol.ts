@@ -3,6 +3,7 @@ import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
+import type { SnapshotReply, SnapshotRequest } from './snapshots.ts';
 import type { ThreadFigures } from './thread-meter.ts';
 
 /**
@@ -256,27 +257,6 @@ export function decodeU48(text: string, at: number): number {
   return decodeU16(text, at) * 2 ** 32 + decodeU32(text, at + 2);
 }
 
-/** Everything a shard needs to start, given to it in Piscina's task. */
-export interface ShardStart {
-  readonly shard: number;
-  readonly ledger: SharedArrayBuffer;
-  readonly ledgerUnitBytes: number;
-  readonly entryLedger: SharedArrayBuffer | undefined;
-  readonly seed: readonly [number, number];
-  readonly doorbell: DoorbellBuffers;
-  /** Whether the shard may busy-wait for the next request of a lone client. */
-  readonly pollsForRequests: boolean;
-  /** Longer bodies are compressed for clients that accept it; 0 turns compression off. */
-  readonly gzipThresholdBytes: number;
-  /** Bytes of large replies that are on their way to clients: an `Int32Array` with a cell per shard. */
-  readonly replyCells: SharedArrayBuffer;
-  /** Bytes of large replies that each shard may have on their way at once. */
-  readonly replyWindowBytes: number;
-  readonly deadlineMs: number;
-  /** Whether the shard checks its whole segment now and then, to find an error. Each check takes long. */
-  readonly checksIntegrity: boolean;
-}
-
 export interface ShedResult {
   /** Bytes of live entries evicted by this order. Expired entries and cleared memory, which go first, are not included. */
   readonly shedBytes: number;
@@ -305,7 +285,8 @@ export type ControlRequest =
   | { readonly kind: 'inspect'; readonly id: number; readonly key: string }
   | { readonly kind: 'keys'; readonly id: number; readonly prefix: string; readonly cursor: number }
   | { readonly kind: 'delivered'; readonly bytes: number }
-  | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
+  | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number }
+  | SnapshotRequest;
 
 /** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */
 export type ControlReply =
@@ -321,6 +302,7 @@ export type ControlReply =
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
   | { readonly kind: 'keys'; readonly id: number; readonly keys: string[]; readonly cursor?: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
+  | SnapshotReply
   | {
       readonly kind: 'late';
       readonly ticket: number;

@@ -47,9 +47,21 @@ const NAMES = [
   'counter kvc_shed_orders_total',
   'counter kvc_shed_entries_total',
   'counter kvc_shed_bytes_total',
+  'counter kvc_loaded_entries_total',
   'counter kvc_restarts_total',
   'gauge kvc_in_flight_requests',
   'counter kvc_busy_rejections_total',
+  'counter kvc_snapshots_total',
+  'counter kvc_snapshot_failures_total',
+  'gauge kvc_snapshot_time_seconds',
+  'gauge kvc_snapshot_entries',
+  'gauge kvc_snapshot_bytes',
+  'gauge kvc_snapshot_duration_seconds',
+  'gauge kvc_snapshot_load_seconds',
+  'counter kvc_snapshot_superseded_entries_total',
+  'counter kvc_snapshot_expired_entries_total',
+  'counter kvc_snapshot_kept_out_entries_total',
+  'counter kvc_snapshot_damaged_sections_total',
 ];
 
 test('names and types are pinned', () => {
