@@ -175,6 +175,7 @@ async function createFront({ settings, access, logger, reports, threads }: Front
     logger,
     router: threads.shards.router,
     rateCells: threads.rateCells,
+    replyWaits: threads.replyWaits,
     limits: threads.traffic,
     traffic: trafficOf(logger),
     feed: reports.feed,

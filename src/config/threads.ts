@@ -14,7 +14,7 @@ export function defaultShards(processorCount: number, capacity: number): number 
   return Math.max(1, Math.min(MAX_THREADS, Math.ceil(processorCount / PROCESSORS_PER_SHARD), max));
 }
 
-/** Each HTTP thread takes 35 MiB, and room for its heap to grow: all together take no more than an eighth of memory. */
+/** Each HTTP thread takes 25 MiB, and room for its heap to grow: all together take no more than an eighth of memory. */
 const MIN_MEMORY_PER_FRONT = 512 * 2 ** 20;
 
 /** How many HTTP threads there are where FRONTS does not say: one for each processor that no shard has. */
