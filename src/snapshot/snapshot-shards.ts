@@ -8,5 +8,5 @@ export interface SnapshotShards {
     readonly mailbox: { readonly control: Pick<ControlChannel, 'request'> } | undefined;
   }[];
   /** The number of the shard that owns a key. */
-  readonly numberOf: (key: string) => number;
+  readonly shardNumberOf: (key: string) => number;
 }

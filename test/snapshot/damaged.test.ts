@@ -23,11 +23,11 @@ const TAGGED = {
 
 /** Entries in four shards, every tenth of them a large value of three pieces. */
 function fill(stores: readonly SegmentStore[], entries = 120): Map<string, string> {
-  const { numberOf } = shardsOf(stores);
+  const { shardNumberOf } = shardsOf(stores);
   const values = new Map<string, string>();
   for (let i = 0; i < entries; i++) {
     const key = `key-${i}`;
-    const store = stores[numberOf(key)];
+    const store = stores[shardNumberOf(key)];
     if (i % 10 === 0) {
       const chain = store.largeValues.begin();
       // Of one size, so that a piece could stand for another.
@@ -98,8 +98,8 @@ describe('a snapshot file', () => {
       const { contents, result } = await read(stores, bytes);
       expect(contents).toMatchObject({ isSnapshot: true, isComplete: true, lostBytes: 0 });
       expect(result).toMatchObject({ loaded: values.size, superseded: 0, keptOut: 0, damagedSections: 0 });
-      const { numberOf } = shardsOf(stores);
-      for (const [key, value] of values) expect(peekValue(stores[numberOf(key)], key)).toBe(value);
+      const { shardNumberOf } = shardsOf(stores);
+      for (const [key, value] of values) expect(peekValue(stores[shardNumberOf(key)], key)).toBe(value);
       for (const store of stores) store.checkIntegrity();
     }
   });
@@ -165,10 +165,10 @@ describe('a snapshot file', () => {
       for (let file = 0; file < FILES; file++) {
         const { stores } = createSegments({ shards: 2 });
         const { contents, result } = await read(stores, damage(bytes, random));
-        const { numberOf } = shardsOf(stores);
+        const { shardNumberOf } = shardsOf(stores);
         let found = 0;
         for (const [key, value] of values) {
-          const got = peekValue(stores[numberOf(key)], key);
+          const got = peekValue(stores[shardNumberOf(key)], key);
           if (got === undefined) continue;
           found++;
           if (got !== value) expect.fail(`wrong value of ${key}`);

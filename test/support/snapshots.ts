@@ -81,8 +81,8 @@ export function drainKeys(store: SegmentStore, keys: Iterable<string>): string[]
 /** Shards without threads, as snapshots see them. What is asked is done at once. */
 export function shardsOf(stores: readonly SegmentStore[]): SnapshotShards {
   const shards = stores.map((store) => ({ mailbox: { control: { request: answering(store) } } }));
-  const numberOf = (key: string): number => shardOfHash(hashKey(key, 11, 12), stores.length);
-  return { isReady: true, shards, numberOf };
+  const shardNumberOf = (key: string): number => shardOfHash(hashKey(key, 11, 12), stores.length);
+  return { isReady: true, shards, shardNumberOf };
 }
 
 function answering(store: SegmentStore): ControlChannel['request'] {
