@@ -120,7 +120,6 @@ export async function startServer(
   const front = await createFront({ settings, access, logger, reports, threads });
   const { app } = front;
   parts.defer(() => closeHttp(app, fronts, snapshots).then(() => metrics.stop()));
-
   const { limits, supervisor } = superviseMemory({ settings, plan, router, ledger, logger });
   parts.defer(() => supervisor.stop());
   const { memoryLimit } = plan;

@@ -8,7 +8,6 @@ import type { ThreadFigures } from './thread-meter.ts';
 
 /**
  * What crosses the port of a session. There are five kinds of message:
- *
  * - A batch, one string: requests one after the other, in the order in which they came. The shard answers with one or
  *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of one-byte
  *   characters crosses a port as one copy of its bytes.
