@@ -26,6 +26,7 @@ const SERVERS = testsOf([
   'http/**/*',
   'process/**/*',
   'shards/faults/*',
+  'tier/**/*',
 ]);
 
 const DEFAULTS = {

@@ -23,6 +23,7 @@ import {
   shardDied,
   shardIsBackUp,
   shedOrderDone,
+  tierChanged,
 } from './log-events.ts';
 import { MemoryPlan } from './memory/memory-plan.ts';
 import type { MemoryLimit } from './memory/probe.ts';
@@ -32,7 +33,7 @@ import type { TrafficReports } from './metrics/traffic.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
 import { type ShardsOptions, createShards } from './shards/create-shards.ts';
-import type { ShardRouter } from './shards/router.ts';
+import { MAX_WHOLE_BYTES, type ShardRouter } from './shards/router.ts';
 import { statsReport } from './stats-report.ts';
 
 const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
@@ -198,10 +199,11 @@ async function addressOf(host: string, logger: LogSink): Promise<string> {
   return address;
 }
 
-function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestart'> {
+function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestart' | 'onTierChange'> {
   return {
     onDeath: (shard, heldBytes, error) => logEvent(logger, shardDied(shard, heldBytes, error)),
     onRestart: (shard, downMs) => logEvent(logger, shardIsBackUp(shard, downMs)),
+    onTierChange: (...change) => logEvent(logger, tierChanged(...change)),
   };
 }
 
@@ -226,7 +228,9 @@ function settingsOf(settings: Settings, traffic: TrafficLimits) {
     version: packageJson.version,
     maxKeyLength: settings.MAX_KEY_LENGTH,
     maxValueBytes: settings.MAX_VALUE_BYTES,
-    maxRawBytes: settings.MAX_RAW_BYTES,
+    // What comes in pieces is not passed on to an engine.
+    maxRawBytes:
+      settings.TIER_URL === '' ? settings.MAX_RAW_BYTES : Math.min(settings.MAX_RAW_BYTES, MAX_WHOLE_BYTES),
     gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
     rateLimit: settings.RATE_LIMIT,
     trustedProxies: parseProxyList(settings.TRUST_PROXY) ?? undefined,

@@ -2,6 +2,7 @@ import type { Ledger } from './shared/ledger.ts';
 import type { Limits } from './config/memory-shares.ts';
 import { type Settings, publicSettings } from './config/settings.ts';
 import type { ShardRouter, ShardRow } from './shards/router.ts';
+import { tierReport } from './shards/tier.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { Supervisor } from './memory/supervisor.ts';
 import type { HttpFigures } from './metrics/metrics.ts';
@@ -50,8 +51,17 @@ export async function statsReport(sources: StatsSources, { frontDoor, traffic }:
     // Copies: who compares two reports must not see the same counts twice.
     refusals: { ...traffic.counts.refusals },
     cutOffs: { ...traffic.counts.cutOffs },
+    ...tierPart(rows),
     configuration: publicSettings(settings),
   };
+}
+
+/** Where there is an engine behind the shards. */
+function tierPart(rows: readonly ShardRow[]): { readonly tier?: ReturnType<typeof tierReport> } {
+  const figures = rows.flatMap(({ tier, stats }) =>
+    tier && stats ? [{ ...tier, nearHits: stats.hits }] : [],
+  );
+  return figures.length === 0 ? {} : { tier: tierReport(figures) };
 }
 
 function shardReport({ shard, state, restarts, inFlight, busyRejections, stats }: ShardRow) {

@@ -27,7 +27,7 @@ export class RawWrites {
   }
 
   /** @param options as `encodePutOptions` made them. */
-  put(session: Session, key: string, value: Uint8Array, options: string): void {
+  putRaw(session: Session, key: string, value: Uint8Array, options: string): void {
     const { ttlMs, conditions, ...texts } = decodePutOptions(options);
     const { isThere, isMet } = this.judge(key, conditions);
     if (!isMet) {

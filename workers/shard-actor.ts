@@ -28,19 +28,28 @@ import {
   keyStart,
   requestEnd,
 } from '../src/shared/protocol.ts';
-import { decodeConditions } from '../src/shared/raw-entries.ts';
+import { NO_CONDITIONS, decodeConditions } from '../src/shared/raw-entries.ts';
 import { RawWrites } from './raw-writes.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
 import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
 import { AHEAD_KEYS, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
+import type { Tier } from './tier/tier.ts';
 import { Uploads } from './uploads.ts';
 
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
 
+/** What an engine behind the shard does with its requests. */
+export type ActorTier = Pick<
+  Tier,
+  'read' | 'put' | 'putRaw' | 'delete' | 'clear' | 'expire' | 'isBusy' | 'figures' | 'clientCounts'
+>;
+
 export interface ActorOptions extends ReadOptions {
+  /** Puts an engine behind the shard: it gets the writes, and the reads that find nothing here. */
+  readonly createTier?: ((store: SegmentStore, reads: Reads) => ActorTier) | undefined;
   /** Calls back when it is time for the next slice of a shed order, after messages have been handled. */
   readonly deferSlice: (slice: () => void, ageMs: number) => void;
   /** What this thread has done. */
@@ -54,6 +63,7 @@ export class ShardActor {
   private readonly reads: Reads;
   private readonly rawWrites: RawWrites;
   private readonly uploads: Uploads;
+  private readonly tier: ActorTier | undefined;
   private order: ShedOrder | undefined;
   private shedOrders = 0;
 
@@ -63,6 +73,9 @@ export class ShardActor {
     this.reads = new Reads(options);
     this.rawWrites = new RawWrites(options.store, this.reads);
     this.uploads = new Uploads({ ...options, writes: this.rawWrites });
+    const tier = options.createTier?.(options.store, this.reads);
+    this.tier = tier;
+    if (tier) this.reads.onMiss = (...read) => tier.read(...read);
   }
 
   /** True while slices of a shed order are to come. */
@@ -72,7 +85,7 @@ export class ShardActor {
 
   /** True while something is being compressed, or a piece is being taken, which needs turns of the event loop. */
   get needsTurns(): boolean {
-    return this.reads.isCompressing || this.uploads.isBusy;
+    return this.reads.isCompressing || this.uploads.isBusy || this.tier?.isBusy === true;
   }
 
   /** A string is a batch of requests. */
@@ -96,6 +109,7 @@ export class ShardActor {
     let hasMore = true;
     while (hasMore && nowMs() < stopMs) hasMore = this.store.maintain(MAINTENANCE_STEP_BYTES);
     this.reads.answerDeferred();
+    this.tier?.expire();
     return hasMore || this.reads.isWaiting;
   }
 
@@ -112,7 +126,7 @@ export class ShardActor {
 
   private handleLargePut(session: Session, { key, value, ttlMs, rawOptions }: LargePut): void {
     if (rawOptions === undefined) this.put(session, key, new Uint8Array(value), ttlMs);
-    else this.rawWrites.put(session, key, new Uint8Array(value), rawOptions);
+    else (this.tier ?? this.rawWrites).putRaw(session, key, new Uint8Array(value), rawOptions);
     free(value);
     session.flush();
   }
@@ -121,7 +135,8 @@ export class ShardActor {
     const { uploads, reads } = this;
     switch (message.kind) {
       case 'upload':
-        uploads.begin(session, message.upload, message.bytes);
+        if (this.tier) session.post({ kind: 'upload', upload: message.upload, code: TOO_LARGE, head: '' });
+        else uploads.begin(session, message.upload, message.bytes);
         break;
       case 'piece':
         uploads.take(session, message);
@@ -149,6 +164,7 @@ export class ShardActor {
           id: request.id,
           stats: this.stats(),
           thread: request.withThread ? this.options.readThread() : undefined,
+          tier: this.tier?.figures,
         });
         break;
       case 'ping':
@@ -238,12 +254,12 @@ export class ShardActor {
     if (opcode === RAW_PUT) {
       const valueStart = keyEnd + decodeU16(batch, at + 7);
       const value = Buffer.from(batch.slice(valueStart, end), 'latin1');
-      this.rawWrites.put(session, key, value, batch.slice(keyEnd, valueStart));
+      (this.tier ?? this.rawWrites).putRaw(session, key, value, batch.slice(keyEnd, valueStart));
       return;
     }
     const conditions = decodeConditions(batch.slice(keyEnd, end));
     if (opcode === RAW_DELETE) {
-      this.rawWrites.delete(session, key, conditions);
+      (this.tier ?? this.rawWrites).delete(session, key, conditions);
       return;
     }
     const isRead = opcode === RAW_GET || opcode === RAW_GET_GZIP || opcode === RAW_HEAD;
@@ -252,16 +268,28 @@ export class ShardActor {
   }
 
   private put(session: Session, key: string, value: string | Uint8Array, ttlMs: number): void {
+    if (this.tier) {
+      this.tier.put(session, key, value, ttlMs);
+      return;
+    }
     this.reads.settle(key);
     session.reply(String.fromCharCode(this.store.put(key, value, ttlMs) ? STORED : TOO_LARGE));
   }
 
   private delete(session: Session, key: string): void {
+    if (this.tier) {
+      this.tier.delete(session, key, NO_CONDITIONS);
+      return;
+    }
     this.reads.settle(key);
     session.reply(String.fromCharCode(this.store.delete(key) ? DELETED : MISS));
   }
 
   private clear(session: Session): void {
+    if (this.tier) {
+      this.tier.clear(session);
+      return;
+    }
     this.reads.settle();
     session.reply(String.fromCharCode(CLEARED) + encodeU32(this.store.clear()));
   }
@@ -294,6 +322,7 @@ export class ShardActor {
       shedOrders: this.shedOrders,
       shedEntries: shed,
       shedBytes: store.shedBytes,
+      ...this.tier?.clientCounts({ cleared }),
     };
   }
 }

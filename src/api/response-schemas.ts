@@ -62,6 +62,22 @@ const stats = z.object({
   cutOffs: countsByReason(CUT_OFFS).describe(
     'Connections that the server closed and their clients would have kept, since the start.',
   ),
+  tier: z
+    .object({
+      nearHits: count.describe('Reads that found a copy here, without asking the engine.'),
+      hits: count.describe('Reads that asked the engine, and found an entry there.'),
+      misses: count.describe('Reads that asked the engine, and found none.'),
+      fetches: count.describe('Times that the engine was asked: many reads may wait for one.'),
+      writes: count.describe('Writes that the engine has carried out.'),
+      failures: count.describe('Requests that failed, since the engine was gone or refused them.'),
+      invalidations: count.describe(
+        'Keys that the engine has announced as changed; each shard counts them all.',
+      ),
+      flushes: count.describe('Times that all copies were dropped, since a change may have been missed.'),
+      nodes: z.array(z.object({ address: z.string(), isUp: z.boolean() })),
+    })
+    .optional()
+    .describe('The engine behind the shards, where TIER_URL names one.'),
   configuration: z.looseObject({}).describe('The settings in force.'),
 });
 

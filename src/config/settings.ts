@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { parseByteSize } from './byte-size.ts';
 import { parseOriginList } from './origin-list.ts';
 import { parseProxyList } from './proxy-list.ts';
+import { parseTierUrl } from './tier-url.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
 interface Setting<Value> {
@@ -16,6 +17,7 @@ interface Setting<Value> {
   readonly isSecret?: true;
 }
 
+const TIER_ANSWERS = ['503', 'miss'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 function numberText(accepts: (value: number) => boolean): z.ZodType<number, string> {
@@ -206,6 +208,19 @@ const SETTINGS = {
     allowed: '*, or origins such as https://app.example, separated by commas',
     meaning: 'origins whose scripts may use the cache from a browser',
     schema: z.string().refine((text) => parseOriginList(text) !== null),
+  },
+  TIER_URL: {
+    fallback: '',
+    allowed: 'redis://host:port or rediss://host:port, for a cluster with several hosts, separated by commas',
+    meaning: 'Redis or Valkey server or cluster whose near cache this is: see docs/scaling.md',
+    schema: z.string().refine((text) => parseTierUrl(text) !== null),
+    isSecret: true,
+  },
+  TIER_UNAVAILABLE: {
+    fallback: '503',
+    allowed: TIER_ANSWERS.join(', '),
+    meaning: 'what a read is answered that needs the engine of TIER_URL while it is gone: 503, or a miss',
+    schema: z.enum(TIER_ANSWERS),
   },
   LOG_LEVEL: {
     fallback: 'info',

@@ -2,6 +2,8 @@ import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { Settings } from '../config/settings.ts';
 import { Ledger } from '../shared/ledger.ts';
+import type { TierStart } from '../shared/tier.ts';
+import { TierWatch, tierStartOf } from './tier.ts';
 import { pollingPolicy } from './lone-client.ts';
 import { ShardRouter } from './router.ts';
 import { Shard } from './shard.ts';
@@ -23,6 +25,8 @@ export interface ShardsOptions {
   readonly workerUrl: URL;
   readonly onDeath: (shard: number, heldBytes: number, error: unknown) => void;
   readonly onRestart: (shard: number, downMs: number) => void;
+  /** A node of the engine behind the shards has come or gone. */
+  readonly onTierChange: (address: string, isUp: boolean, reason: string) => void;
 }
 
 /** The memory that all shards and the main thread share; the doorbells are apart, one for each session. */
@@ -41,9 +45,13 @@ export function createShards(options: ShardsOptions): {
 } {
   const { SHARDS, REQUEST_DEADLINE_MS } = options.settings;
   const memory = createSharedMemory(options);
-  const shards = Array.from({ length: SHARDS }, (_, shard) => createShard(shard, options, memory));
+  const tierStart = tierStartOf(options.settings);
+  const tierWatch = tierStart && new TierWatch(tierStart.channel, options.onTierChange);
+  const shards = Array.from({ length: SHARDS }, (_, shard) =>
+    createShard(shard, { ...options, tierStart }, memory),
+  );
   const { ledger } = memory;
-  return { router: new ShardRouter(shards, ledger, randomSeed(), REQUEST_DEADLINE_MS), ledger };
+  return { router: new ShardRouter(shards, ledger, randomSeed(), REQUEST_DEADLINE_MS, tierWatch), ledger };
 }
 
 function createSharedMemory({ settings, guaranteeBytes }: ShardsOptions): SharedMemory {
@@ -62,7 +70,14 @@ function createSharedMemory({ settings, guaranteeBytes }: ShardsOptions): Shared
 
 function createShard(
   shard: number,
-  { settings, replyWindowBytes, workerUrl, onDeath, onRestart }: ShardsOptions,
+  {
+    settings,
+    replyWindowBytes,
+    workerUrl,
+    tierStart,
+    onDeath,
+    onRestart,
+  }: ShardsOptions & { readonly tierStart: TierStart | undefined },
   { ledger, entryLedger, replyCells }: SharedMemory,
 ): Shard {
   const processors = availableParallelism();
@@ -79,6 +94,7 @@ function createShard(
       replyCells: replyCells.buffer,
       replyWindowBytes,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
+      tier: tierStart,
       checksIntegrity: settings.LOG_LEVEL === 'trace',
     },
     thread: { workerUrl, heapMb: WORKER_HEAP_MB },

@@ -1,6 +1,7 @@
 import { hashKey, shardOfHash } from '../shared/key-hash.ts';
 import type { ShardStats } from '../shared/stats-counters.ts';
 import type { ThreadFigures } from '../shared/thread-meter.ts';
+import type { TierFigures } from '../shared/tier.ts';
 import {
   BUSY,
   CLEARED,
@@ -34,6 +35,7 @@ import type { Ledger } from '../shared/ledger.ts';
 import type { StatsReply } from './control-channel.ts';
 import type { PendingRequest } from './pending-requests.ts';
 import type { Shard, ShardState } from './shard.ts';
+import type { TierWatch } from './tier.ts';
 import type { Upload } from './upload.ts';
 
 /** Sweeps per deadline: a request is settled at most a twentieth of its deadline too late. */
@@ -41,7 +43,7 @@ const SWEEPS_PER_DEADLINE = 20;
 const MIN_SWEEP_INTERVAL_MS = 5;
 const HEARTBEAT_INTERVAL_MS = 250;
 /** Longer raw values cross in pieces. */
-const MAX_WHOLE_BYTES = 2 ** 20;
+export const MAX_WHOLE_BYTES = 2 ** 20;
 
 /** One shard's row in `/stats`. Counts are those of its present thread, except restarts and rejections. */
 export interface ShardRow {
@@ -54,6 +56,8 @@ export interface ShardRow {
   readonly stats: ShardStats | undefined;
   /** Absent where it was not asked for, too. */
   readonly thread: ThreadFigures | undefined;
+  /** Absent where there is no engine behind the shard, too. */
+  readonly tier: TierFigures | undefined;
 }
 
 /** Which shard a key belongs to, and what is known of its entry: absent where there is none. */
@@ -72,13 +76,22 @@ export class ShardRouter {
   private readonly seed: readonly [number, number];
   private readonly busyRejections: number[];
   private readonly timers: NodeJS.Timeout[];
+  private readonly tierWatch: TierWatch | undefined;
 
   /**
    * @param ledger of the shards: it says how large a value may be.
    * @param seed of the hash that places keys. Clients must not know it: they could send all keys to one shard.
    * @param deadlineMs how long a request may wait for its shard.
+   * @param tierWatch is closed with the shards.
    */
-  constructor(shards: readonly Shard[], ledger: Ledger, seed: readonly [number, number], deadlineMs: number) {
+  constructor(
+    shards: readonly Shard[],
+    ledger: Ledger,
+    seed: readonly [number, number],
+    deadlineMs: number,
+    tierWatch?: TierWatch,
+  ) {
+    this.tierWatch = tierWatch;
     this.shards = shards;
     this.ledger = ledger;
     this.seed = seed;
@@ -162,7 +175,10 @@ export class ShardRouter {
 
   /** Empties every shard. @returns how many entries there were, or the code of the first shard that failed. */
   async clear(): Promise<Cleared> {
-    const replies = await Promise.all(this.shards.map((shard) => this.clearShard(shard)));
+    // The first one empties the engine behind the shards, if there is one. Then the others drop their copies.
+    const [first, ...others] = this.shards;
+    const cleared = await this.clearShard(first);
+    const replies = [cleared, ...(await Promise.all(others.map((shard) => this.clearShard(shard))))];
     const failed = replies.find(({ code }) => code !== CLEARED);
     if (failed) return { failed: failed.code };
     return { removed: replies.reduce((sum, { removed }) => sum + removed, 0) };
@@ -211,6 +227,7 @@ export class ShardRouter {
   async stop(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer);
     await Promise.all(this.shards.map((shard) => shard.stop()));
+    this.tierWatch?.close();
   }
 
   private rowOf(shard: Shard, reply: StatsReply | undefined): ShardRow {
@@ -222,6 +239,7 @@ export class ShardRouter {
       busyRejections: this.busyRejections[shard.number],
       stats: reply?.stats,
       thread: reply?.thread,
+      tier: reply?.tier,
     };
   }
 

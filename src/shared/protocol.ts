@@ -4,6 +4,7 @@ import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
 import type { ThreadFigures } from './thread-meter.ts';
+import type { TierFigures, TierStart } from './tier.ts';
 
 /**
  * What crosses the port of a session. There are four kinds of message:
@@ -37,6 +38,7 @@ import type { ThreadFigures } from './thread-meter.ts';
  *              f                              a condition of the request is not met
  *              A to O ‖ head length:2 ‖ body length:4 ‖ head ‖ body       replies to raw requests
  *              \x03                           busy: too many reads wait, or its entry changed while it waited
+ *              e                              the engine behind the shard is gone, or has refused the request
  *              l ‖ ticket:4                   the reply follows in a `late` message
  *              w ‖ ticket:4                   the same, once other large replies have reached their clients
  *
@@ -67,6 +69,8 @@ export const WAITING = 0x77;
 /** The value cannot be read as JSON: some of its bytes are not ASCII, or it is longer than a JSON entry may be. */
 export const NOT_TEXT = 0x78;
 export const PRECONDITION_FAILED = 0x66;
+/** The engine behind the shard could not be asked. Whether a write has been carried out there is not known. */
+export const TIER_UNAVAILABLE = 0x65;
 
 /** Replies to raw requests: all have a head. */
 export const RAW_HIT = 0x41;
@@ -252,6 +256,8 @@ export interface ShardStart {
   /** Bytes of large replies that each shard may have on their way at once. */
   readonly replyWindowBytes: number;
   readonly deadlineMs: number;
+  /** The engine whose near cache the shard is; absent where it holds the entries themselves. */
+  readonly tier?: TierStart | undefined;
   /** Whether the shard checks its whole segment now and then, to find an error. Each check takes long. */
   readonly checksIntegrity: boolean;
 }
@@ -294,6 +300,8 @@ export type ControlReply =
       readonly stats: ShardStats;
       /** Where it was asked for. */
       readonly thread: ThreadFigures | undefined;
+      /** Where there is an engine behind the shard. */
+      readonly tier?: TierFigures | undefined;
     }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }

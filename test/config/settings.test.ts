@@ -32,6 +32,8 @@ const NAMES = [
   'SHUTDOWN_DELAY_MS',
   'TRUST_PROXY',
   'CORS_ORIGIN',
+  'TIER_URL',
+  'TIER_UNAVAILABLE',
   'LOG_LEVEL',
 ];
 
@@ -65,6 +67,7 @@ const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
     '1.2.3.4/',
     '1.2.3.4/-1',
   ],
+  ['TIER_UNAVAILABLE', '404', 'Miss'],
   ['LOG_LEVEL', 'loud', 'INFO'],
 ];
 
@@ -91,6 +94,8 @@ describe('readSettings', () => {
       AUTH_READ_TOKEN: '',
       AUTH_READ_TOKEN_FILE: '',
       CORS_ORIGIN: '',
+      TIER_URL: '',
+      TIER_UNAVAILABLE: '503',
       TLS_CERT_FILE: '',
       TLS_KEY_FILE: '',
       RATE_LIMIT: 0,
@@ -148,6 +153,8 @@ describe('readSettings', () => {
       AUTH_READ_TOKEN: 'r3ad',
       AUTH_READ_TOKEN_FILE: '/run/read',
       CORS_ORIGIN: '*',
+      TIER_URL: 'rediss://user:pass@a:1,b',
+      TIER_UNAVAILABLE: 'miss',
       TLS_CERT_FILE: 'cert.pem',
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: '1000',
@@ -175,6 +182,8 @@ describe('readSettings', () => {
       AUTH_READ_TOKEN: 'r3ad',
       AUTH_READ_TOKEN_FILE: '/run/read',
       CORS_ORIGIN: '*',
+      TIER_URL: 'rediss://user:pass@a:1,b',
+      TIER_UNAVAILABLE: 'miss',
       TLS_CERT_FILE: 'cert.pem',
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: 1000,

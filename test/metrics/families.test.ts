@@ -70,6 +70,7 @@ test('reasons are pinned', () => {
     'shard_busy',
     'shard_unavailable',
     'shard_deadline',
+    'tier_unavailable',
     'bodies',
     'connections',
     'admin',

@@ -1,0 +1,59 @@
+/** Where the engine behind the shards is, and how it is spoken to: given to a shard when it starts. */
+export interface TierStart {
+  /** The first addresses. Those of a cluster's other nodes are learned from these. */
+  readonly nodes: readonly TierAddress[];
+  readonly isTls: boolean;
+  /** '' for none. */
+  readonly username: string;
+  readonly password: string;
+  readonly database: number;
+  /** What a read gets that needs the engine while it is gone. */
+  readonly whenUnavailable: '503' | 'miss';
+  /** The `BroadcastChannel` on which shards tell of changes. */
+  readonly channel: string;
+}
+
+export interface TierAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A node of the engine, as one shard sees it. */
+export interface TierNode {
+  /** `host:port` */
+  readonly address: string;
+  readonly isUp: boolean;
+}
+
+/** A node has come or gone for a shard. */
+export interface TierChange extends TierNode {
+  readonly shard: number;
+  /** Why it has gone; '' where it has come. */
+  readonly reason: string;
+}
+
+/** What a shard has counted of its tier, apart from near hits: those are its hits. */
+export interface TierCounts {
+  /** Reads that asked the engine, and found an entry there. */
+  readonly hits: number;
+  /** Reads that asked the engine, and found none. */
+  readonly misses: number;
+  /** GETs sent to the engine: many reads may wait for one. */
+  readonly fetches: number;
+  /** PUTs and DELETEs that the engine has carried out. */
+  readonly writes: number;
+  /** Requests that failed, since the engine was gone or refused them. */
+  readonly failures: number;
+  /** Keys that the engine has announced as changed. */
+  readonly invalidations: number;
+  /** Times that all copies were dropped. */
+  readonly flushes: number;
+}
+
+export interface TierFigures extends TierCounts {
+  readonly nodes: readonly TierNode[];
+}
+
+export function addressText({ host, port }: TierAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

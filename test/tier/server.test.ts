@@ -1,0 +1,206 @@
+import { describe, expect, test } from 'vitest';
+import { expectError } from '../support/http-client.ts';
+import { HAS_REDIS, RedisServer } from '../support/redis.ts';
+import { type TestServer, startTestServer } from '../support/server.ts';
+
+function valueOf(text: string): unknown {
+  return (JSON.parse(text) as { readonly value?: unknown }).value;
+}
+
+async function read({ client }: TestServer, key: string): Promise<unknown> {
+  const { status, text } = await client.get(`/cache/${key}`);
+  return status === 200 ? valueOf(text) : status;
+}
+
+interface TierStats {
+  readonly tier: Readonly<Record<string, number>> & {
+    readonly nodes: readonly { readonly address: string; readonly isUp: boolean }[];
+  };
+}
+
+async function tierStats({ client }: TestServer): Promise<TierStats['tier']> {
+  return ((await client.stats()) as unknown as TierStats).tier;
+}
+
+describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
+  test('a PUT is in the engine before it is acknowledged; a copy goes when somebody else changes it', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url });
+    await using other = await startTestServer({ TIER_URL: redis.url });
+    expect((await one.client.put('a', 'first')).status).toBe(201);
+    expect(await redis.command('GET', 'kvc:a')).toContain('first');
+    expect(await read(one, 'a')).toBe('first');
+    expect(await redis.calls('get')).toBe(1);
+    for (let i = 0; i < 3; i++) expect(await read(other, 'a')).toBe('first');
+    expect(await redis.calls('get')).toBe(2);
+
+    expect((await other.client.put('a', 'second')).status).toBe(201);
+    expect(await read(other, 'a')).toBe('second');
+    await expect.poll(() => read(one, 'a')).toBe('second');
+    await redis.command('DEL', 'kvc:a');
+    await expect.poll(() => read(one, 'a')).toBe(404);
+    await expect.poll(() => read(other, 'a')).toBe(404);
+    expect((await one.client.call({ method: 'DELETE', path: '/cache/a' })).status).toBe(404);
+  });
+
+  test('lifetimes are those of the engine, and no copy outlives its entry', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url });
+    await one.client.put('kept', 'v', 100);
+    expect(await redis.command('PTTL', 'kvc:kept')).toBeGreaterThan(99_000);
+    await one.client.put('kept', 'v');
+    expect(await redis.command('PTTL', 'kvc:kept')).toBe(-1);
+    await one.client.put('short', 'v', 0.2);
+    expect(await read(one, 'short')).toBe('v');
+    await expect.poll(() => read(one, 'short')).toBe(404);
+    await one.client.call({ method: 'PUT', path: '/kv/raw?ttl=100', body: 'x' });
+    await redis.command('PEXPIRE', 'kvc:raw', '50000');
+    const left = async (): Promise<number> => Number((await one.client.get('/kv/raw')).headers['x-ttl']);
+    await expect.poll(left).toBeLessThanOrEqual(50);
+    expect(await left()).toBeGreaterThan(40);
+  });
+
+  test('raw entries keep type, encoding and tag in the engine, which judges their conditions', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url });
+    await using other = await startTestServer({ TIER_URL: redis.url });
+    const body = Buffer.from([0, 255, 128, 13, 10]);
+    const headers = { 'content-type': 'image/png', 'content-encoding': 'br' };
+    const put = await one.client.call({ method: 'PUT', path: '/kv/r', headers, body });
+    expect(put.status).toBe(201);
+    const got = await other.client.get('/kv/r');
+    expect(got).toMatchObject({ status: 200, bytes: body, headers: { ...headers, etag: put.headers.etag } });
+    const etag = got.headers.etag!;
+    expect((await other.client.get('/kv/r', { 'if-none-match': etag })).status).toBe(304);
+    const conditional = (method: string, condition: object, { client } = other): Promise<number> =>
+      client
+        .call({ method, path: '/kv/r', headers: { ...condition }, body: '' })
+        .then(({ status }) => status);
+    expect(await conditional('PUT', { 'if-none-match': '*' })).toBe(412);
+    expect(await conditional('PUT', { 'if-match': '"AAAAAAAAAAAAAAAA"' })).toBe(412);
+    expect(await conditional('DELETE', { 'if-match': '"AAAAAAAAAAAAAAAA"' })).toBe(412);
+    expect(await conditional('PUT', { 'if-match': etag })).toBe(204);
+    expect(await conditional('PUT', { 'if-match': etag }, one)).toBe(412);
+    expect(await conditional('DELETE', { 'if-match': '*' })).toBe(204);
+    expect(await redis.command('EXISTS', 'kvc:r')).toBe(0);
+    expectError(await one.client.get('/cache/none'), 404, 'CACHE_ERR_KEY_NOT_FOUND');
+    const creators = Array.from({ length: 100 }, (_, i) =>
+      conditional('PUT', { 'if-none-match': '*' }, i % 2 === 0 ? one : other),
+    );
+    const created = (await Promise.all(creators)).filter((status) => status === 201);
+    expect(created).toHaveLength(1);
+  });
+
+  test('1,000 clients that miss one key at once: the engine is read once', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url });
+    await using other = await startTestServer({ TIER_URL: redis.url });
+    const value = 'x'.repeat(5000);
+    await one.client.put('hot', value);
+    const answers = await Promise.all(Array.from({ length: 1000 }, () => other.client.get('/cache/hot')));
+    expect(answers.every(({ status, text }) => status === 200 && valueOf(text) === value)).toBe(true);
+    expect(await redis.calls('get')).toBe(1);
+    expect(await tierStats(other)).toMatchObject({ fetches: 1 });
+    const missing = await Promise.all(Array.from({ length: 1000 }, () => other.client.get('/cache/none')));
+    expect(missing.every(({ status }) => status === 404)).toBe(true);
+    expect(await redis.calls('get')).toBeLessThan(20);
+  });
+
+  test('a batch is answered one by one, in its order', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url });
+    const requests = Array.from({ length: 300 }, (_, i) => [
+      { method: 'PUT', key: `k${i}`, value: `v${i}` },
+      { method: 'GET', key: `k${i}` },
+      { method: 'DELETE', key: `k${i}` },
+      { method: 'GET', key: `k${i}` },
+    ]).slice(0, 250);
+    const { text } = await one.client.send('POST', '/batch', { requests: requests.flat() });
+    const { responses } = JSON.parse(text) as { responses: { status: number; value?: string }[] };
+    expect(responses).toHaveLength(1000);
+    for (const [i, { status, value }] of responses.entries()) {
+      expect(status).toBe([201, 200, 204, 404][i % 4]);
+      if (i % 4 === 1) expect(value).toBe(`v${(i - 1) / 4}`);
+    }
+  });
+
+  test('DELETE /cache removes what has the prefix, and nothing else, for all servers at once', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url, SHARDS: '3' });
+    await using other = await startTestServer({ TIER_URL: redis.url });
+    await redis.command('SET', 'foreign', 'stays');
+    const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
+    await Promise.all(keys.map((key) => one.client.put(key, 'v')));
+    await Promise.all(keys.map((key) => read(other, key)));
+    const { status, text } = await one.client.call({ method: 'DELETE', path: '/cache' });
+    expect({ status, body: JSON.parse(text) as object }).toEqual({
+      status: 200,
+      body: { status: 'OK', removed: 300 },
+    });
+    expect(await redis.command('DBSIZE')).toBe(1);
+    expect(await redis.command('GET', 'foreign')).toBe('stays');
+    for (const key of keys.slice(0, 50)) expect(await read(one, key)).toBe(404);
+    await expect
+      .poll(async () => Promise.all(keys.map((key) => read(other, key))))
+      .toStrictEqual(keys.map(() => 404));
+  });
+
+  test('what others have put under the prefix is no entry, and is replaced', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url });
+    await redis.command('SET', 'kvc:text', 'not ours');
+    await redis.command('LPUSH', 'kvc:list', 'not ours');
+    expect(await read(one, 'text')).toBe(404);
+    expect(await read(one, 'list')).toBe(404);
+    expect((await one.client.put('list', 'ours')).status).toBe(201);
+    expect(await read(one, 'list')).toBe('ours');
+  });
+});
+
+describe.skipIf(!HAS_REDIS)('while the engine is gone', () => {
+  test.each([
+    ['503', 503],
+    ['miss', 404],
+  ])(
+    'reads are answered as TIER_UNAVAILABLE=%s says, writes 503, and it comes back by itself',
+    async (setting, expected) => {
+      await using redis = await RedisServer.start();
+      await using one = await startTestServer({ TIER_URL: redis.url, TIER_UNAVAILABLE: setting });
+      await one.client.put('a', 'before');
+      expect(await read(one, 'a')).toBe('before');
+      await redis.kill();
+      await expect.poll(() => read(one, 'a')).toBe(expected);
+      expectError(await one.client.put('a', 'lost'), 503, 'CACHE_ERR_TIER_UNAVAILABLE');
+      const clear = await one.client.call({ method: 'DELETE', path: '/cache' });
+      expectError(clear, 503, 'CACHE_ERR_TIER_UNAVAILABLE');
+      expect((await tierStats(one)).nodes).toEqual([{ address: `127.0.0.1:${redis.port}`, isUp: false }]);
+      await redis.run();
+      await expect.poll(async () => (await one.client.put('a', 'after')).status).toBe(201);
+      expect(await read(one, 'a')).toBe('after');
+      await expect
+        .poll(async () => (await tierStats(one)).nodes)
+        .toEqual([{ address: `127.0.0.1:${redis.port}`, isUp: true }]);
+    },
+  );
+
+  test('a server that starts without its engine serves as soon as that is there', async () => {
+    await using redis = await RedisServer.start();
+    await redis.kill();
+    await using one = await startTestServer({ TIER_URL: redis.url });
+    expect(await read(one, 'a')).toBe(503);
+    await redis.run();
+    await expect.poll(() => read(one, 'a')).toBe(404);
+  });
+
+  test('an engine that stops answering is taken for gone, and no copy is used any more', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url });
+    await one.client.put('a', 'v');
+    redis.signal('SIGSTOP');
+    const startedMs = performance.now();
+    await expect.poll(() => read(one, 'a')).toBe(503);
+    expect(performance.now() - startedMs).toBeLessThan(3000);
+    redis.signal('SIGCONT');
+    await expect.poll(() => read(one, 'a')).toBe('v');
+  });
+});
