@@ -152,6 +152,13 @@ export class RedisCluster implements AsyncDisposable {
     }
   }
 
+  /** The primary that serves a slot. */
+  async ownerOf(slot: number): Promise<RedisServer> {
+    const ranges = (await this.nodes[0].command('CLUSTER', 'SLOTS')) as [number, number, [string, number]][];
+    const [, , [, port]] = ranges.find(([first, last]) => slot >= first && slot <= last)!;
+    return this.nodes.find((node) => node.port === port)!;
+  }
+
   async idOf(node: RedisServer): Promise<string> {
     return String(await node.command('CLUSTER', 'MYID'));
   }

@@ -45,7 +45,7 @@ describe.skipIf(!HAS_REDIS)('with a cluster of three primaries behind the shards
     const keys = KEYS.map((key) => `{tag}${key}`);
     const slot = clusterSlot(`kvc:${keys[0]}`);
     for (const key of keys) await one.client.put(key, 'old');
-    const owner = await ownerOf(cluster, slot);
+    const owner = await cluster.ownerOf(slot);
     const target = cluster.nodes.find((node) => node !== owner)!;
     let isMoving = true;
     const moved = cluster.moveSlot(slot, owner, target).finally(() => (isMoving = false));
@@ -56,7 +56,7 @@ describe.skipIf(!HAS_REDIS)('with a cluster of three primaries behind the shards
       }
     }
     await moved;
-    expect(await ownerOf(cluster, slot)).toBe(target);
+    expect(await cluster.ownerOf(slot)).toBe(target);
     for (const key of keys) expect(await read(one, key)).toMatch(/^new-/);
     await target.command('DEL', `kvc:${keys[0]}`);
     await expect.poll(() => read(one, keys[0])).toBe(404);
@@ -77,11 +77,3 @@ describe.skipIf(!HAS_REDIS)('with a cluster of three primaries behind the shards
     expect(await answers()).toStrictEqual(KEYS.map(() => 'w'));
   });
 });
-
-async function ownerOf(cluster: RedisCluster, slot: number) {
-  const reply = await cluster.nodes[0].command('CLUSTER', 'SLOTS');
-  for (const [first, last, [, port]] of reply as [number, number, [string, number]][]) {
-    if (slot >= first && slot <= last) return cluster.nodes.find((node) => node.port === port)!;
-  }
-  throw new Error('nobody has the slot');
-}
