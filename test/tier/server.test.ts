@@ -46,6 +46,15 @@ describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
   test('lifetimes are those of the engine, and no copy outlives its entry', async () => {
     await using redis = await RedisServer.start();
     await using one = await startTestServer({ TIER_URL: redis.url });
+    const lifetime = async (path: string): Promise<unknown> => {
+      const { headers } = await one.client.get(path);
+      return headers['x-ttl'] ?? headers['cache-control'];
+    };
+    // A copy is kept for less long, but that is nobody's business.
+    await one.client.put('long', 'v', 100_000);
+    expect(Number(await lifetime('/kv/long'))).toBeGreaterThan(99_000);
+    await one.client.put('endless', 'v');
+    expect(await lifetime('/kv/endless')).toBe('no-cache');
     await one.client.put('kept', 'v', 100);
     expect(await redis.command('PTTL', 'kvc:kept')).toBeGreaterThan(99_000);
     await one.client.put('kept', 'v');

@@ -275,7 +275,11 @@ export class Tier {
     reads.settle(key);
     const isPlainText = isText && texts.contentType === '' && texts.contentEncoding === '';
     const metadata = { ...texts, tag: value.length >= KEPT_TAG_BYTES ? tag : '', isText };
-    return store.put(key, value, leftMs, isPlainText ? undefined : metadata);
+    const originalMs = leftMs === 0 ? Infinity : leftMs;
+    const copyMs = Math.min(originalMs, MAX_COPY_MS);
+    if (!store.put(key, value, copyMs, isPlainText ? undefined : metadata)) return false;
+    if (copyMs < originalMs) store.setLivesOn(store.peek(key), originalMs - copyMs);
+    return true;
   }
 
   private dropCopy(key: string): void {
