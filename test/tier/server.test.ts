@@ -201,6 +201,18 @@ describe.skipIf(!HAS_REDIS)('while the engine is gone', () => {
     await expect.poll(() => read(one, 'a')).toBe(404);
   });
 
+  test('a user of the engine who may touch only the prefix is enough', async () => {
+    await using redis = await RedisServer.start('--user', 'kvc', 'on', '>s3cret', '~kvc:*', '+@all');
+    const url = redis.url.replace('redis://', 'redis://kvc:s3cret@');
+    await using one = await startTestServer({ TIER_URL: url });
+    expect((await one.client.put('a', 'v')).status).toBe(201);
+    expect(await read(one, 'a')).toBe('v');
+    const { text } = await one.client.call({ method: 'DELETE', path: '/cache' });
+    expect(JSON.parse(text)).toEqual({ status: 'OK', removed: 1 });
+    await using stranger = await startTestServer({ TIER_URL: url.replace('s3cret', 'wrong') });
+    expect(await read(stranger, 'a')).toBe(503);
+  });
+
   test('an engine that stops answering is taken for gone, and no copy is used any more', async () => {
     await using redis = await RedisServer.start();
     await using one = await startTestServer({ TIER_URL: redis.url });
@@ -212,4 +224,14 @@ describe.skipIf(!HAS_REDIS)('while the engine is gone', () => {
     redis.signal('SIGCONT');
     await expect.poll(() => read(one, 'a')).toBe('v');
   });
+});
+
+test('without TIER_URL, nothing of the tier is loaded', async () => {
+  const workerUrl = new URL('../support/no-tier-worker.ts', import.meta.url);
+  await using server = await startTestServer({ SHARDS: '1' }, workerUrl);
+  await server.client.put('a', 'v');
+  expect(await read(server, 'a')).toBe('v');
+  expect(await server.client.stats()).not.toHaveProperty('tier');
+  const withTier = startTestServer({ SHARDS: '1', TIER_URL: 'redis://127.0.0.1:1' }, workerUrl);
+  await expect(withTier).rejects.toThrow('is loaded');
 });
