@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from './errors.ts';
 import { CUT_OFFS, REFUSALS } from '../metrics/refusals.ts';
-import { ROUTING_COUNTERS, SHARD_COUNTERS } from '../shared/stats-counters.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS, TIER_COUNTERS } from '../shared/stats-counters.ts';
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
 
@@ -65,15 +65,7 @@ const stats = z.object({
   tier: z
     .object({
       nearHits: count.describe('Reads that found a copy here, without asking the engine.'),
-      hits: count.describe('Reads that asked the engine, and found an entry there.'),
-      misses: count.describe('Reads that asked the engine, and found none.'),
-      fetches: count.describe('Times that the engine was asked: many reads may wait for one.'),
-      writes: count.describe('Writes that the engine has carried out.'),
-      failures: count.describe('Requests that failed, since the engine was gone or refused them.'),
-      invalidations: count.describe(
-        'Keys that the engine has announced as changed; each shard counts them all.',
-      ),
-      flushes: count.describe('Times that all copies were dropped, since a change may have been missed.'),
+      ...countsOf(TIER_COUNTERS),
       nodes: z.array(z.object({ address: z.string(), isUp: z.boolean() })),
     })
     .optional()

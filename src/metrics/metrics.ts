@@ -4,7 +4,7 @@ import type { Supervisor } from '../memory/supervisor.ts';
 import type { Ledger } from '../shared/ledger.ts';
 import type { ShardRouter, ShardRow } from '../shards/router.ts';
 import { DELAY_BOUNDS_MS, PAUSE_BOUNDS_MS, type ThreadFigures, ThreadMeter } from '../shared/thread-meter.ts';
-import { FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES } from './families.ts';
+import { FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES, TIER_FAMILIES } from './families.ts';
 import { BOUNDS_MS, NO_STATUS } from './request-times.ts';
 import { TextWriter, secondsOf, toSeconds } from './text-writer.ts';
 import { Traffic, type TrafficReports } from './traffic.ts';
@@ -53,6 +53,7 @@ export class Metrics {
     const writer = new TextWriter();
     writer.family(FAMILIES.info).sample(FAMILIES.info, `version="${this.version}"`, 1);
     writeShards(writer, rows);
+    writeTier(writer, rows);
     writeMemory(writer, sources);
     writeTraffic(writer, this.traffic);
     writeConnections(writer, http);
@@ -79,6 +80,21 @@ function writeShards(writer: TextWriter, rows: readonly ShardRow[]): void {
     writer.family(family);
     for (const { shard, stats } of rows) {
       if (stats) writer.sample(family, `shard="${shard}"`, stats[family.counter]);
+    }
+  }
+}
+
+function writeTier(writer: TextWriter, rows: readonly ShardRow[]): void {
+  writer.family(FAMILIES.tierNodeUp);
+  for (const { shard, tier } of rows) {
+    for (const { address, isUp } of tier?.nodes ?? []) {
+      writer.sample(FAMILIES.tierNodeUp, `shard="${shard}",node="${address}"`, isUp ? 1 : 0);
+    }
+  }
+  for (const family of TIER_FAMILIES) {
+    writer.family(family);
+    for (const { shard, tier } of rows) {
+      if (tier) writer.sample(family, `shard="${shard}"`, tier[family.counter]);
     }
   }
 }

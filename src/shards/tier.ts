@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { BroadcastChannel } from 'node:worker_threads';
 import type { Settings } from '../config/settings.ts';
 import { parseTierUrl } from '../config/tier-url.ts';
-import type { TierChange, TierFigures, TierStart } from '../shared/tier.ts';
+import { TIER_COUNTERS, type TierCounterName } from '../shared/stats-counters.ts';
+import type { TierChange, TierCounts, TierFigures, TierStart } from '../shared/tier.ts';
 
 /** What the shards need to know of the engine behind them; undefined where there is none. */
 export function tierStartOf({ TIER_URL, TIER_UNAVAILABLE }: Settings): TierStart | undefined {
@@ -39,19 +40,14 @@ export class TierWatch {
 
 /** What `/stats` says of the engine: the sums over all shards, and each node, up where it is so for every shard. */
 export function tierReport(figures: readonly (TierFigures & { readonly nearHits: number })[]) {
-  const sum = (name: Exclude<keyof TierFigures, 'nodes'> | 'nearHits'): number =>
+  const sum = (name: TierCounterName | 'nearHits'): number =>
     figures.reduce((total, one) => total + one[name], 0);
-  const addresses = [...new Set(figures.flatMap(({ nodes }) => nodes.map(({ address }) => address)))];
+  const counts = Object.fromEntries(TIER_COUNTERS.map(({ name }) => [name, sum(name)])) as TierCounts;
+  const addresses = new Set(figures.flatMap(({ nodes }) => nodes.map(({ address }) => address)));
   return {
     nearHits: sum('nearHits'),
-    hits: sum('hits'),
-    misses: sum('misses'),
-    fetches: sum('fetches'),
-    writes: sum('writes'),
-    failures: sum('failures'),
-    invalidations: sum('invalidations'),
-    flushes: sum('flushes'),
-    nodes: addresses.map((address) => ({
+    ...counts,
+    nodes: [...addresses].map((address) => ({
       address,
       isUp: figures.every(({ nodes }) => nodes.some((node) => node.address === address && node.isUp)),
     })),

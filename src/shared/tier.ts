@@ -1,3 +1,5 @@
+import type { TierCounterName } from './stats-counters.ts';
+
 /** Where the engine behind the shards is, and how it is spoken to: given to a shard when it starts. */
 export interface TierStart {
   /** The first addresses. Those of a cluster's other nodes are learned from these. */
@@ -33,22 +35,7 @@ export interface TierChange extends TierNode {
 }
 
 /** What a shard has counted of its tier, apart from near hits: those are its hits. */
-export interface TierCounts {
-  /** Reads that asked the engine, and found an entry there. */
-  readonly hits: number;
-  /** Reads that asked the engine, and found none. */
-  readonly misses: number;
-  /** GETs sent to the engine: many reads may wait for one. */
-  readonly fetches: number;
-  /** PUTs and DELETEs that the engine has carried out. */
-  readonly writes: number;
-  /** Requests that failed, since the engine was gone or refused them. */
-  readonly failures: number;
-  /** Keys that the engine has announced as changed. */
-  readonly invalidations: number;
-  /** Times that all copies were dropped. */
-  readonly flushes: number;
-}
+export type TierCounts = Readonly<Record<TierCounterName, number>>;
 
 export interface TierFigures extends TierCounts {
   readonly nodes: readonly TierNode[];

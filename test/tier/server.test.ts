@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { expectError } from '../support/http-client.ts';
+import { scrape } from '../support/metrics-text.ts';
 import { HAS_REDIS, RedisServer } from '../support/redis.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
@@ -113,6 +114,33 @@ describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
     const missing = await Promise.all(Array.from({ length: 1000 }, () => other.client.get('/cache/none')));
     expect(missing.every(({ status }) => status === 404)).toBe(true);
     expect(await redis.calls('get')).toBeLessThan(20);
+  });
+
+  test('/stats and /metrics show near hits, what the engine was asked, and its state', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url, SHARDS: '1' });
+    await one.client.put('a', 'v');
+    for (let i = 0; i < 3; i++) await read(one, 'a');
+    await read(one, 'none');
+    await redis.command('SET', 'kvc:a', 'changed');
+    await expect.poll(async () => (await tierStats(one))['invalidations']).toBe(1);
+    await one.client.put('b', 'v');
+    await redis.command('DEL', 'kvc:b');
+    await one.client.put('b', 'w');
+    expect(await tierStats(one)).toMatchObject({
+      nearHits: 3,
+      hits: 0,
+      misses: 1,
+      fetches: 1,
+      writes: 3,
+      failures: 0,
+      flushes: 0,
+      nodes: [{ address: `127.0.0.1:${redis.port}`, isUp: true }],
+    });
+    expect((await one.client.stats()).totals).toMatchObject({ puts: 3, deletes: 0, cleared: 0 });
+    const samples = await scrape(one.client);
+    expect(samples.get('kvc_tier_writes_total{shard="0"}')).toBe(3);
+    expect(samples.get(`kvc_tier_node_up{shard="0",node="127.0.0.1:${redis.port}"}`)).toBe(1);
   });
 
   test('a batch is answered one by one, in its order', async () => {
