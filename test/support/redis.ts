@@ -101,6 +101,12 @@ export class RedisServer implements AsyncDisposable {
   }
 }
 
+async function startNode(args: readonly string[]): Promise<RedisServer> {
+  const busPort = String(await freePort());
+  const options = ['--cluster-enabled', 'yes', '--cluster-port', busPort, '--cluster-node-timeout', '1000'];
+  return RedisServer.start(...options, ...args);
+}
+
 /** A cluster of primaries, each of which has its share of the slots. */
 export class RedisCluster implements AsyncDisposable {
   readonly nodes: readonly RedisServer[];
@@ -150,6 +156,17 @@ export class RedisCluster implements AsyncDisposable {
         String(await node.command('CLUSTER', 'NODES')).match(/ connected/g)?.length ?? 0;
       await expect.poll(known).toBeGreaterThanOrEqual(this.nodes.length);
     }
+  }
+
+  /** Adds a node that takes the place of a primary when that dies. */
+  async addReplicaOf(primary: RedisServer): Promise<RedisServer> {
+    const replica = await startNode(['--repl-diskless-load', 'on-empty-db']);
+    await this.meet(primary, replica);
+    const id = await this.idOf(primary);
+    await expect.poll(async () => String(await replica.command('CLUSTER', 'NODES'))).toContain(id);
+    await expect.poll(() => replica.command('CLUSTER', 'REPLICATE', id).catch(String)).toBe('OK');
+    await expect.poll(async () => String(await replica.command('ROLE'))).toContain('connected');
+    return replica;
   }
 
   /** The primary that serves a slot. */

@@ -76,4 +76,19 @@ describe.skipIf(!HAS_REDIS)('with a cluster of three primaries behind the shards
     for (const key of KEYS) await expect.poll(async () => (await one.client.put(key, 'w')).status).toBe(201);
     expect(await answers()).toStrictEqual(KEYS.map(() => 'w'));
   });
+
+  test('a replica that takes over serves its keys, and what was copied before is not used', async () => {
+    await using cluster = await RedisCluster.start();
+    await using replica = await cluster.addReplicaOf(cluster.nodes[0]);
+    await using one = await startTestServer({ TIER_URL: cluster.url });
+    for (const key of KEYS) await one.client.put(key, 'v');
+    for (const node of cluster.nodes) await node.command('WAIT', '1', '100');
+    await cluster.nodes[0].kill();
+    const answers = (): Promise<unknown[]> => Promise.all(KEYS.map((key) => read(one, key)));
+    await expect.poll(answers).toContain(503);
+    await expect.poll(answers, { timeout: 30_000 }).toStrictEqual(KEYS.map(() => 'v'));
+    expect(String(await replica.command('ROLE'))).toMatch(/^master/);
+    for (const key of KEYS) expect((await one.client.put(key, 'w')).status).toBe(201);
+    expect(await answers()).toStrictEqual(KEYS.map(() => 'w'));
+  });
 });

@@ -182,6 +182,23 @@ describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
       .toStrictEqual(keys.map(() => 404));
   });
 
+  test('DELETE /cache may take longer than a deadline, and removes what was put before it was sent', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url, REQUEST_DEADLINE_MS: '50' });
+    const fill = "for i = 1, 100000 do redis.call('SET', 'kvc:' .. i, 'x') end";
+    await redis.command('EVAL', fill, '0');
+    const clear = (): Promise<number> =>
+      one.client
+        .call({ method: 'DELETE', path: '/cache' })
+        .then(({ text }) => (JSON.parse(text) as { removed: number }).removed);
+    const first = clear();
+    await expect.poll(() => redis.command('DBSIZE')).toBeLessThan(100_000);
+    await expect.poll(async () => (await one.client.put('late', 'v')).status).toBe(201);
+    const removed = await Promise.all([first, clear()]);
+    expect(Math.max(...removed)).toBeGreaterThanOrEqual(100_000);
+    expect(await redis.command('DBSIZE')).toBe(0);
+  });
+
   test('what others have put under the prefix is no entry, and is replaced', async () => {
     await using redis = await RedisServer.start();
     await using one = await startTestServer({ TIER_URL: redis.url });

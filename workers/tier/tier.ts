@@ -65,6 +65,9 @@ export class Tier {
   private readonly options: TierOptions;
   private readonly entries: Entries;
   private readonly lines: KeyLines;
+  private clearing: Promise<number> | undefined;
+  /** The one that begins when the present one has ended. */
+  private nextClear: Promise<number> | undefined;
   private readonly counts = { hits: 0, misses: 0, fetches: 0, writes: 0, failures: 0 };
   private readonly changes = { invalidations: 0, flushes: 0, flushedEntries: 0, puts: 0, deletes: 0 };
 
@@ -76,7 +79,7 @@ export class Tier {
 
   /** True while requests wait for the engine, which needs turns of the event loop. */
   get isBusy(): boolean {
-    return this.lines.size > 0;
+    return this.lines.size > 0 || this.clearing !== undefined;
   }
 
   get figures(): TierFigures {
@@ -124,7 +127,7 @@ export class Tier {
 
   /** Removes all entries. The first shard does it in the engine, the others are asked when that is done. */
   clear(session: Session): void {
-    const { shard, engine } = this.options;
+    const { shard } = this.options;
     this.flush();
     if (shard !== 0) {
       session.reply(String.fromCharCode(CLEARED) + encodeU32(0));
@@ -134,14 +137,9 @@ export class Tier {
     session.reply(encodeLate(ticket));
     const reply = (code: number, payload: string): void =>
       session.post({ kind: 'late', ticket, code, payload });
-    engine.clear().then(
-      (removed) => {
-        // What was read meanwhile may have been removed since, and our own removals are not announced.
-        this.flush();
-        reply(CLEARED, encodeU32(removed));
-      },
+    this.clearEngine().then(
+      (removed) => reply(CLEARED, encodeU32(removed)),
       () => {
-        this.flush();
         this.counts.failures++;
         reply(TIER_UNAVAILABLE, '');
       },
@@ -171,6 +169,28 @@ export class Tier {
   /** Gives up requests that have waited in vain for their turn. To be called many times per deadline. */
   expire(): void {
     this.lines.expire(this.options.nowMs() - this.options.deadlineMs);
+  }
+
+  /** @returns how many entries have been removed since it was called. */
+  private clearEngine(): Promise<number> {
+    if (!this.clearing) return this.beginClear();
+    // What was put since the present one began may be behind it already.
+    this.nextClear ??= this.clearing
+      .catch(() => 0)
+      .then(async (before) => {
+        this.nextClear = undefined;
+        return before + (await this.beginClear());
+      });
+    return this.nextClear;
+  }
+
+  private beginClear(): Promise<number> {
+    this.clearing = this.options.engine.clear().finally(() => {
+      this.clearing = undefined;
+      // What was read meanwhile may have been removed since, and our own removals are not announced.
+      this.flush();
+    });
+    return this.clearing;
   }
 
   private write(
