@@ -109,12 +109,18 @@ export class Engine {
       const scan = ['SCAN', cursor, 'MATCH', `${KEY_PREFIX}*`, 'COUNT', String(SCAN_COUNT)];
       const [[next, names]] = (await connection.send([scan], false)) as [[Buffer, Buffer[]]];
       cursor = next.toString('latin1');
-      const replies = await Promise.all(
-        names.map((name) => this.run(name.toString('latin1', KEY_PREFIX.length), [['UNLINK', name]])),
-      );
-      for (const [count] of replies) removed += count as number;
+      for (const [count] of await this.unlink(connection, names)) removed += count as number;
     } while (cursor !== '0');
     return removed;
+  }
+
+  private unlink(connection: Connection, names: readonly Buffer[]): Promise<unknown[][]> {
+    if (names.length === 0) return Promise.resolve([]);
+    if (!connection.isCluster) return Promise.all([connection.send([['UNLINK', ...names]], false)]);
+    // A command of several keys may only have those of one slot.
+    return Promise.all(
+      names.map((name) => this.run(name.toString('latin1', KEY_PREFIX.length), [['UNLINK', name]])),
+    );
   }
 
   private primaries(): (Connection | undefined)[] {
