@@ -114,9 +114,9 @@ export class Engine {
     return removed;
   }
 
-  private unlink(connection: Connection, names: readonly Buffer[]): Promise<unknown[][]> {
-    if (names.length === 0) return Promise.resolve([]);
-    if (!connection.isCluster) return Promise.all([connection.send([['UNLINK', ...names]], false)]);
+  private async unlink(connection: Connection, names: readonly Buffer[]): Promise<unknown[][]> {
+    if (names.length === 0) return [];
+    if (!connection.isCluster) return [await connection.send([['UNLINK', ...names]], false)];
     // A command of several keys may only have those of one slot.
     return Promise.all(
       names.map((name) => this.run(name.toString('latin1', KEY_PREFIX.length), [['UNLINK', name]])),
