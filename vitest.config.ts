@@ -12,22 +12,35 @@ const ALONE = testsOf([
   'http/probes',
   'http/slow-clients',
   'http/small-memory',
-  'process/compile-cache',
   'process/soak',
-  'process/start',
   'shards/faults/shard-*',
 ]);
 
-/** Most of their time they wait for a server to start or to end: two files run at a time. */
+/** Most of their time they wait for a server to start or to end: three files run at a time. */
 const SERVERS = testsOf([
   'browser/**/*',
-  'client/**/*',
   'clients/**/*',
-  'http/**/*',
+  'fronts/**/*',
+  'http/access',
+  'http/batch',
+  'http/fuzz',
+  'http/host',
+  'http/node-internals',
+  'http/tls-ends',
+  'keyv/**/*',
+  'package/**/*',
   'process/**/*',
   'shards/faults/*',
   'tier/**/*',
 ]);
+
+/**
+ * Their servers run in the test's process, and the limit of its memory does not matter to them. Files share a process, so
+ * that each does not load the server anew.
+ */
+const IN_PROCESS = testsOf(['client/**/*', 'http/**/*']);
+
+const SERVER_WORKERS = 3;
 
 const DEFAULTS = {
   testTimeout: 60_000,
@@ -50,9 +63,10 @@ export default defineConfig({
           ...DEFAULTS,
           name: 'unit',
           include: testsOf(['**/*']),
-          exclude: [...SERVERS, ...ALONE],
+          exclude: [...IN_PROCESS, ...SERVERS, ...ALONE],
           pool: 'threads',
           maxWorkers: '100%',
+          isolate: false,
           sequence: { groupOrder: 0 },
         },
       },
@@ -62,7 +76,18 @@ export default defineConfig({
           name: 'servers',
           include: SERVERS,
           exclude: ALONE,
-          maxWorkers: 2,
+          maxWorkers: SERVER_WORKERS,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...WITH_SERVERS,
+          name: 'in-process',
+          include: IN_PROCESS,
+          exclude: [...SERVERS, ...ALONE],
+          maxWorkers: SERVER_WORKERS,
+          isolate: false,
           sequence: { groupOrder: 1 },
         },
       },

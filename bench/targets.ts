@@ -21,6 +21,9 @@ export const TARGETS = {
   oneConnection1: { name: '1 connection: median latency ÷ bare Fastify, SHARDS=1', is: '≤', limit: 1.5 },
   oneConnection4: { name: '1 connection: median latency ÷ bare Fastify, SHARDS=4', is: '≤', limit: 1.5 },
   gzipRate: { name: 'gzip: requests/s ÷ Fastify compressing each time', is: '≥', limit: 5 },
+  rawProcessor: { name: 'raw GET: processor time per request ÷ JSON GET', is: '≤', limit: 1 },
+  rawRate10k: { name: 'raw GET, 10 KB: requests/s ÷ nginx + memcached', is: '≥', limit: 1 },
+  rawRate100k: { name: 'raw GET, 100 KB: requests/s ÷ nginx + memcached', is: '≥', limit: 1 },
   shedLatency: { name: 'GET p99 during a shed order of 10 % of 1 GiB ÷ just before', is: '≤', limit: 1.5 },
   longestOperation: { name: 'longest single store operation, ms', is: '≤', limit: 5 },
   recurringOperation: { name: 'longest store operation that recurs in every round, ms', is: '≤', limit: 5 },
@@ -30,6 +33,11 @@ export const TARGETS = {
   liveShare: { name: 'live ÷ reserved after the content was replaced ten times', is: '≥', limit: 0.85 },
   shedDrop: { name: 'shed order of 10 %: resident memory lower within 1 s, % of held', is: '≥', limit: 9 },
   shedSlice: { name: 'longest slice of a shed order, ms', is: '≤', limit: 3 },
+  clientRate64: { name: 'client, 64 GETs at once: GETs/s ÷ ioredis and Redis', is: '≥', limit: 1.5 },
+  clientRate1000: { name: 'client, 1,000 GETs at once: GETs/s ÷ ioredis and Redis', is: '≥', limit: 2.5 },
+  clientProcessor: { name: 'client: its processor time per GET ÷ ioredis', is: '≤', limit: 0.4 },
+  batchProcessor: { name: "server: processor µs per GET in the client's batches", is: '≤', limit: 3 },
+  clientLatency: { name: 'client, one GET at a time: median latency ÷ undici.request', is: '≤', limit: 1.2 },
   wrongAnswers: { name: 'wrong answers of our store', is: '≤', limit: 0 },
 } as const satisfies Record<string, Target>;
 

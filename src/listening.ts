@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
-import { type AddressInfo, isIP, isIPv6 } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, isIP, isIPv6 } from 'node:net';
 
 /** The server cannot listen. The message is a line that names the setting that is at fault. */
 export class ListenError extends Error {
@@ -61,6 +62,21 @@ export function urlsOf({ address, port }: AddressInfo, isSecure: boolean): Serve
   };
 }
 
+/**
+ * Finds a port that nobody listens on. Sockets that share a port (`SO_REUSEPORT`) would share it with those of another
+ * process as well, and nobody would notice.
+ * @param port 0 for any free one.
+ * @throws as `listen` does: `listenError` says what it means.
+ */
+export async function findFreePort(host: string, port: number): Promise<number> {
+  const server = createServer().listen({ host, port });
+  await once(server, 'listening');
+  const { port: found } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return found;
+}
+
 /** What the system says when an address is not one of this machine's. */
 const BAD_ADDRESS_CODES = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']);
 
@@ -74,6 +90,10 @@ export function listenError(host: string, port: number, error: unknown): unknown
   }
   if (code === 'EACCES' || code === 'EPERM') {
     const line = `PORT: "${port}" is not permitted to this user (${code}); allowed: 1024 to 65535, or 0`;
+    return new ListenError(line, { isConfiguration: true });
+  }
+  if (code === 'ENOTSUP') {
+    const line = `FRONTS: this system does not share one port out among several threads (${code}); allowed: 1`;
     return new ListenError(line, { isConfiguration: true });
   }
   return error;

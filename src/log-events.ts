@@ -24,14 +24,15 @@ export function logEvent(sink: LogSink, { level, message, fields }: LogEvent): v
 
 export function listening(
   address: string,
-  shards: number,
+  { SHARDS: shards, FRONTS: fronts }: { readonly SHARDS: number; readonly FRONTS: number },
   limits: Limits,
   { source, file }: MemoryLimit,
 ): LogEvent {
+  const threads = `${count(shards, 'shard')}${fronts > 1 ? ` and ${fronts} HTTP threads` : ''}`;
   return {
     level: 'info',
-    message: `listening on ${address} with ${count(shards, 'shard')}; memory limit ${formatBytes(limits.limitBytes)} (${source})`,
-    fields: { address, shards, limits, limitSource: source, limitFile: file },
+    message: `listening on ${address} with ${threads}; memory limit ${formatBytes(limits.limitBytes)} (${source})`,
+    fields: { address, shards, fronts, limits, limitSource: source, limitFile: file },
   };
 }
 
@@ -48,6 +49,23 @@ export function shardIsBackUp(shard: number, downMs: number): LogEvent {
     level: 'info',
     message: `shard ${shard} is back up after ${Math.round(downMs)} ms, empty`,
     fields: { shard, downMs: Math.round(downMs) },
+  };
+}
+
+export function frontDied(front: number, wasServing: boolean, error: unknown): LogEvent {
+  const lost = wasServing ? ', and its connections with it' : '';
+  return {
+    level: 'error',
+    message: `HTTP thread ${front} died${lost}: ${messageOf(error)}`,
+    fields: { err: error, front },
+  };
+}
+
+export function frontReplaced(front: number, downMs: number): LogEvent {
+  return {
+    level: 'info',
+    message: `HTTP thread ${front} serves in its place after ${Math.round(downMs)} ms`,
+    fields: { front, downMs: Math.round(downMs) },
   };
 }
 

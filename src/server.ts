@@ -1,48 +1,47 @@
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
+import { extname } from 'node:path';
 import { Server as TlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import packageJson from '../package.json' with { type: 'json' };
 import type { AccessFiles } from './config/access-files.ts';
-import { type Limits, type TrafficLimits, deriveTrafficLimits } from './config/memory-shares.ts';
-import { parseOriginList } from './config/origin-list.ts';
-import { parseProxyList } from './config/proxy-list.ts';
+import type { Limits } from './config/memory-shares.ts';
 import type { Settings } from './config/settings.ts';
 import { EventRing } from './dashboard/events.ts';
-import { Feed, type FeedOptions } from './dashboard/feed.ts';
-import { type ServerUrls, listenError, resolveHost, urlsOf } from './listening.ts';
+import type { FrontApp } from './fronts/front-app.ts';
+import type { Fronts } from './fronts/fronts.ts';
+import { type ServerUrls, findFreePort, listenError, resolveHost, urlsOf } from './listening.ts';
 import {
   type LogSink,
-  connectionPressureChanged,
   listening,
   logEvent,
   nodeChanged,
   pressureChanged,
-  requestWasSlow,
-  shardDied,
-  shardIsBackUp,
   shedOrderDone,
-  tierChanged,
 } from './log-events.ts';
 import { MemoryPlan } from './memory/memory-plan.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import { Supervisor } from './memory/supervisor.ts';
 import { Metrics } from './metrics/metrics.ts';
-import type { TrafficReports } from './metrics/traffic.ts';
+import { Reports } from './reports.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
-import { type ShardsOptions, createShards } from './shards/create-shards.ts';
-import { MAX_WHOLE_BYTES, type ShardRouter } from './shards/router.ts';
-import { statsReport } from './stats-report.ts';
+import type { ShardRouter } from './shards/router.ts';
+import { type Threads, createThreads } from './threads.ts';
 
-const WORKER_URL = new URL('../workers/shard-worker.ts', import.meta.url);
+/** In the npm package all of them are compiled. */
+const EXTENSION = extname(import.meta.url);
+const WORKER_URL = new URL(`../workers/shard-worker${EXTENSION}`, import.meta.url);
+const FRONT_URL = new URL(`./fronts/front-thread${EXTENSION}`, import.meta.url);
 /** Milliseconds since the epoch; never goes back. */
 const nowMs = (): number => Math.round(performance.timeOrigin + performance.now());
 const OPEN_ACCESS: AccessFiles = { authToken: undefined, readToken: undefined, tls: undefined };
 
 export interface RunningServer {
   readonly app: FastifyInstance;
+  /** The HTTP threads beside this one. */
+  readonly fronts: Fronts;
   readonly router: ShardRouter;
   readonly supervisor: Supervisor;
   readonly limits: Limits;
@@ -54,6 +53,8 @@ export interface RunningServer {
   readonly isOnAllInterfaces: boolean;
   /** Replaces the token and, for new connections, the certificate. */
   readonly useAccess: (access: AccessFiles) => void;
+  /** Requests without an answer, of all HTTP threads. */
+  readonly unanswered: () => number;
   /** From now on, `/ready` answers 503. Connections are accepted and served as before. */
   readonly beginShutdown: () => void;
   /** Stops accepting connections, answers the requests in flight, then stops the shards. */
@@ -62,9 +63,10 @@ export interface RunningServer {
 
 /** Loads all modules of the server and its shards. */
 export async function loadAll(): Promise<void> {
-  await import('./http/app.ts');
+  await import('./fronts/front-app.ts');
   // `require`, as Piscina does: the compile cache keeps what is imported under another key.
-  createRequire(import.meta.url)(fileURLToPath(WORKER_URL));
+  const require = createRequire(import.meta.url);
+  for (const url of [WORKER_URL, FRONT_URL]) require(fileURLToPath(url));
 }
 
 /**
@@ -94,60 +96,59 @@ export async function startServer(
   const { events, logger } = recordEvents(settings, log);
   const address = await addressOf(settings.HOST, logger);
   const plan = new MemoryPlan(settings);
-  plan.checkRoomForShards();
-  const { memoryLimit } = plan;
-  const bounds = deriveTrafficLimits(memoryLimit.limitBytes, settings.MEMORY_THRESHOLD, settings.SHARDS);
-  const { router, ledger } = createShards({
+  plan.checkRoomForThreads();
+  const metrics = new Metrics(packageJson.version);
+  const reports = new Reports(metrics, () => sources, events, logger);
+  const current = { access, isShuttingDown: false };
+  const threads = createThreads({
     settings,
-    guaranteeBytes: plan.fullGuaranteeBytes,
-    replyWindowBytes: bounds.replyWindowBytes,
-    workerUrl,
-    ...shardEvents(logger),
+    plan,
+    logger,
+    reports,
+    shardUrl: workerUrl,
+    frontUrl: FRONT_URL,
+    current: () => current,
   });
+  const { shards, fronts } = threads;
+  const { router, ledger } = shards;
   // Disposed of in reverse order: at once if the start fails, else by `close`.
   await using parts = new AsyncDisposableStack();
   parts.defer(() => router.stop());
+  parts.defer(() => fronts.stop());
   // The threads start while the main thread is busy loading the HTTP layer.
-  const [{ createApp }] = await Promise.all([import('./http/app.ts'), router.start()]);
+  await Promise.all([import('./fronts/front-app.ts'), shards.start(), fronts.start()]);
+  const front = await createFront({ settings, access, logger, reports, threads });
+  const { app } = front;
+  parts.defer(() => Promise.all([app.close(), fronts.close()]).then(() => metrics.stop()));
 
-  const metrics = new Metrics(packageJson.version, trafficEvents(logger));
-  // Asked for once the server listens, when all of these are there.
-  const sources = () => ({ settings, memoryLimit, limits, supervisor, router, ledger });
-  const current = { ...tokensOf(access), isShuttingDown: false };
-  const app = await createApp({
-    ...settingsOf(settings, bounds),
-    router,
-    tls: access.tls,
-    access: current,
-    isShuttingDown: () => current.isShuttingDown,
-    ...reportsTo(logger),
-    stats: () => statsReport(sources(), app),
-    feed: createFeed(() => statsReport(sources(), app), metrics.traffic.times, events, logger),
-    metrics: () => metrics.text(sources(), app),
-    traffic: metrics.traffic,
-  });
-  parts.defer(() => app.close().then(() => metrics.stop()));
-
-  const baselineBytes = plan.usedBytes();
-  const limits = plan.limitsFor(baselineBytes);
-  ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes, limits.marginBytes);
-  const supervisor = createSupervisor({ settings, plan, limits, baselineBytes, router, ledger, logger });
-  supervisor.start();
+  const { limits, supervisor } = superviseMemory({ settings, plan, router, ledger, logger });
   parts.defer(() => supervisor.stop());
+  const { memoryLimit } = plan;
+  const sources = { settings, memoryLimit, limits, supervisor, router, ledger, fronts, app };
 
-  const { bound, ...reach } = await listen(app, address, settings);
-  logEvent(logger, listening(bound, settings.SHARDS, limits, memoryLimit));
+  const { bound, ...reach } = await listen(front, fronts, address, settings);
+  logEvent(logger, listening(bound, settings, limits, memoryLimit));
   const running = parts.move();
-  const beginShutdown = (): void => void (current.isShuttingDown = true);
+  const beginShutdown = (): void => {
+    current.isShuttingDown = true;
+    front.beginShutdown();
+    fronts.beginShutdown();
+  };
   return {
     app,
+    fronts,
     router,
     supervisor,
     limits,
     logger,
     memoryLimit,
     ...reach,
-    useAccess: (files) => useAccess(app, current, files),
+    useAccess: (files) => {
+      current.access = files;
+      front.useAccess(files);
+      fronts.useAccess(files);
+    },
+    unanswered: () => app.purse.totals.requests + fronts.unanswered,
     beginShutdown,
     close: () => {
       beginShutdown();
@@ -156,39 +157,36 @@ export async function startServer(
   };
 }
 
-function tokensOf({ authToken: token, readToken }: AccessFiles) {
-  return { token, readToken };
+interface FrontParts {
+  readonly settings: Settings;
+  readonly access: AccessFiles;
+  readonly logger: LogSink;
+  readonly reports: Reports;
+  readonly threads: Threads;
 }
 
-function useAccess(
-  { server }: FastifyInstance,
-  current: ReturnType<typeof tokensOf>,
-  files: AccessFiles,
-): void {
-  Object.assign(current, tokensOf(files));
-  if (server instanceof TlsServer && files.tls) server.setSecureContext(files.tls);
+/** The main thread's own application. */
+async function createFront({ settings, access, logger, reports, threads }: FrontParts): Promise<FrontApp> {
+  const { FrontApp: Loaded, trafficOf } = await import('./fronts/front-app.ts');
+  return Loaded.create({
+    settings,
+    access,
+    logger,
+    router: threads.shards.router,
+    rateCells: threads.rateCells,
+    limits: threads.traffic,
+    traffic: trafficOf(logger),
+    feed: reports.feed,
+    stats: () => reports.stats(),
+    metrics: () => reports.metricsText(),
+    onNodeChange: (internal, fallback) => logEvent(logger, nodeChanged(internal, fallback)),
+  });
 }
 
 /** What is logged from now on, the dashboard tells, too. */
 function recordEvents({ LOG_LEVEL }: Settings, log: LogSink): { events: EventRing; logger: LogSink } {
   const events = new EventRing(nowMs);
   return { events, logger: events.recording(log, LOG_LEVEL === 'debug' || LOG_LEVEL === 'trace') };
-}
-
-function createFeed(
-  stats: FeedOptions['stats'],
-  times: FeedOptions['times'],
-  events: EventRing,
-  logger: LogSink,
-): Feed {
-  return new Feed({
-    version: packageJson.version,
-    stats,
-    times,
-    events,
-    nowMs,
-    onError: (error) => logger.error({ err: error }, 'the dashboard could not be told'),
-  });
 }
 
 async function addressOf(host: string, logger: LogSink): Promise<string> {
@@ -199,65 +197,23 @@ async function addressOf(host: string, logger: LogSink): Promise<string> {
   return address;
 }
 
-function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestart' | 'onTierChange'> {
-  return {
-    onDeath: (shard, heldBytes, error) => logEvent(logger, shardDied(shard, heldBytes, error)),
-    onRestart: (shard, downMs) => logEvent(logger, shardIsBackUp(shard, downMs)),
-    onTierChange: (...change) => logEvent(logger, tierChanged(...change)),
-  };
-}
-
-function trafficEvents(logger: LogSink): TrafficReports {
-  return {
-    onSlow: (slow) => logEvent(logger, requestWasSlow(slow)),
-    onConnectionPressure: (change, limit) => logEvent(logger, connectionPressureChanged(change, limit)),
-  };
-}
-
-/** What the HTTP layer reports. */
-function reportsTo(logger: LogSink) {
-  return {
-    onNodeChange: (internal: string, fallback: string) => logEvent(logger, nodeChanged(internal, fallback)),
-    onUnexpectedError: (error: Error) => logger.error({ err: error }, 'unexpected error'),
-  };
-}
-
-/** The options of the HTTP layer that follow from the settings and the memory limit. */
-function settingsOf(settings: Settings, traffic: TrafficLimits) {
-  return {
-    version: packageJson.version,
-    maxKeyLength: settings.MAX_KEY_LENGTH,
-    maxValueBytes: settings.MAX_VALUE_BYTES,
-    // What comes in pieces is not passed on to an engine.
-    maxRawBytes:
-      settings.TIER_URL === '' ? settings.MAX_RAW_BYTES : Math.min(settings.MAX_RAW_BYTES, MAX_WHOLE_BYTES),
-    gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
-    rateLimit: settings.RATE_LIMIT,
-    trustedProxies: parseProxyList(settings.TRUST_PROXY) ?? undefined,
-    // The settings have been checked.
-    corsOrigins: parseOriginList(settings.CORS_ORIGIN)!,
-    deadlineMs: settings.REQUEST_DEADLINE_MS,
-    bodyBudgetBytes: traffic.bodyBudgetBytes,
-    unreadBytes: traffic.unreadBytes,
-    unsentBytes: traffic.unsentBytes,
-    maxTlsConnections: traffic.maxTlsConnections,
-    collectEveryBytes: traffic.collectEveryBytes,
-  };
-}
-
 interface SupervisorParts {
   readonly settings: Settings;
   readonly plan: MemoryPlan;
-  readonly limits: Limits;
-  readonly baselineBytes: number;
   readonly router: ShardRouter;
   readonly ledger: Ledger;
   readonly logger: LogSink;
 }
 
-function createSupervisor(parts: SupervisorParts): Supervisor {
-  const { settings, plan, limits, baselineBytes, router, ledger, logger } = parts;
-  return new Supervisor({
+/** Measures what the empty process takes, sets the limits by that, and watches memory from then on. */
+function superviseMemory({ settings, plan, router, ledger, logger }: SupervisorParts): {
+  readonly limits: Limits;
+  readonly supervisor: Supervisor;
+} {
+  const baselineBytes = plan.baselineBytes();
+  const limits = plan.limitsFor(baselineBytes);
+  ledger.setLimits(limits.ceilingBytes, limits.guaranteeBytes, limits.marginBytes);
+  const supervisor = new Supervisor({
     thresholdBytes: limits.thresholdBytes,
     shedFraction: settings.SHED_FRACTION,
     baselineBytes,
@@ -272,12 +228,24 @@ function createSupervisor(parts: SupervisorParts): Supervisor {
     onPressure: (change, used) => logEvent(logger, pressureChanged(change, used, limits)),
     onError: (error) => logger.error({ err: error }, 'memory was not looked at'),
   });
+  supervisor.start();
+  return { limits, supervisor };
 }
 
-async function listen(app: FastifyInstance, host: string, { HOST, PORT }: Settings): Promise<ServerUrls> {
+/** All HTTP threads listen at the same address. */
+async function listen(
+  front: FrontApp,
+  fronts: Fronts,
+  host: string,
+  { HOST, PORT, FRONTS }: Settings,
+): Promise<ServerUrls> {
   try {
-    await app.listen({ host, port: PORT });
-    return urlsOf(app.server.address() as AddressInfo, app.server instanceof TlsServer);
+    const isShared = FRONTS > 1;
+    await front.listen(host, isShared ? await findFreePort(host, PORT) : PORT, isShared);
+    const { server } = front.app;
+    const address = server.address() as AddressInfo;
+    await fronts.listen({ host, port: address.port });
+    return urlsOf(address, server instanceof TlsServer);
   } catch (error) {
     throw listenError(HOST, PORT, error);
   }

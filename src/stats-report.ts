@@ -5,8 +5,7 @@ import type { ShardRouter, ShardRow } from './shards/router.ts';
 import { tierReport } from './shards/tier.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { Supervisor } from './memory/supervisor.ts';
-import type { HttpFigures } from './metrics/metrics.ts';
-import type { Traffic } from './metrics/traffic.ts';
+import { type HttpFigures, withRouting } from './metrics/http-figures.ts';
 import { ROUTING_COUNTERS, SHARD_COUNTERS } from './shared/stats-counters.ts';
 
 export interface StatsSources {
@@ -18,13 +17,13 @@ export interface StatsSources {
   readonly ledger: Ledger;
 }
 
-/** What the HTTP layer knows of its clients. */
-type ClientFigures = Pick<HttpFigures, 'frontDoor'> & { readonly traffic: Pick<Traffic, 'counts'> };
-
-/** What `/stats` says: totals, one row per shard, memory, clients, and the configuration in force. */
-export async function statsReport(sources: StatsSources, { frontDoor, traffic }: ClientFigures) {
+/**
+ * What `/stats` says: totals, one row per shard, memory, clients, and the configuration in force.
+ * @param http the figures of all HTTP threads together.
+ */
+export async function statsReport(sources: StatsSources, http: HttpFigures) {
   const { settings, memoryLimit, limits, supervisor, router, ledger } = sources;
-  const rows = await router.stats();
+  const rows = withRouting(await router.stats(), http);
   return {
     uptimeSeconds: Math.floor(process.uptime()),
     totals: totals(rows),
@@ -43,17 +42,16 @@ export async function statsReport(sources: StatsSources, { frontDoor, traffic }:
       lastDecision: supervisor.lastDecision.kind === 'wait' ? supervisor.lastDecision.reason : 'shed',
       lastOrder: lastOrder(supervisor),
     },
-    connections: {
-      open: frontDoor.size,
-      waiting: frontDoor.waitingCount,
-      limit: frontDoor.limits.maxConnections,
-    },
-    // Copies: who compares two reports must not see the same counts twice.
-    refusals: { ...traffic.counts.refusals },
-    cutOffs: { ...traffic.counts.cutOffs },
+    connections: http.connections,
+    refusals: http.refusals,
+    cutOffs: http.cutOffs,
     ...tierPart(rows),
     configuration: publicSettings(settings),
   };
+}
+
+function shardReport({ shard, state, restarts, inFlight, busyRejections, stats }: ShardRow) {
+  return { shard, state, restarts, inFlight, busyRejections, ...stats };
 }
 
 /** Where there is an engine behind the shards. */
@@ -62,10 +60,6 @@ function tierPart(rows: readonly ShardRow[]): { readonly tier?: ReturnType<typeo
     tier && stats ? [{ ...tier, nearHits: stats.hits }] : [],
   );
   return figures.length === 0 ? {} : { tier: tierReport(figures) };
-}
-
-function shardReport({ shard, state, restarts, inFlight, busyRejections, stats }: ShardRow) {
-  return { shard, state, restarts, inFlight, busyRejections, ...stats };
 }
 
 function lastOrder({ lastReport }: Supervisor): object | null {

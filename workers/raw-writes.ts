@@ -9,7 +9,14 @@ import {
   TOO_LARGE,
   encodeRawReply,
 } from '../src/shared/protocol.ts';
-import { type Conditions, decodePutOptions, encodeHead } from '../src/shared/raw-entries.ts';
+import {
+  type Conditions,
+  type EntryTexts,
+  NO_CONDITIONS,
+  type PutOptions,
+  decodePutOptions,
+  encodeHead,
+} from '../src/shared/raw-entries.ts';
 import { judge } from './reads/conditions.ts';
 import { KEPT_TAG_BYTES, type TagBuilder, entityTag, tagOfEntry } from './reads/entity-tag.ts';
 import type { Reads } from './reads/reads.ts';
@@ -18,31 +25,48 @@ import { type Chain, NO_SLOT, type SegmentStore } from './store/segment-store.ts
 
 /** Raw PUTs and DELETEs, with their conditions. Each is judged and carried out in its place among the requests. */
 export class RawWrites {
-  private readonly store: SegmentStore;
+  private readonly segment: SegmentStore;
   private readonly reads: Reads;
 
-  constructor(store: SegmentStore, reads: Reads) {
-    this.store = store;
+  constructor(segment: SegmentStore, reads: Reads) {
+    this.segment = segment;
     this.reads = reads;
   }
 
   /** @param options as `encodePutOptions` made them. */
-  putRaw(session: Session, key: string, value: Uint8Array, options: string): void {
+  put(session: Session, key: string, value: Uint8Array, options: string): void {
     const { ttlMs, conditions, ...texts } = decodePutOptions(options);
-    const { isThere, isMet } = this.judge(key, conditions);
-    if (!isMet) {
-      session.reply(String.fromCharCode(PRECONDITION_FAILED));
-      return;
-    }
-    this.reads.settle(key);
-    const tag = entityTag(value, texts);
-    const metadata = { ...texts, tag: value.length >= KEPT_TAG_BYTES ? tag : '', isText: isAscii(value) };
-    if (!this.store.put(key, value, ttlMs, metadata)) {
-      session.reply(String.fromCharCode(TOO_LARGE));
+    const { code, tag } = this.store(key, value, { ttlMs, conditions, ...texts }, true);
+    if (code !== CREATED && code !== REPLACED) {
+      session.reply(String.fromCharCode(code));
       return;
     }
     const head = encodeHead({ ...texts, valueBytes: value.length, ttlMs, tag });
-    session.reply(encodeRawReply(isThere ? REPLACED : CREATED, head, ''));
+    session.reply(encodeRawReply(code, head, ''));
+  }
+
+  /**
+   * Stores a value if its conditions are met.
+   * @param wantsTag whether the tag is to be told; it is '' else.
+   * @returns the code of the reply.
+   */
+  store(
+    key: string,
+    value: Uint8Array,
+    options: PutOptions,
+    wantsTag: boolean,
+  ): { readonly code: number; readonly tag: string } {
+    const { ttlMs, conditions, ...texts } = options;
+    const { isThere, isMet } = this.judge(key, conditions);
+    if (!isMet) return { code: PRECONDITION_FAILED, tag: '' };
+    this.reads.settle(key);
+    const keepsTag = value.length >= KEPT_TAG_BYTES;
+    const tag = keepsTag || wantsTag ? entityTag(value, texts) : '';
+    const isText = isAscii(value);
+    const metadata =
+      isText && !keepsTag && hasNoTexts(texts) ? undefined : { ...texts, tag: keepsTag ? tag : '', isText };
+    if (!this.segment.put(key, value, ttlMs, metadata)) return { code: TOO_LARGE, tag: '' };
+    return { code: isThere ? REPLACED : CREATED, tag };
   }
 
   /** Stores a value that has come in pieces, or drops it. @returns the reply. */
@@ -52,17 +76,17 @@ export class RawWrites {
     tagBuilder: TagBuilder,
     options: string,
   ): { readonly code: number; readonly head: string } {
-    const { store, reads } = this;
+    const { segment, reads } = this;
     const { ttlMs, conditions, ...texts } = decodePutOptions(options);
     const { isThere, isMet } = this.judge(key, conditions);
     if (!isMet || chain.state === 'dropped') {
-      store.largeValues.drop(chain);
+      segment.largeValues.drop(chain);
       return { code: isMet ? BUSY : PRECONDITION_FAILED, head: '' };
     }
     reads.settle(key);
     const tag = tagBuilder.finish(texts);
     const head = encodeHead({ ...texts, valueBytes: chain.bytes, ttlMs, tag });
-    const isStored = store.putLarge(key, chain, ttlMs, { ...texts, tag, isText: false });
+    const isStored = segment.putLarge(key, chain, ttlMs, { ...texts, tag, isText: false });
     return isStored ? { code: isThere ? REPLACED : CREATED, head } : { code: BUSY, head: '' };
   }
 
@@ -72,14 +96,20 @@ export class RawWrites {
       return;
     }
     this.reads.settle(key);
-    session.reply(String.fromCharCode(this.store.delete(key) ? DELETED : MISS));
+    session.reply(String.fromCharCode(this.segment.delete(key) ? DELETED : MISS));
   }
 
   private judge(key: string, conditions: Conditions): { readonly isThere: boolean; readonly isMet: boolean } {
-    const { store } = this;
-    const slot = store.peek(key);
+    const { segment } = this;
+    const slot = segment.peek(key);
     const isThere = slot !== NO_SLOT;
-    const tag = (): string => tagOfEntry(store, slot, store.metadata(slot));
+    if (conditions === NO_CONDITIONS) return { isThere, isMet: true };
+    const tag = (): string => tagOfEntry(segment, slot, segment.metadata(slot));
     return { isThere, isMet: judge(conditions, isThere ? tag : undefined) === 'go on' };
   }
+}
+
+/** What is stored without them costs neither bytes nor time for its metadata. */
+function hasNoTexts({ contentType, contentEncoding, headers }: EntryTexts): boolean {
+  return contentType === '' && contentEncoding === '' && headers[0] === '' && headers[1] === '';
 }

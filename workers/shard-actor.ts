@@ -29,27 +29,42 @@ import {
   requestEnd,
 } from '../src/shared/protocol.ts';
 import { NO_CONDITIONS, decodeConditions } from '../src/shared/raw-entries.ts';
+import { ClientBatches } from './client-batches.ts';
 import { RawWrites } from './raw-writes.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
 import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
+import { statsOf } from './shard-stats.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
-import { AHEAD_KEYS, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
-import type { Tier } from './tier/tier.ts';
+import { AHEAD_KEYS, type KeyPage, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
+import type { Tier, TierParts } from './tier/tier.ts';
 import { Uploads } from './uploads.ts';
 
 const MAINTENANCE_SLICE_MS = 2;
 const MAINTENANCE_STEP_BYTES = 2 ** 15;
+/** A page of a listing ends after this time, or with this many keys; a batch deletes as many. */
+const LISTING_SLICE_MS = 0.5;
+const MAX_LISTED_KEYS = 1000;
 
 /** What an engine behind the shard does with its requests. */
 export type ActorTier = Pick<
   Tier,
-  'read' | 'put' | 'putRaw' | 'delete' | 'clear' | 'expire' | 'isBusy' | 'figures' | 'clientCounts'
+  | 'read'
+  | 'put'
+  | 'putRaw'
+  | 'delete'
+  | 'run'
+  | 'listKeys'
+  | 'clear'
+  | 'expire'
+  | 'isBusy'
+  | 'figures'
+  | 'clientCounts'
 >;
 
 export interface ActorOptions extends ReadOptions {
   /** Puts an engine behind the shard: it gets the writes, and the reads that find nothing here. */
-  readonly createTier?: ((store: SegmentStore, reads: Reads) => ActorTier) | undefined;
+  readonly createTier?: ((parts: TierParts) => ActorTier) | undefined;
   /** Calls back when it is time for the next slice of a shed order, after messages have been handled. */
   readonly deferSlice: (slice: () => void, ageMs: number) => void;
   /** What this thread has done. */
@@ -63,6 +78,7 @@ export class ShardActor {
   private readonly reads: Reads;
   private readonly rawWrites: RawWrites;
   private readonly uploads: Uploads;
+  private readonly clientBatches: ClientBatches;
   private readonly tier: ActorTier | undefined;
   private order: ShedOrder | undefined;
   private shedOrders = 0;
@@ -72,10 +88,12 @@ export class ShardActor {
     this.store = options.store;
     this.reads = new Reads(options);
     this.rawWrites = new RawWrites(options.store, this.reads);
+    this.clientBatches = new ClientBatches(options.store, this.reads, this.rawWrites);
     this.uploads = new Uploads({ ...options, writes: this.rawWrites });
-    const tier = options.createTier?.(options.store, this.reads);
+    const { store, reads, clientBatches } = this;
+    const tier = options.createTier?.({ store, reads, clientBatches });
     this.tier = tier;
-    if (tier) this.reads.onMiss = (...read) => tier.read(...read);
+    if (tier) reads.onMiss = (...read) => tier.read(...read);
   }
 
   /** True while slices of a shed order are to come. */
@@ -92,6 +110,7 @@ export class ShardActor {
   handle(session: Session, message: SessionMessage): void {
     if (typeof message === 'string') this.handleBatch(session, message);
     else if (message.kind === 'put') this.handleLargePut(session, message);
+    else if (message.kind === 'batch') (this.tier ?? this.clientBatches).run(session, message.requests);
     else if ('upload' in message || 'read' in message) this.handleLargeValue(session, message);
     else this.handleControl(session, message);
   }
@@ -126,7 +145,7 @@ export class ShardActor {
 
   private handleLargePut(session: Session, { key, value, ttlMs, rawOptions }: LargePut): void {
     if (rawOptions === undefined) this.put(session, key, new Uint8Array(value), ttlMs);
-    else (this.tier ?? this.rawWrites).putRaw(session, key, new Uint8Array(value), rawOptions);
+    else this.putRaw(session, key, new Uint8Array(value), rawOptions);
     free(value);
     session.flush();
   }
@@ -172,6 +191,10 @@ export class ShardActor {
         break;
       case 'inspect':
         session.post({ kind: 'inspect', id: request.id, entry: this.inspect(request.key) });
+        break;
+      case 'keys':
+        if (this.tier) this.tier.listKeys(session, request);
+        else session.post({ kind: 'keys', id: request.id, ...this.listKeys(request.prefix, request.cursor) });
         break;
       case 'delivered':
         this.reads.acknowledge(session, request.bytes);
@@ -254,7 +277,7 @@ export class ShardActor {
     if (opcode === RAW_PUT) {
       const valueStart = keyEnd + decodeU16(batch, at + 7);
       const value = Buffer.from(batch.slice(valueStart, end), 'latin1');
-      (this.tier ?? this.rawWrites).putRaw(session, key, value, batch.slice(keyEnd, valueStart));
+      this.putRaw(session, key, value, batch.slice(keyEnd, valueStart));
       return;
     }
     const conditions = decodeConditions(batch.slice(keyEnd, end));
@@ -265,6 +288,11 @@ export class ShardActor {
     const isRead = opcode === RAW_GET || opcode === RAW_GET_GZIP || opcode === RAW_HEAD;
     assert(isRead, `no request begins with ${opcode}`);
     this.reads.getRaw(session, key, opcode, conditions);
+  }
+
+  private putRaw(session: Session, key: string, value: Uint8Array, options: string): void {
+    if (this.tier) this.tier.putRaw(session, key, value, options);
+    else this.rawWrites.put(session, key, value, options);
   }
 
   private put(session: Session, key: string, value: string | Uint8Array, ttlMs: number): void {
@@ -303,26 +331,15 @@ export class ShardActor {
     return ttlMs === undefined ? facts : { ...facts, ttlMs };
   }
 
+  /** As far as it gets in a moment. */
+  private listKeys(prefix: string, cursor: number): KeyPage {
+    const { nowMs } = this.options;
+    const endMs = nowMs() + LISTING_SLICE_MS;
+    return this.store.listKeys(prefix, cursor, (keys) => keys >= MAX_LISTED_KEYS || nowMs() >= endMs);
+  }
+
   private stats(): ShardStats {
-    const { store } = this;
-    const { hits, misses, puts, deleted, cleared, evicted, expired, shed } = store.counters;
-    return {
-      entries: store.entries,
-      liveBytes: store.liveBytes,
-      reservedBytes: store.reservedBytes,
-      hits,
-      misses,
-      puts,
-      deletes: deleted,
-      cleared,
-      evicted,
-      evictedUnread: store.evictedUnread,
-      oldestAgeSeconds: Math.floor(store.oldestAgeMs / 1000),
-      expired,
-      shedOrders: this.shedOrders,
-      shedEntries: shed,
-      shedBytes: store.shedBytes,
-      ...this.tier?.clientCounts({ cleared }),
-    };
+    const stats = statsOf(this.store, this.shedOrders);
+    return this.tier ? { ...stats, ...this.tier.clientCounts(stats) } : stats;
   }
 }

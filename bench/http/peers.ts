@@ -43,6 +43,7 @@ function ours(shards: number): Peer {
 export const PEERS: readonly Peer[] = [
   peerOf('fastify', 'bare Fastify', 'constant', () => startScript('bare-fastify.ts')),
   ours(DEFAULT_SHARDS),
+  peerOf('kvc-raw', 'key-value-cache, raw entries', 'ours', () => startOurs(DEFAULT_SHARDS), 'raw'),
   ...[1, 2, 4].filter((shards) => shards !== DEFAULT_SHARDS).map(ours),
   peerOf('fastify-lru', 'Fastify over lru-cache', 'hand-made', () => startScript('fastify-lru.ts')),
   peerOf('webdis', 'webdis + Redis', 'alternative', startWebdis, 'webdis'),

@@ -58,6 +58,9 @@ export function judgeHttp(measurements: readonly Measurement[], shed: ShedResult
     judge('oneConnection1', ratio('p50Micros', 'connections-1', 'fastify', oursWith(1))),
     judge('oneConnection4', ratio('p50Micros', 'connections-1', 'fastify', oursWith(4))),
     judge('gzipRate', ratio('requestsPerSecond', 'gzip', 'fastify-lru')),
+    judge('rawProcessor', ratio('cpuMicros', 'get-hits', 'kvc', 'kvc-raw')),
+    judge('rawRate10k', ratio('requestsPerSecond', 'get-10k', 'nginx-memcached', 'kvc-raw')),
+    judge('rawRate100k', ratio('requestsPerSecond', 'get-100k', 'nginx-memcached', 'kvc-raw')),
     judge('shedLatency', shedRatio, shed && `${shed.orders.length} orders together`),
   ];
 }

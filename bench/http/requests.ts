@@ -18,6 +18,13 @@ export const DIALECTS = {
     readValue: (body) => (JSON.parse(body) as { value?: unknown }).value,
     statuses: { hit: 200, stored: 201, miss: 404 },
   },
+  /** Raw entries: any bytes, no JSON around them. */
+  raw: {
+    getPath: (key) => `/kv/${key}`,
+    put: (key, value) => ({ path: `/kv/${key}`, body: value }),
+    readValue: (body) => body,
+    statuses: { hit: 200, stored: 201, miss: 404 },
+  },
   /** Redis commands as paths. A miss is 200 with null, so only the length of the answer shows a hit. */
   webdis: {
     getPath: (key) => `/GET/${key}`,

@@ -38,10 +38,13 @@ export async function startOurs(
 }
 
 /** A server of one file in `bench/http/servers`. */
-export async function startScript(file: string): Promise<HttpServer> {
+export async function startScript(
+  file: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<HttpServer> {
   const port = await freePort();
   const args = [join(ROOT, 'bench/http/servers', file)];
-  const env = { PORT: `${port}`, NODE_ENV: 'production' };
+  const env = { PORT: `${port}`, NODE_ENV: 'production', ...settings };
   return startHttp(port, '/cache/probe', { command: process.execPath, args, env });
 }
 

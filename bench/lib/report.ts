@@ -129,7 +129,7 @@ function svgText(x: number, y: number, content: string, attributes = ''): string
 }
 
 export interface Report {
-  readonly name: 'http' | 'store' | 'memory';
+  readonly name: 'http' | 'client' | 'store' | 'memory';
   readonly title: string;
   /** The machine, and how it was measured. */
   readonly introduction: string;

@@ -58,6 +58,15 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
     .positive(ttlRule + NOT_POSITIVE)
     .max(MAX_TTL_S, ttlRule + TOO_LARGE)
     .meta({ description: 'Seconds until the entry expires; fractions are allowed.', example: 60 });
+  const prefix = z
+    .string({ error: ({ input }) => `must be printable ASCII characters${typeFault(input)}` })
+    .max(maxKeyLength, `must be at most ${maxKeyLength} characters, and is longer`)
+    .regex(PRINTABLE, `must be printable ASCII characters${OTHER_CHARACTERS}`)
+    .meta({ description: 'What the keys begin with; without it all are listed.', example: 'user:' });
+  const cursor = z
+    .string({ error: ({ input }) => `must be the cursor of the last page${typeFault(input)}` })
+    .regex(/^[0-9]{1,3}-[0-9]{1,16}$/, 'must be the cursor of the last page; leave it out for the first')
+    .meta({ description: 'The `cursor` of the last page; without it the list begins.', example: '0-1024' });
   const schemas = {
     putBody: z.strictObject(
       { key, value, ttl: ttl.optional() },
@@ -66,6 +75,7 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
     keyInPath: z.object({ key }),
     keyAlone: z.strictObject({ key }),
     keyInQuery: z.object({ key }),
+    keyListing: z.object({ prefix: prefix.default(''), cursor: cursor.default('0-0') }),
     optionalKeyInQuery: z.object({ key: key.optional() }),
   };
   /** Accept what nearly every request looks like, in a tenth of the time. The schema judges whatever they do not accept. */
@@ -87,7 +97,7 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
     return typeof text === 'string' && text.length <= maxValueBytes && isAscii(text);
   }
   const keyMissing = `key ${keyRule}${typeFault(undefined)}.`;
-  return { ...schemas, fastPathValidators, keyMissing };
+  return { ...schemas, fastPathValidators, keyMissing, maxKeyLength };
 }
 
 interface KeyInPath {

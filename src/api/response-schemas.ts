@@ -150,6 +150,11 @@ export const responseSchemas = {
     'Cleared',
     z.object({ status: z.literal('OK'), removed: count }),
   ),
+  keys: json(
+    'Some of the keys. `cursor` asks for the next ones; null at the end. A page may have none, and not be the last.',
+    'Keys',
+    z.object({ status: z.literal('OK'), keys: z.array(z.string()), cursor: z.string().nullable() }),
+  ),
   service: {
     description: 'What this service is, the paths of the cache, and links to other pages.',
     content: {

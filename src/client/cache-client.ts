@@ -1,17 +1,11 @@
-import {
-  type BatchRecord,
-  type BatchRequest,
-  DELETE,
-  GET,
-  HAS_TTL,
-  HEAD,
-  MAX_BATCH_REQUESTS,
-  PUT,
-} from '../api/batch-format.ts';
+import { DELETE, GET, HEAD, MAX_BATCH_REQUESTS, PUT } from '../api/batch-format.ts';
+import { HttpTransport, TEXT_CODEC } from '#http-transport';
+import { MAX_BATCH_BYTES } from './batch-limits.ts';
+import { BYTES, Call, type CallRequest, DONE, FOUND, type Reading, TEXT, WAS_THERE } from './call.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
-import { HttpTransport } from '#http-transport';
 import { CacheError } from './errors.ts';
-import { type Call, Lane, type LaneOptions, failureToSend } from './lane.ts';
+import { type KeyPage, listKeys } from './key-listing.ts';
+import { Lane, type LaneOptions, failureToSend, timeoutError } from './lane.ts';
 
 export { CacheError } from './errors.ts';
 
@@ -20,7 +14,7 @@ export interface CacheClientOptions {
   readonly token?: string;
   /** The most that any call takes, in ms, all attempts and waits included. 2,000. */
   readonly timeoutMs?: number;
-  /** Connections, each with one batch in flight. 2. */
+  /** Connections, each with one batch in flight, and with keys of its own. With one, batches are largest. 1. */
   readonly connections?: number;
   /** Whether what is asked in one turn leaves together. Yes. */
   readonly batching?: boolean;
@@ -52,18 +46,8 @@ export interface Entry extends SetOptions {
   readonly value: string | Uint8Array;
 }
 
-interface Found {
-  readonly text: string;
-  /** Infinity for an entry that does not expire. */
-  readonly leftMs: number;
-}
-
 const DEFAULT_TIMEOUT_MS = 2000;
-const DEFAULT_CONNECTIONS = 2;
-const MAX_BATCH_BYTES = 2 ** 20;
-const NOT_FOUND = 404;
-
-const decoder = new TextDecoder();
+const DEFAULT_CONNECTIONS = 1;
 const nowMs = (): number => performance.now();
 
 /**
@@ -108,12 +92,12 @@ export class CacheClient {
 
   /** @returns the value as text in UTF-8; undefined if there is no entry. */
   get(key: string, options?: CallOptions): Promise<string | undefined> {
-    return this.call({ method: GET, key }, readText, options);
+    return this.call({ method: GET, key }, TEXT, options?.signal);
   }
 
   /** @returns the value as it was stored; undefined if there is no entry. */
   getBytes(key: string, options?: CallOptions): Promise<Uint8Array | undefined> {
-    return this.call({ method: GET, key }, readBytes, options);
+    return this.call({ method: GET, key }, BYTES, options?.signal);
   }
 
   /** @throws SyntaxError if the value is not JSON. */
@@ -122,13 +106,10 @@ export class CacheClient {
     return text === undefined ? undefined : (JSON.parse(text) as T);
   }
 
-  async set(key: string, value: string | Uint8Array, options: SetOptions = {}): Promise<void> {
-    const { ttlMs } = options;
-    await this.call(
-      ttlMs === undefined ? { method: PUT, key, value } : { method: PUT, key, value, ttl: ttlMs / 1000 },
-      readNothing,
-      options,
-    );
+  set(key: string, value: string | Uint8Array, options?: SetOptions): Promise<void> {
+    const ttlMs = options?.ttlMs;
+    const ttl = ttlMs === undefined ? undefined : ttlMs / 1000;
+    return this.call({ method: PUT, key, value, ttl }, DONE, options?.signal);
   }
 
   setJson(key: string, value: unknown, options?: SetOptions): Promise<void> {
@@ -136,12 +117,12 @@ export class CacheClient {
   }
 
   /** @returns whether there was an entry. */
-  async delete(key: string, options?: CallOptions): Promise<boolean> {
-    return (await this.call({ method: DELETE, key }, readTrue, options)) ?? false;
+  delete(key: string, options?: CallOptions): Promise<boolean> {
+    return this.call({ method: DELETE, key }, WAS_THERE, options?.signal);
   }
 
-  async has(key: string, options?: CallOptions): Promise<boolean> {
-    return (await this.call({ method: HEAD, key }, readTrue, options)) ?? false;
+  has(key: string, options?: CallOptions): Promise<boolean> {
+    return this.call({ method: HEAD, key }, WAS_THERE, options?.signal);
   }
 
   /** @returns the values in the order of the keys. */
@@ -165,6 +146,14 @@ export class CacheClient {
     return removed;
   }
 
+  /**
+   * The keys that begin with `prefix`, a page at a time, in no order. One that is there from beginning to end comes at
+   * least once. The server looks at all its entries for that, in slices.
+   */
+  keys(prefix = '', options?: CallOptions): AsyncGenerator<readonly string[], void, void> {
+    return listKeys(prefix, (path) => this.ask<KeyPage>('GET', path, options));
+  }
+
   /** What `GET /stats` tells. */
   stats(options?: CallOptions): Promise<Record<string, unknown>> {
     return this.ask('GET', '/stats', options);
@@ -180,7 +169,7 @@ export class CacheClient {
     const running = this.loads.get(key);
     if (running) return running as Promise<T>;
     const { staleMs = 0 } = options;
-    const found = await this.call({ method: GET, key }, readFound);
+    const found = await this.call({ method: GET, key }, FOUND);
     if (found === undefined) return this.load(key, options, load);
     // A failed load is tried again by the next call; until it expires the stale value is what there is.
     if (found.leftMs <= staleMs) this.load(key, options, load).catch(() => undefined);
@@ -213,54 +202,35 @@ export class CacheClient {
     return value;
   }
 
-  /** @param read must not throw: the other calls of the batch would fail with it. */
-  private call<T>(
-    request: BatchRequest,
-    read: (record: BatchRecord, bytes: Uint8Array) => T,
-    { signal }: CallOptions = {},
-  ): Promise<T | undefined> {
+  private call<T>(request: CallRequest, reading: Reading<T>, signal?: AbortSignal): Promise<T> {
     if (this.isClosed) return Promise.reject(closedError());
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (!this.breaker.allows) return this.unavailable(circuitOpenError());
-    return new Promise((resolve, reject) => {
-      const call: Call = {
-        request,
-        resolve: (record, bytes) => {
-          signal?.removeEventListener('abort', abort);
-          resolve(record.kind === NOT_FOUND ? undefined : read(record, bytes));
-        },
-        reject: (reason) => {
-          signal?.removeEventListener('abort', abort);
-          if (this.takesMisses && reason instanceof CacheError && reason.isUnavailable) resolve(undefined);
-          else reject(reason);
-        },
-        deadlineMs: nowMs() + this.timeoutMs,
-        attempts: 0,
-        isSettled: false,
-      };
-      const abort = (): void => {
-        call.isSettled = true;
-        reject(signal!.reason);
-      };
-      signal?.addEventListener('abort', abort, { once: true });
-      this.lanes[laneOf(request.key, this.lanes.length)].add(call);
-    });
-  }
-
-  private unavailable(reason: CacheError): Promise<undefined> {
-    return this.takesMisses ? Promise.resolve(undefined) : Promise.reject(reason);
+    if (!this.breaker.allows) {
+      return this.takesMisses ? Promise.resolve(reading.missing) : Promise.reject(circuitOpenError());
+    }
+    const call = new Call(request, reading, this.takesMisses);
+    const answer = call.begin(signal) as Promise<T>;
+    this.lanes[laneOf(request.key, this.lanes.length)].add(call);
+    return answer;
   }
 
   private async ask<T>(method: 'GET' | 'DELETE', path: string, { signal }: CallOptions = {}): Promise<T> {
     if (this.isClosed) throw closedError();
-    const timeout = AbortSignal.timeout(this.timeoutMs);
-    const reply = await this.transport
-      .send({ method, path, signal: signal ? AbortSignal.any([signal, timeout]) : timeout })
+    signal?.throwIfAborted();
+    const exchange = this.transport.send({ method, path, isAside: true });
+    const abort = (): void => exchange.abort(signal!.reason);
+    signal?.addEventListener('abort', abort);
+    const timer = setTimeout(() => exchange.abort(timeoutError(this.timeoutMs)), this.timeoutMs);
+    const reply = await exchange.reply
       .catch((error: unknown) => {
         if (signal?.aborted) throw signal.reason;
         throw failureToSend(error, this.timeoutMs);
+      })
+      .finally(() => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', abort);
       });
-    const body = JSON.parse(decoder.decode(reply.body));
+    const body = JSON.parse(TEXT_CODEC.read(reply.body, 0, reply.body.length));
     if (reply.status !== 200) throw new CacheError(body.code, body.message, reply.status);
     return body;
   }
@@ -278,28 +248,6 @@ function laneOf(key: string, lanes: number): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
   return (hash >>> 0) % lanes;
-}
-
-function readText({ valueStart, valueEnd }: BatchRecord, bytes: Uint8Array): string {
-  return decoder.decode(bytes.subarray(valueStart, valueEnd));
-}
-
-/** In memory of its own: the answer may hold a thousand values. */
-function readBytes({ valueStart, valueEnd }: BatchRecord, bytes: Uint8Array): Uint8Array {
-  return bytes.slice(valueStart, valueEnd);
-}
-
-function readFound(record: BatchRecord, bytes: Uint8Array): Found {
-  const leftMs = (record.flags & HAS_TTL) === 0 ? Infinity : record.ttl * 1000;
-  return { text: readText(record, bytes), leftMs };
-}
-
-function readNothing(): undefined {
-  return undefined;
-}
-
-function readTrue(): true {
-  return true;
 }
 
 function closedError(): CacheError {

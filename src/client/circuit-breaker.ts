@@ -36,7 +36,8 @@ export class CircuitBreaker {
 
   fail(): void {
     this.failures++;
-    if (this.failures < MAX_FAILURES) return;
+    // Of batches that were in flight together, each fails: only the first of them says something new.
+    if (this.failures !== MAX_FAILURES && !this.isTrying) return;
     this.closedUntilMs = this.nowMs() + this.pauseMs;
     this.pauseMs = Math.min(this.pauseMs * 2, MAX_PAUSE_MS);
     this.isTrying = false;

@@ -1,4 +1,14 @@
-import { ConnectionError, type HttpRequest, type Reply, type Transport, retryAfterMs } from './transport.ts';
+import { type TextCodec, WEB_CODEC } from '../api/batch-format.ts';
+import {
+  ConnectionError,
+  type Exchange,
+  type HttpRequest,
+  type Reply,
+  type Transport,
+  retryAfterMs,
+} from './transport.ts';
+
+export const TEXT_CODEC: TextCodec = WEB_CODEC;
 
 /** For browsers, Deno and Bun. `fetch` does not say whether a request was sent before it failed. */
 export class HttpTransport implements Transport {
@@ -10,23 +20,31 @@ export class HttpTransport implements Transport {
     this.headers = headers;
   }
 
-  async send({ method, path, contentType, body, signal }: HttpRequest): Promise<Reply> {
+  send(request: HttpRequest): Exchange {
+    const abort = new AbortController();
+    return { reply: this.fetch(request, abort.signal), abort: (reason) => abort.abort(reason) };
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  private async fetch({ method, path, contentType, body }: HttpRequest, signal: AbortSignal): Promise<Reply> {
     const headers =
       contentType === undefined ? this.headers : { ...this.headers, 'content-type': contentType };
     try {
-      const response = await fetch(this.url + path, { method, headers, body: body ?? null, signal });
+      // A browser may have kept an answer, for as long as its entry lived then.
+      const options = { method, headers, body: body ?? null, signal, cache: 'no-store' } as const;
+      const response = await fetch(this.url + path, options);
       return {
         status: response.status,
         retryAfterMs: retryAfterMs(response.headers.get('retry-after'), Date.now()),
+        ttl: Number(response.headers.get('x-ttl') ?? 0),
         body: new Uint8Array(await response.arrayBuffer()),
       };
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       throw new ConnectionError(error, true);
     }
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
   }
 }

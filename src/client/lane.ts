@@ -1,26 +1,11 @@
-import {
-  BATCH_TYPE,
-  BatchReader,
-  type BatchRecord,
-  type BatchRequest,
-  BatchWriter,
-  IS_ERROR,
-} from '../api/batch-format.ts';
+import { BATCH_TYPE, BatchReader, BatchWriter, IS_ERROR } from '../api/batch-format.ts';
+import { TEXT_CODEC } from '#http-transport';
+import type { Call } from './call.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import { CacheError } from './errors.ts';
+import { LargeKeys, isPlainRead, plainRead, recordOf, requestAlone } from './large-values.ts';
 import { type Failure, failureOf, retryDelayMs } from './retry-policy.ts';
-import { ConnectionError, type Reply, type Transport } from './transport.ts';
-
-/** One request of a batch, and who waits for its answer. */
-export interface Call {
-  readonly request: BatchRequest;
-  /** Called once, unless `reject` is. The record is only good until it returns. */
-  readonly resolve: (record: BatchRecord, bytes: Uint8Array) => void;
-  readonly reject: (error: unknown) => void;
-  deadlineMs: number;
-  attempts: number;
-  isSettled: boolean;
-}
+import { ConnectionError, type Exchange, type HttpRequest, type Reply, type Transport } from './transport.ts';
 
 export interface LaneOptions {
   readonly transport: Transport;
@@ -34,22 +19,28 @@ export interface LaneOptions {
   readonly afterTurn: (callback: () => void) => void;
 }
 
+const NO_CALLS: readonly Call[] = [];
+
 /**
  * Sends the calls of some keys, in their order. What is asked in one turn of the event loop leaves together. While a batch
  * is in flight calls gather, so batches grow by themselves with the load.
  */
 export class Lane {
   private readonly options: LaneOptions;
-  private readonly writer = new BatchWriter();
+  private readonly writer = new BatchWriter(TEXT_CODEC);
   /** In the order in which they leave. */
   private queue: Call[] = [];
   /** The batch in flight; empty when there is none. */
-  private sent: Call[] = [];
-  private abort: AbortController | undefined;
-  /** Calls behind one of the same key that is about to be tried again, by key. */
+  private sent: readonly Call[] = NO_CALLS;
+  private exchange: Exchange | undefined;
+  /** Calls behind one of the same key that is sent alone, or about to be tried again; by key. */
   private readonly held = new Map<string, Call[]>();
-  private readonly waiting = new Set<Call>();
-  private isScheduled = false;
+  /** Those that the held ones are behind, with their exchanges while they are sent alone. */
+  private readonly waiting = new Map<Call, Exchange | undefined>();
+  private readonly largeKeys = new LargeKeys();
+  private isTurnBegun = false;
+  /** When the first call of this turn was made. */
+  private turnMs = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: LaneOptions) {
@@ -57,104 +48,125 @@ export class Lane {
   }
 
   add(call: Call): void {
-    const behind = this.held.size > 0 ? this.held.get(call.request.key) : undefined;
-    if (behind) behind.push(call);
-    else this.queue.push(call);
-    this.watch(call);
-    this.schedule();
+    if (!this.isTurnBegun) this.beginTurn();
+    call.deadlineMs = this.turnMs + this.options.timeoutMs;
+    if (this.timer === undefined) this.watch(call);
+    this.queue.push(call);
   }
 
   /** Ends all calls. */
   close(error: CacheError): void {
     clearTimeout(this.timer);
-    this.abort?.abort(error);
-    for (const call of this.all()) settle(call, () => call.reject(error));
+    this.exchange?.abort(error);
+    for (const exchange of this.waiting.values()) exchange?.abort(error);
+    for (const call of this.all()) call.fail(error);
     this.queue = [];
     this.held.clear();
   }
 
   private *all(): Iterable<Call> {
     yield* this.sent;
-    yield* this.waiting;
+    yield* this.waiting.keys();
     yield* this.queue;
     for (const behind of this.held.values()) yield* behind;
   }
 
-  private schedule(): void {
-    if (this.isScheduled || this.sent.length > 0 || this.queue.length === 0) return;
-    this.isScheduled = true;
-    this.options.afterTurn(() => {
-      this.isScheduled = false;
-      if (this.sent.length === 0) void this.sendBatch();
-    });
+  private beginTurn(): void {
+    this.isTurnBegun = true;
+    this.turnMs = this.options.nowMs();
+    this.options.afterTurn(this.endTurn);
   }
 
+  private readonly endTurn = (): void => {
+    this.isTurnBegun = false;
+    if (this.sent.length === 0 && this.queue.length > 0) void this.sendBatch();
+  };
+
   private async sendBatch(): Promise<void> {
+    const { transport, breaker } = this.options;
     const body = this.takeBatch();
     if (this.sent.length === 0) return;
-    const { transport, breaker } = this.options;
     breaker.begin();
-    this.abort = new AbortController();
     try {
-      const reply = await transport.send({
-        method: 'POST',
-        path: '/batch',
-        contentType: BATCH_TYPE,
-        body,
-        signal: this.abort.signal,
-      });
+      const [first] = this.sent;
+      const isPlain = this.sent.length === 1 && isPlainRead(first);
+      this.exchange = transport.send(isPlain ? plainRead(first) : batchOf(body));
+      const reply = await this.exchange.reply;
       breaker.succeed();
-      this.receive(reply);
+      if (isPlain) this.settleAlone(first, reply);
+      else this.receive(reply);
     } catch (error) {
       breaker.fail();
       this.failAll(error);
     }
-    this.sent = [];
-    this.schedule();
+    this.sent = NO_CALLS;
+    if (this.queue.length > 0 && !this.isTurnBegun) this.beginTurn();
   }
 
-  /** Moves calls from the queue to `sent`. @returns them as the body of a request. */
+  /** Moves calls from the queue to `sent`, and sends those that go alone. @returns the first ones as the body of a request. */
   private takeBatch(): Uint8Array<ArrayBuffer> {
     const { maxBatchRequests, maxBatchBytes } = this.options;
+    const { queue, writer, held } = this;
+    const sent: Call[] = [];
     let taken = 0;
-    for (const call of this.queue) {
-      if (this.sent.length >= maxBatchRequests || this.writer.byteLength >= maxBatchBytes) break;
-      taken++;
+    for (; taken < queue.length; taken++) {
+      if (sent.length >= maxBatchRequests || writer.byteLength >= maxBatchBytes) break;
+      const call = queue[taken];
       if (call.isSettled) continue;
-      try {
-        this.writer.add(call.request);
-        call.attempts++;
-        this.sent.push(call);
-      } catch (error) {
-        settle(call, () => call.reject(error));
-      }
+      const behind = held.size > 0 ? held.get(call.key) : undefined;
+      if (behind) behind.push(call);
+      else if (!call.isAlone && !this.largeKeys.isReadOf(call)) this.write(call, sent);
+      else if (sent.every(({ key }) => key !== call.key)) this.sendAlone(call);
+      else break;
     }
-    this.queue = taken === this.queue.length ? [] : this.queue.slice(taken);
-    return this.writer.take();
+    this.queue = taken === queue.length ? [] : queue.slice(taken);
+    this.sent = sent;
+    return writer.take();
+  }
+
+  private write(call: Call, sent: Call[]): void {
+    try {
+      this.writer.add(call);
+      call.attempts++;
+      sent.push(call);
+    } catch (error) {
+      call.fail(error);
+    }
   }
 
   private receive({ status, retryAfterMs, body }: Reply): void {
+    const { sent } = this;
     if (status !== 200) {
       const { code, message } = errorIn(body);
       const failure = failureOf(status, code);
       const error = new CacheError(code, message, status);
-      for (const call of this.sent) this.failOrRetry(call, failure, retryAfterMs, error);
+      for (const call of sent) this.failOrRetry(call, failure, retryAfterMs, error);
       return;
     }
-    const reader = new BatchReader(body, 'response');
-    const calls = this.sent;
-    for (let place = 0; place < calls.length; place++) {
+    const reader = new BatchReader(body);
+    for (const call of sent) {
       const record = reader.next();
       if (!record) throw new Error('The server answered fewer requests than were sent.');
-      const call = calls[place];
       if ((record.flags & IS_ERROR) === 0) {
-        settle(call, () => call.resolve(record, body));
-        continue;
+        call.succeed(record, body);
+      } else {
+        const { code, message } = splitError(TEXT_CODEC.read(body, record.valueStart, record.valueEnd));
+        this.receiveError(call, new CacheError(code, message, record.status));
       }
-      const { code, message } = splitError(body.subarray(record.valueStart, record.valueEnd));
-      const failure = failureOf(record.kind, code);
-      this.failOrRetry(call, failure, 0, new CacheError(code, message, record.kind));
     }
+  }
+
+  private receiveError(call: Call, error: CacheError): void {
+    const isTooLarge = error.code === 'CACHE_ERR_VALUE_TOO_LARGE';
+    if (!isTooLarge || call.isSettled || this.hasLater(call)) {
+      this.failOrRetry(call, failureOf(error.status, error.code), 0, error);
+      return;
+    }
+    call.isAlone = true;
+    this.largeKeys.add(call.key);
+    const behind = this.held.get(call.key);
+    if (behind) behind.push(call);
+    else this.sendAlone(call);
   }
 
   private failAll(error: unknown): void {
@@ -170,39 +182,78 @@ export class Lane {
     error: CacheError,
   ): void {
     const { nowMs, random } = this.options;
-    const { request, attempts } = call;
-    const delayMs = failure && retryDelayMs(request.method, failure, attempts, retryAfterMs, random());
+    const { method, attempts } = call;
+    const delayMs = failure && retryDelayMs(method, failure, attempts, retryAfterMs, random());
     const isTooLate = delayMs === undefined || nowMs() + delayMs >= call.deadlineMs;
-    // A later call of the same key may have been carried out already: this one would then come after it.
-    if (call.isSettled || isTooLate || this.hasLater(call)) settle(call, () => call.reject(error));
-    else this.retry(call, delayMs);
+    if (call.isSettled || isTooLate || this.held.has(call.key) || this.hasLater(call)) {
+      call.fail(error);
+    } else {
+      this.hold(call);
+      setTimeout(() => this.release(call, true), delayMs);
+    }
   }
 
+  /** Whether a later call of the same key may have been carried out already: this one would then come after it. */
   private hasLater(call: Call): boolean {
-    const { key } = call.request;
-    return (
-      this.held.has(key) ||
-      this.sent.lastIndexOf(call) < this.sent.findLastIndex((other) => other.request.key === key)
-    );
+    const { sent } = this;
+    // Reads do not mind each other.
+    const last = sent.findLastIndex(({ key, isRead }) => key === call.key && (!isRead || !call.isRead));
+    return sent.lastIndexOf(call) < last;
   }
 
-  private retry(call: Call, delayMs: number): void {
-    const { key } = call.request;
-    const behind = this.queue.filter((other) => other.request.key === key);
-    this.queue = this.queue.filter((other) => other.request.key !== key);
-    this.held.set(key, behind);
-    this.waiting.add(call);
-    setTimeout(() => {
-      this.waiting.delete(call);
-      this.held.delete(key);
-      this.queue.push(call, ...behind);
-      this.schedule();
-    }, delayMs);
+  /** Sends a call with a value that is too large for a batch. Only calls of its key wait for it. */
+  private sendAlone(call: Call): void {
+    const { transport } = this.options;
+    call.attempts++;
+    this.hold(call);
+    try {
+      const exchange = transport.send(requestAlone(call));
+      this.waiting.set(call, exchange);
+      exchange.reply.then(
+        (reply) => {
+          this.release(call, false);
+          this.settleAlone(call, reply);
+        },
+        (error: unknown) => {
+          this.release(call, false);
+          this.failOrRetry(call, failureOfSending(error), 0, failureToSend(error, this.options.timeoutMs));
+        },
+      );
+    } catch (error) {
+      // The key cannot stand in a path.
+      this.release(call, false);
+      call.fail(error);
+    }
+  }
+
+  /** Takes the answer to a call that was sent by itself. */
+  private settleAlone(call: Call, { status, ttl, retryAfterMs, body }: Reply): void {
+    if (status < 300 || status === 404) {
+      this.largeKeys.note(call, body.length);
+      call.succeed(recordOf(status, ttl, body), body);
+      return;
+    }
+    const { code, message } = errorIn(body);
+    this.failOrRetry(call, failureOf(status, code), retryAfterMs, new CacheError(code, message, status));
+  }
+
+  /** Keeps the later calls of its key until it is released. */
+  private hold(call: Call): void {
+    this.held.set(call.key, []);
+    this.waiting.set(call, undefined);
+  }
+
+  private release(call: Call, isSentAgain: boolean): void {
+    const behind = this.held.get(call.key) ?? [];
+    this.waiting.delete(call);
+    this.held.delete(call.key);
+    // They were before all others of their key.
+    this.queue = [...(isSentAgain ? [call] : []), ...behind, ...this.queue];
+    if (this.queue.length > 0 && !this.isTurnBegun) this.beginTurn();
   }
 
   /** Calls of one lane have the same time, so the one that came first is over first. */
   private watch(call: Call): void {
-    if (this.timer !== undefined) return;
     this.timer = setTimeout(() => this.endOverdue(), Math.max(1, call.deadlineMs - this.options.nowMs()));
   }
 
@@ -214,19 +265,18 @@ export class Lane {
     let oldest: Call | undefined;
     for (const call of this.all()) {
       if (call.isSettled) continue;
-      if (call.deadlineMs <= now) settle(call, () => call.reject(error));
+      if (call.deadlineMs <= now) call.fail(error);
       else if (!oldest || call.deadlineMs < oldest.deadlineMs) oldest = call;
     }
-    // Nobody waits for it any more, and others are behind it.
-    if (this.sent.length > 0 && this.sent.every(({ isSettled }) => isSettled)) this.abort?.abort(error);
+    // Nobody waits for them any more, and others are behind them.
+    if (this.sent.length > 0 && this.sent.every(({ isSettled }) => isSettled)) this.exchange?.abort(error);
+    for (const [call, exchange] of this.waiting) if (call.isSettled) exchange?.abort(error);
     if (oldest) this.watch(oldest);
   }
 }
 
-function settle(call: Call, deliver: () => void): void {
-  if (call.isSettled) return;
-  call.isSettled = true;
-  deliver();
+function batchOf(body: Uint8Array<ArrayBuffer>): HttpRequest {
+  return { method: 'POST', path: '/batch', contentType: BATCH_TYPE, body, isAside: false };
 }
 
 function failureOfSending(error: unknown): Failure {
@@ -249,20 +299,19 @@ export function failureToSend(error: unknown, timeoutMs: number): CacheError {
   return new CacheError('CACHE_ERR_CLIENT_REPLY_INVALID', message, 0, error);
 }
 
-function timeoutError(timeoutMs: number): CacheError {
+export function timeoutError(timeoutMs: number): CacheError {
   return new CacheError('CACHE_ERR_CLIENT_TIMEOUT', `The cache did not answer within ${timeoutMs} ms.`);
 }
 
 /** Of a batch's record: the code, a space, the message. */
-function splitError(bytes: Uint8Array): { code: CacheError['code']; message: string } {
-  const text = new TextDecoder().decode(bytes);
+function splitError(text: string): { code: CacheError['code']; message: string } {
   const space = text.indexOf(' ');
   return { code: text.slice(0, space) as CacheError['code'], message: text.slice(space + 1) };
 }
 
 function errorIn(body: Uint8Array): { code: CacheError['code']; message: string } {
   try {
-    const { code, message } = JSON.parse(new TextDecoder().decode(body));
+    const { code, message } = JSON.parse(TEXT_CODEC.read(body, 0, body.length));
     if (typeof code === 'string' && typeof message === 'string')
       return { code: code as CacheError['code'], message };
   } catch {

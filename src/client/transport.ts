@@ -3,21 +3,30 @@ export interface Reply {
   readonly status: number;
   /** What `Retry-After` says, in ms; 0 without it. */
   readonly retryAfterMs: number;
+  /** What `X-TTL` says, in seconds; 0 without it. */
+  readonly ttl: number;
   readonly body: Uint8Array;
 }
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   readonly path: string;
   readonly contentType?: string;
   readonly body?: Uint8Array<ArrayBuffer>;
-  readonly signal: AbortSignal;
+  /** Whether it goes on another connection than batches, which then do not wait for it. */
+  readonly isAside: boolean;
+}
+
+/** A request that is under way. */
+export interface Exchange {
+  /** Rejected with a ConnectionError, or with the reason of `abort`. */
+  readonly reply: Promise<Reply>;
+  readonly abort: (reason: Error) => void;
 }
 
 /** Sends HTTP requests on connections that are kept. */
 export interface Transport {
-  /** @throws ConnectionError, or the signal's reason. */
-  send(request: HttpRequest): Promise<Reply>;
+  send(request: HttpRequest): Exchange;
   close(): Promise<void>;
 }
 

@@ -36,13 +36,13 @@ const UNSENT_SHARE = 3 / 16;
  */
 const TLS_CONNECTION_BYTES = 2 ** 16;
 
-/** What bodies on their way through the process may take, in bytes. */
+/** What bodies on their way through one HTTP thread may take, in bytes. */
 export interface TrafficLimits {
   readonly bodyBudgetBytes: number;
   readonly unreadBytes: number;
   readonly unsentBytes: number;
   readonly maxTlsConnections: number;
-  /** Per shard. */
+  /** Of one shard, for all HTTP threads. */
   readonly replyWindowBytes: number;
   /** The garbage of large bodies and replies is collected each time that it reaches this many bytes. */
   readonly collectEveryBytes: number;
@@ -56,16 +56,22 @@ function headroomBytes(limitBytes: number, threshold: number): number {
   return Math.min((limitBytes * (1 - threshold)) / 3, MAX_HEADROOM_BYTES);
 }
 
-export function deriveTrafficLimits(limitBytes: number, threshold: number, shards: number): TrafficLimits {
+/** @param fronts HTTP threads: each has the same share. */
+export function deriveTrafficLimits(
+  limitBytes: number,
+  threshold: number,
+  shards: number,
+  fronts = 1,
+): TrafficLimits {
   const headroom = headroomBytes(limitBytes, threshold);
-  const bytes = Math.floor(headroom * TRAFFIC_SHARE);
+  const share = headroom / fronts;
   return {
-    bodyBudgetBytes: bytes,
-    unreadBytes: Math.floor(headroom * UNREAD_SHARE),
-    unsentBytes: Math.floor(headroom * UNSENT_SHARE),
-    maxTlsConnections: Math.floor(headroom / TLS_CONNECTION_BYTES),
-    replyWindowBytes: Math.floor(bytes / shards),
-    collectEveryBytes: Math.min(Math.floor(headroom * COLLECTION_SHARE), MAX_COLLECTION_BYTES),
+    bodyBudgetBytes: Math.floor(share * TRAFFIC_SHARE),
+    unreadBytes: Math.floor(share * UNREAD_SHARE),
+    unsentBytes: Math.floor(share * UNSENT_SHARE),
+    maxTlsConnections: Math.floor(share / TLS_CONNECTION_BYTES),
+    replyWindowBytes: Math.floor((headroom * TRAFFIC_SHARE) / shards),
+    collectEveryBytes: Math.floor(Math.min(headroom * COLLECTION_SHARE, MAX_COLLECTION_BYTES) / fronts),
   };
 }
 
@@ -85,10 +91,23 @@ const COLLECTOR_FLAGS = ['--expose-gc', '--no-parallel-scavenge'];
  */
 export function heapFlags(limitBytes: number): string[] {
   if (limitBytes >= LARGE_LIMIT_BYTES) return COLLECTOR_FLAGS;
-  const limitMb = limitBytes / 2 ** 20;
-  const semiSpaceMb = Math.max(1, Math.round(limitMb / 128));
-  const oldSpaceMb = Math.max(MIN_OLD_SPACE_MB, Math.round(limitMb / 4));
-  return [...COLLECTOR_FLAGS, `--max-semi-space-size=${semiSpaceMb}`, `--max-old-space-size=${oldSpaceMb}`];
+  const oldSpaceMb = Math.max(MIN_OLD_SPACE_MB, Math.round(limitBytes / 2 ** 20 / 4));
+  const semiSpace = `--max-semi-space-size=${semiSpaceMb(limitBytes)}`;
+  return [...COLLECTOR_FLAGS, semiSpace, `--max-old-space-size=${oldSpaceMb}`];
+}
+
+function semiSpaceMb(limitBytes: number): number {
+  return Math.max(1, Math.round(limitBytes / 2 ** 20 / 128));
+}
+
+/** Of a further HTTP thread where memory is not short. V8's own default is 16 MiB. */
+const FRONT_SEMI_SPACE_MB = 8;
+/** V8 divides its young generation into three of them. */
+const SEMI_SPACES = 3;
+
+/** The young generation of a further HTTP thread: under load its heap grows by that much. V8's flags hold for all threads. */
+export function frontYoungMb(limitBytes: number): number {
+  return SEMI_SPACES * (limitBytes < LARGE_LIMIT_BYTES ? semiSpaceMb(limitBytes) : FRONT_SEMI_SPACE_MB);
 }
 
 const MMAP_THRESHOLD_BYTES = 2 ** 17;
@@ -108,6 +127,7 @@ export interface LimitInputs {
   readonly threshold: number;
   readonly baselineBytes: number;
   readonly shards: number;
+  readonly fronts: number;
   /** What a shard needs at the least, and to store the largest entry that is allowed. */
   readonly minGuaranteeBytes: number;
   readonly fullGuaranteeBytes: number;
@@ -115,7 +135,8 @@ export interface LimitInputs {
 
 /** @returns the limits, or a line that says why the process cannot keep its promises in so little memory. */
 export function deriveLimits(inputs: LimitInputs): Limits | string {
-  const { limitBytes, threshold, baselineBytes, shards, minGuaranteeBytes, fullGuaranteeBytes } = inputs;
+  const { limitBytes, threshold, baselineBytes, shards, fronts } = inputs;
+  const { minGuaranteeBytes, fullGuaranteeBytes } = inputs;
   const thresholdBytes = Math.floor(limitBytes * threshold);
   const hardBytes = thresholdBytes + (limitBytes - thresholdBytes) / 2;
   const ceilingBytes = Math.floor(hardBytes - headroomBytes(limitBytes, threshold) - baselineBytes);
@@ -123,10 +144,11 @@ export function deriveLimits(inputs: LimitInputs): Limits | string {
   const roomBytes = Math.min(ceilingBytes, thresholdBytes - baselineBytes);
   if (roomBytes < minGuaranteeBytes * shards) {
     const missing = minGuaranteeBytes * shards - roomBytes;
+    const orFronts = fronts > 1 ? ' or FRONTS' : '';
     return (
       `the memory limit of ${formatBytes(limitBytes)} is too small: the empty process takes ` +
       `${formatBytes(baselineBytes)}, and ${shards} shard(s) need ${formatBytes(missing)} more than is left; ` +
-      'raise MEMORY_LIMIT, the container limit or MEMORY_THRESHOLD, or lower SHARDS'
+      `raise MEMORY_LIMIT, the container limit or MEMORY_THRESHOLD, or lower SHARDS${orFronts}`
     );
   }
   return {

@@ -1,7 +1,8 @@
-import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { parseByteSize } from './byte-size.ts';
 import { parseOriginList } from './origin-list.ts';
+import { processors } from './processors.ts';
+import { MAX_THREADS, type Machine, defaultFronts, defaultShards } from './threads.ts';
 import { parseProxyList } from './proxy-list.ts';
 import { parseTierUrl } from './tier-url.ts';
 
@@ -49,15 +50,6 @@ const optionalBytes: z.ZodType<number | undefined, string> = z.union([
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
 
-/** Each shard may keep one place of CAPACITY that the others cannot use. With this minimum, that is one in a thousand. */
-const MIN_CAPACITY_PER_SHARD = 1000;
-
-/** How many shards there are where SHARDS does not say. */
-export function defaultShards(processors: number, capacity: number): number {
-  const most = capacity > 0 ? Math.floor(capacity / MIN_CAPACITY_PER_SHARD) : 64;
-  return Math.max(1, Math.min(64, processors - 1, most));
-}
-
 const SETTINGS = {
   HOST: {
     fallback: '0.0.0.0',
@@ -73,11 +65,19 @@ const SETTINGS = {
     schema: wholeText(0, 65535),
   },
   SHARDS: {
-    fallback: String(defaultShards(availableParallelism(), 0)),
-    byDefault: 'processors − 1',
+    fallback: String(defaultShards(processors(), 0)),
+    byDefault: 'processors ÷ 4',
     allowed: '1 to 64',
-    meaning: 'worker threads that own the data; by default processors − 1, at most one per 1,000 of CAPACITY',
-    schema: wholeText(1, 64),
+    meaning:
+      'threads that own the data; by default processors ÷ 4, rounded up, at most one per 1,000 of CAPACITY',
+    schema: wholeText(1, MAX_THREADS),
+  },
+  FRONTS: {
+    fallback: String(defaultFronts(processors(), defaultShards(processors(), 0), Infinity)),
+    byDefault: 'processors − SHARDS',
+    allowed: '1 to 64',
+    meaning: 'threads that speak HTTP; by default processors − SHARDS, at most one per 512mb of memory',
+    schema: wholeText(1, MAX_THREADS),
   },
   MEMORY_LIMIT: {
     fallback: '',
@@ -239,11 +239,14 @@ export type ReadSettings =
 
 const NAMES = Object.keys(SETTINGS) as Name[];
 
+/** Without a limit of memory: for whoever does not start a server. */
+const THIS_MACHINE: Machine = { processors: processors(), memoryBytes: Infinity };
+
 /**
  * Reads and validates all settings. An empty variable counts as absent.
  * @returns the settings, or one line per fault: name, value, what is allowed.
  */
-export function readSettings(env: Environment): ReadSettings {
+export function readSettings(env: Environment, machine: Machine = THIS_MACHINE): ReadSettings {
   const values: Record<string, unknown> = {};
   const faults: string[] = [];
   for (const name of NAMES) {
@@ -256,14 +259,25 @@ export function readSettings(env: Environment): ReadSettings {
     if (parsed.success && !isBlank) values[name] = parsed.data;
     else faults.push(`${name}: ${shown(name, text)} is not allowed; allowed: ${allowed}`);
   }
-  if (faults.length === 0 && !env['SHARDS']) {
-    values['SHARDS'] = defaultShards(availableParallelism(), values['CAPACITY'] as number);
-  }
-  const settings = values as Settings;
+  const read = values as Settings;
+  const settings = faults.length === 0 ? { ...read, ...threadsOf(read, env, machine) } : read;
   if (faults.length === 0 && settings.CAPACITY > 0 && settings.CAPACITY < settings.SHARDS) {
     faults.push(`CAPACITY: "${settings.CAPACITY}" is not allowed; allowed: ${SETTINGS.CAPACITY.allowed}`);
   }
   return faults.length > 0 ? { faults } : { settings };
+}
+
+function threadsOf(
+  { SHARDS, FRONTS, CAPACITY, MEMORY_LIMIT }: Settings,
+  env: Environment,
+  machine: Machine,
+): Pick<Settings, 'SHARDS' | 'FRONTS'> {
+  const shards = env['SHARDS'] ? SHARDS : defaultShards(machine.processors, CAPACITY);
+  const memoryBytes = Math.min(machine.memoryBytes, MEMORY_LIMIT ?? Infinity);
+  return {
+    SHARDS: shards,
+    FRONTS: env['FRONTS'] ? FRONTS : defaultFronts(machine.processors, shards, memoryBytes),
+  };
 }
 
 const SECRET = '(secret)';

@@ -1,11 +1,11 @@
 import type { EventRing } from './events.ts';
-import type { RequestTimes } from '../metrics/request-times.ts';
+import type { RequestSeries } from '../metrics/request-times.ts';
 import { type Reading, type Stats, sampleOf } from './samples.ts';
 
 export interface FeedOptions {
   readonly version: string;
   readonly stats: () => Promise<Stats>;
-  readonly times: Pick<RequestTimes, 'snapshot'>;
+  readonly times: () => Promise<readonly RequestSeries[]>;
   readonly events: EventRing;
   /** Milliseconds since the epoch. */
   readonly nowMs: () => number;
@@ -20,6 +20,16 @@ export interface Watcher {
   readonly end: () => void;
 }
 
+/** Where the watchers of one HTTP thread get from what the dashboard shows. */
+export interface FeedSource {
+  /** Whether one more may watch. */
+  readonly hasRoom: () => boolean | Promise<boolean>;
+  readonly watch: (watcher: Watcher) => void;
+  readonly forget: (watcher: Watcher) => void;
+  /** Ends every watcher's stream. */
+  readonly close: () => void;
+}
+
 const INTERVAL_MS = 1000;
 /** Each costs a connection and what its client has not taken yet. */
 export const MAX_WATCHERS = 16;
@@ -28,7 +38,7 @@ export const MAX_WATCHERS = 16;
  * What the dashboard shows, as server-sent events: `start` to a new watcher, then a `sample` to all of them once a second.
  * Nothing is read while nobody watches. Samples are not kept here: charts begin when a page is opened.
  */
-export class Feed {
+export class Feed implements FeedSource {
   private readonly options: FeedOptions;
   private readonly watchers = new Set<Watcher>();
   private timer: NodeJS.Timeout | undefined;
@@ -45,8 +55,8 @@ export class Feed {
     return this.watchers.size;
   }
 
-  get isFull(): boolean {
-    return this.watchers.size >= MAX_WATCHERS;
+  hasRoom(): boolean {
+    return this.watchers.size < MAX_WATCHERS;
   }
 
   watch(watcher: Watcher): void {
@@ -74,7 +84,7 @@ export class Feed {
     this.isReading = true;
     try {
       const { stats, times, nowMs, events } = this.options;
-      const reading = { stats: await stats(), times: times.snapshot(), atMs: nowMs() };
+      const reading = { stats: await stats(), times: await times(), atMs: nowMs() };
       if (this.watchers.size === 0) return;
       const sample = sampleOf(reading, this.before, events.after(this.toldNumber));
       this.before = reading;
@@ -87,7 +97,6 @@ export class Feed {
     }
   }
 
-  /** Ends every watcher's stream. */
   close(): void {
     for (const watcher of this.watchers) {
       this.forget(watcher);

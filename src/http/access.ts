@@ -1,17 +1,21 @@
-import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { BlockList } from 'node:net';
 import { grantOf } from './credentials.ts';
 import { type Failure, FailureError } from './failures.ts';
 import { RateStore } from './rate-store.ts';
+import { SharedRateStore } from './shared-rate-store.ts';
 import { clientAddress } from './trust-proxy.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Whether clients may ask without a token (`open`), and as often as they like as well (`file` of a page, `probe`). */
     access?: 'open' | 'file' | 'probe';
-    /** What changes nothing, though its method says otherwise. */
+    /** What changes nothing, or looks at `isReadOnly` itself, though its method says otherwise. */
     isRead?: true;
+  }
+  interface FastifyRequest {
+    /** Whether its token may only read. Undefined where there are no tokens. */
+    isReadOnly: boolean | undefined;
   }
 }
 
@@ -23,6 +27,8 @@ export interface AccessOptions {
   readonly access: { readonly token: string | undefined; readonly readToken: string | undefined };
   /** Requests per second and client address; 0 means no limit. */
   readonly rateLimit: number;
+  /** Where several HTTP threads count requests together; absent where there is one. */
+  readonly rateCells: SharedArrayBuffer | undefined;
   /** Proxies whose forwarded headers are believed. */
   readonly trustedProxies: BlockList | undefined;
 }
@@ -44,7 +50,7 @@ const UNAUTHORIZED: Failure = {
   message: 'This server wants "Authorization: Bearer <token>" with its token.',
   refusal: 'unauthorized',
 };
-const READ_ONLY: Failure = {
+export const READ_ONLY: Failure = {
   code: 'CACHE_ERR_FORBIDDEN',
   message: 'This token may only read.',
 };
@@ -52,13 +58,15 @@ const READ_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Checks rates. Adds no hook where no limit is configured. */
 export async function registerRateLimit(app: FastifyInstance, options: AccessOptions): Promise<void> {
-  const { rateLimit: maxPerSecond } = options;
+  const { rateLimit: maxPerSecond, rateCells } = options;
   if (maxPerSecond === 0) return;
+  // Not loaded where nothing needs it: its half MiB of the heap is room for ten connections.
+  const { default: rateLimit } = await import('@fastify/rate-limit');
   await app.register(rateLimit, {
     global: false,
     max: maxPerSecond,
     timeWindow: RATE_WINDOW_MS,
-    store: RateStore,
+    store: rateCells ? storeIn(rateCells) : RateStore,
     // Only refusals have these headers: the cache routes write their answers past Fastify, without its headers.
     addHeadersOnExceeding: {
       'x-ratelimit-limit': false,
@@ -78,9 +86,19 @@ export async function registerRateLimit(app: FastifyInstance, options: AccessOpt
   app.addHook('onRequest', app.rateLimit());
 }
 
+/** The plugin makes the store itself. */
+function storeIn(cells: SharedArrayBuffer): new () => SharedRateStore {
+  return class extends SharedRateStore {
+    constructor() {
+      super(cells);
+    }
+  };
+}
+
 /** Checks tokens. Adds no hook where none is configured. */
 export function registerTokens(app: FastifyInstance, { access }: AccessOptions): void {
   if (access.token === undefined) return;
+  app.decorateRequest('isReadOnly', undefined);
   app.addHook('onRequest', (request, reply, done) => {
     const { config } = request.routeOptions;
     if (config.access !== undefined) {
@@ -88,6 +106,7 @@ export function registerTokens(app: FastifyInstance, { access }: AccessOptions):
       return;
     }
     const grant = grantOf(request.headers.authorization, access);
+    request.isReadOnly = grant === 'read';
     const isRead = READ_METHODS.has(request.method) || config.isRead === true || request.is404;
     if (grant === 'none') {
       void reply.header('www-authenticate', 'Bearer');

@@ -7,8 +7,8 @@ import {
 } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { ZodType } from 'zod';
-import type { Feed } from '../dashboard/feed.ts';
-import type { ShardRouter } from '../shards/router.ts';
+import type { FeedSource } from '../dashboard/feed.ts';
+import type { HttpRouter } from '../shards/router.ts';
 import { type AccessOptions, registerRateLimit, registerTokens } from './access.ts';
 import type { OriginList } from '../config/origin-list.ts';
 import { answerPreflights, registerCors } from './cors.ts';
@@ -42,7 +42,7 @@ declare module 'fastify' {
 }
 
 export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
   /** Called for each internal that has changed in this Node, with what the server does instead. */
   readonly onNodeChange: Report;
   /** Called with errors that should not happen. */
@@ -59,7 +59,7 @@ export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   readonly corsOrigins: OriginList;
   readonly stats: () => Promise<object>;
   /** Of the dashboard. */
-  readonly feed: Feed;
+  readonly feed: FeedSource;
   readonly metrics: () => Promise<string>;
   /** Told of every request that is answered, and of connections that are cut off. */
   readonly traffic: Traffic;

@@ -1,171 +1,206 @@
 import type { FastifyReply } from 'fastify';
+import { ERRORS } from '../api/errors.ts';
+import { BATCH_VERSION, RequestRecords, responseEnd, u16At } from '../shared/batch-records.ts';
 import {
-  CREATED,
-  DELETED,
+  BATCH_DONE,
+  BATCH_FULL,
+  BATCH_MIXED,
+  HANDED_OVER_BYTES,
   LARGE_HIT,
+  MISS,
   type Payload,
-  RAW_FOUND,
-  RAW_HIT,
-  REPLACED,
+  bytesOf,
   freePayload,
 } from '../shared/protocol.ts';
-import { type EntryHead, NO_CONDITIONS, type PutOptions, decodeHead } from '../shared/raw-entries.ts';
-import type { LargeRead } from '../shards/large-read.ts';
+import { ResponseRecords } from '../shared/response-records.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
-import type { ShardRouter } from '../shards/router.ts';
-import { endWith, failureOfReply } from './exchanges.ts';
+import type { HttpRouter } from '../shards/router.ts';
+import { type BatchPlan, TOO_LARGE_FOR_BATCH } from './batch-plan.ts';
+import { type GetOptions, endWith, failureOfReply, followLarge } from './exchanges.ts';
 import type { Failure } from './failures.ts';
-import { type Account, accountOf } from './intake/account.ts';
-import { whenClosed } from './intake/when-closed.ts';
 import { answerHeaders } from './write-answer.ts';
 
-/** One request of a batch. */
-export type BatchItem =
-  | { readonly method: 'GET' | 'HEAD' | 'DELETE'; readonly key: string }
-  | { readonly method: 'PUT'; readonly key: string; readonly value: Buffer; readonly put: PutOptions }
-  /** It is not valid: it fails alone. */
-  | { readonly method: 'NONE'; readonly failure: Failure };
-
-/** How the results of a batch are written. Texts are of one-byte characters. */
+/** How an answer is written. */
 export interface BatchForm {
   readonly type: string;
-  readonly hit: (head: EntryHead, value: string) => string;
-  readonly found: (head: EntryHead) => string;
-  readonly stored: (isNew: boolean, head: EntryHead) => string;
-  readonly deleted: () => string;
-  readonly failed: (failure: Failure) => string;
-  readonly join: (results: readonly string[]) => string;
+  /** @param answer to the plan, in the binary form. @returns text of one-byte characters, or the same bytes. */
+  readonly render: (answer: Payload, plan: BatchPlan) => Payload;
 }
 
-/** Hits beyond this many bytes are refused: the client asks for them again. */
-const MAX_REPLY_BYTES = 4 * 2 ** 20;
+export interface BatchOptions extends GetOptions {
+  readonly router: HttpRouter;
+}
+
+/** Smaller numbers in the place of a status are codes of replies. */
+const MIN_STATUS = 200;
+const HIT_STATUS = 200;
 
 const FULL: Failure = {
   code: 'CACHE_ERR_BUSY',
   message: 'The answer to this batch has become too large: ask for this entry again.',
 };
-const TOO_LARGE_FOR_BATCH: Failure = {
-  code: 'CACHE_ERR_VALUE_TOO_LARGE',
-  message: 'value has more than 1 MiB: such entries are stored and read at /kv/{key}.',
-};
+
+/** Answers are put together one at a time. */
+const joined = new ResponseRecords();
 
 /**
- * Carries out the requests of a batch, and answers when the last shard has. Requests of one key are in order, since they go
- * to one shard by one mailbox.
+ * Sends each shard its part of a batch, and answers when the last one has replied. Requests of one key are in order, since
+ * they go to one shard in one message.
  */
 export class Batch {
   private readonly reply: FastifyReply;
-  private readonly router: ShardRouter;
+  private readonly options: BatchOptions;
   private readonly form: BatchForm;
-  private readonly account: Account | undefined;
-  private readonly results: string[];
-  private left: number;
-  private heldBytes = 0;
+  private readonly plan: BatchPlan;
+  /** By the number of the shard. */
+  private readonly parts: (Part | undefined)[];
+  private left = 1;
 
-  constructor(reply: FastifyReply, router: ShardRouter, form: BatchForm, size: number) {
+  constructor(reply: FastifyReply, options: BatchOptions, form: BatchForm, plan: BatchPlan) {
     reply.hijack();
     this.reply = reply;
-    this.router = router;
+    this.options = options;
     this.form = form;
-    this.account = accountOf(reply.raw.req.socket);
-    this.results = Array.from({ length: size });
-    this.left = size;
-    whenClosed(reply.raw, () => this.account?.release('bodyBytes', this.heldBytes));
+    this.plan = plan;
+    this.parts = options.router.shards.map(() => undefined);
   }
 
-  run(items: readonly BatchItem[]): void {
-    if (items.length === 0) this.answer();
-    for (const [place, item] of items.entries()) this.start(place, item);
+  run(): void {
+    const { size, failures } = this.plan;
+    if (this.parts.length === 1 && size > 0 && failures.size === 0) this.sendWhole();
+    else this.sendParts();
+    this.partSettled();
   }
 
-  private start(place: number, item: BatchItem): void {
-    const { router, form } = this;
-    const pending = new BatchRequest(this, place);
-    switch (item.method) {
-      case 'GET':
-        router.getRaw(item.key, false, NO_CONDITIONS, pending);
-        break;
-      case 'HEAD':
-        router.headRaw(item.key, NO_CONDITIONS, pending);
-        break;
-      case 'DELETE':
-        router.delete(item.key, pending);
-        break;
-      case 'PUT':
-        if (router.takesWhole(item.key, item.value.length))
-          router.putRaw(item.key, item.value, item.put, pending);
-        else this.settle(place, form.failed(TOO_LARGE_FOR_BATCH));
-        break;
-      case 'NONE':
-        this.settle(place, form.failed(item.failure));
-    }
-  }
-
-  /** @param head of replies that have one. */
-  take(place: number, code: number, payload: Payload, head: string | undefined): void {
-    this.settle(place, this.resultOf(code, payload, head));
-  }
-
-  private resultOf(code: number, payload: Payload, head: string | undefined): string {
-    const { form } = this;
-    if (code === DELETED) return form.deleted();
-    if (code === LARGE_HIT) return form.failed(TOO_LARGE_FOR_BATCH);
-    if (head === undefined) return form.failed(failureOfReply(code));
-    if (code === RAW_FOUND) return form.found(decodeHead(head));
-    if (code === CREATED || code === REPLACED) return form.stored(code === CREATED, decodeHead(head));
-    if (code !== RAW_HIT) return form.failed(failureOfReply(code));
-    if (!this.hasRoomFor(payload.length)) return form.failed(FULL);
-    const value =
-      typeof payload === 'string'
-        ? payload
-        : Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('latin1');
-    return form.hit(decodeHead(head), value);
-  }
-
-  /** Values are held until the answer has left. */
-  private hasRoomFor(bytes: number): boolean {
-    if (this.heldBytes + bytes > MAX_REPLY_BYTES) return false;
-    if (this.account?.charge('bodyBytes', bytes) === false) {
-      this.account.release('bodyBytes', bytes);
-      return false;
-    }
-    this.heldBytes += bytes;
-    return true;
-  }
-
-  private settle(place: number, result: string): void {
-    this.results[place] = result;
+  /** The last part to settle answers. */
+  partSettled(): void {
     this.left--;
-    if (this.left === 0) this.answer();
+    if (this.left > 0) return;
+    const [first] = this.parts;
+    const isWhole = this.parts.length === 1 && this.plan.failures.size === 0 && first?.code === BATCH_DONE;
+    this.answer(isWhole ? first.records! : this.join());
   }
 
-  private answer(): void {
+  private sendWhole(): void {
+    const { bytes, size } = this.plan;
+    const requests = bytes.length < HANDED_OVER_BYTES ? bytes.toString('latin1') : bytesOf(bytes);
+    // A client with one request at a time may be alone. Nobody busy-waits for one with more of them: it has work meanwhile.
+    this.send(0, requests, size, size === 1 ? this.reply.raw.req.socket : this);
+  }
+
+  private sendParts(): void {
+    const { bytes } = this.plan;
+    const counts = this.parts.map(() => 0);
+    const ends = this.parts.map(() => 1);
+    this.forEachSent((shard, { start, valueEnd }) => {
+      counts[shard]++;
+      ends[shard] += valueEnd - start;
+    });
+    const requests = ends.map((end) => Buffer.allocUnsafeSlow(end));
+    ends.fill(1);
+    this.forEachSent((shard, { start, valueEnd }) => {
+      bytes.copy(requests[shard], ends[shard], start, valueEnd);
+      ends[shard] += valueEnd - start;
+    });
+    for (const [shard, count] of counts.entries()) {
+      requests[shard][0] = BATCH_VERSION;
+      if (count > 0) this.send(shard, requests[shard], count, this);
+    }
+  }
+
+  /** Goes through the requests that do not fail without their shard. */
+  private forEachSent(visit: (shard: number, record: RequestRecords) => void): void {
+    const { bytes, shards, failures } = this.plan;
+    const records = new RequestRecords(bytes);
+    for (let place = 0; records.next(); place++)
+      if (!failures.has(place)) visit(shards?.[place] ?? 0, records);
+  }
+
+  private send(shard: number, requests: Payload, size: number, connection: object): void {
+    const part = new Part(this, connection);
+    this.parts[shard] = part;
+    this.left++;
+    this.options.router.sendBatch(shard, requests, size, part, this.plan.hasWrites ? 'write' : 'read');
+  }
+
+  /** Puts the answer together, in the order of the requests. */
+  private join(): Payload {
+    const { size, shards, failures } = this.plan;
+    const places = this.parts.map(() => 1);
+    const replies = this.parts.map((part) => part?.records && bufferOf(part.records));
+    joined.begin();
+    for (let place = 0; place < size; place++) {
+      const failure = failures.get(place);
+      if (failure) {
+        addFailure(failure);
+        continue;
+      }
+      const shard = shards?.[place] ?? 0;
+      const records = replies[shard];
+      if (records) places[shard] = addRecord(records, places[shard]);
+      else addFailure(failureOfReply(this.parts[shard]!.code));
+    }
+    for (const part of this.parts) if (part?.records) freePayload(part.records);
+    return joined.take();
+  }
+
+  private answer(records: Payload): void {
+    const { form, options } = this;
     const response = this.reply.raw;
+    const answer = form.render(records, this.plan);
+    if (answer !== records) freePayload(records);
+    const delivered = this.parts.flatMap((part) => part?.delivered ?? []);
+    if (delivered.length > 0) {
+      followLarge(response, answer, () => delivered.forEach((tell) => tell()), options);
+    }
     if (response.destroyed) return;
-    const text = this.form.join(this.results);
-    response.writeHead(200, 'OK', answerHeaders(this.form.type, text.length));
-    endWith(response, text);
+    response.writeHead(200, 'OK', answerHeaders(form.type, answer.length));
+    endWith(response, answer);
   }
 }
 
-/** Waits for the reply to one request of a batch. */
-class BatchRequest implements PendingRequest {
-  /** A batch is no client that waits for one thing after the other. */
-  readonly connection = undefined;
-  private readonly batch: Batch;
-  private readonly place: number;
+/** The bytes of an answer. */
+export function bufferOf(payload: Payload): Buffer {
+  if (typeof payload === 'string') return Buffer.from(payload, 'latin1');
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+}
 
-  constructor(batch: Batch, place: number) {
+/** Adds the record that begins at `start` of a shard's reply. @returns where the next one begins. */
+function addRecord(records: Buffer, start: number): number {
+  const end = responseEnd(records, start);
+  const status = u16At(records, start);
+  if (status < MIN_STATUS) addFailure(failureOfCode(status));
+  else if (status === HIT_STATUS && !joined.hasRoomFor(end - start)) addFailure(FULL);
+  else joined.addRecord(records, start, end);
+  return end;
+}
+
+function failureOfCode(code: number): Failure {
+  if (code === BATCH_FULL) return FULL;
+  return code === LARGE_HIT ? TOO_LARGE_FOR_BATCH : failureOfReply(code);
+}
+
+function addFailure({ code, message }: Failure): void {
+  joined.addError(ERRORS[code], `${code} ${message}`);
+}
+
+/** What one shard is asked, and what it has replied. */
+class Part implements PendingRequest {
+  readonly connection: object;
+  code = MISS;
+  records: Payload | undefined;
+  delivered: (() => void) | undefined;
+  private readonly batch: Batch;
+
+  constructor(batch: Batch, connection: object) {
     this.batch = batch;
-    this.place = place;
+    this.connection = connection;
   }
 
-  settle(code: number, payload: Payload, delivered?: () => void, head?: string, largeRead?: LargeRead): void {
-    largeRead?.cancel();
-    this.batch.take(this.place, code, payload, head);
-    // Its bytes have been copied.
-    if (!delivered) return;
-    freePayload(payload);
-    delivered();
+  settle(code: number, payload: Payload, delivered?: () => void): void {
+    this.code = code;
+    if (code === BATCH_DONE || code === BATCH_MIXED) this.records = payload;
+    this.delivered = delivered;
+    this.batch.partSettled();
   }
 }

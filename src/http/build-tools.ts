@@ -17,6 +17,9 @@ export const NX_DIALECT: Dialect = {
 
 const ACCESS_CODES: ReadonlySet<ErrorCode> = new Set(['CACHE_ERR_UNAUTHORIZED', 'CACHE_ERR_FORBIDDEN']);
 
+/** Of the keys of Nx's artifacts. */
+export const NX_PREFIX = 'v1/cache/';
+
 /** Of the keys of Turborepo's artifacts. */
 export const TURBO_PREFIX = 'v8/artifacts/';
 
@@ -34,3 +37,9 @@ export const TURBO_DIALECT: Dialect = {
     ...(tag === '' ? [] : ['x-artifact-tag', tag]),
   ],
 };
+
+/** The dialect of those who ask for a path, for what is answered before its route has been found. */
+export function dialectOfPath(path: string): Dialect {
+  if (path.startsWith(NX_PREFIX, 1)) return NX_DIALECT;
+  return path.startsWith(TURBO_PREFIX, 1) ? TURBO_DIALECT : PLAIN_DIALECT;
+}

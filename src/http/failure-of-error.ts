@@ -11,6 +11,11 @@ const CODE_OF_FIELD: Readonly<Record<string, ErrorCode>> = {
   ttl: 'CACHE_ERR_TTL_INVALID',
 };
 
+const CODE_OF_PARAMETER: Readonly<Record<string, ErrorCode>> = {
+  prefix: 'CACHE_ERR_KEY_INVALID',
+  cursor: 'CACHE_ERR_REQUEST_INVALID',
+};
+
 const CODE_OF_FRAMEWORK_ERROR: Readonly<Record<string, Failure>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     code: 'CACHE_ERR_MEDIA_TYPE_UNSUPPORTED',
@@ -82,6 +87,6 @@ function validationFailure(path: string, keyword: string, message: string, issue
   if (field === 'value' && keyword === 'too_big') {
     return { code: 'CACHE_ERR_VALUE_TOO_LARGE', message: `value ${message}.` };
   }
-  const code = CODE_OF_FIELD[field] ?? 'CACHE_ERR_BODY_INVALID';
+  const code = CODE_OF_FIELD[field] ?? CODE_OF_PARAMETER[field] ?? 'CACHE_ERR_BODY_INVALID';
   return { code, message: `${field || 'The body'} ${message}.` };
 }

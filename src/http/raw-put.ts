@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { BLOCK_BYTES } from '../shared/segment-sizes.ts';
+import { free } from '../shared/free.ts';
 import type { PutOptions } from '../shared/raw-entries.ts';
-import type { ShardRouter } from '../shards/router.ts';
+import type { HttpRouter } from '../shards/router.ts';
 import type { Upload } from '../shards/upload.ts';
 import { formatBytes } from '../config/byte-size.ts';
 import type { Failure } from './failures.ts';
@@ -15,7 +16,7 @@ import type { RawPutExchange } from './raw-exchanges.ts';
 const UPLOAD_BYTES = 2 * BLOCK_BYTES;
 
 export interface RawPutOptions {
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
   readonly bodies: Bodies;
   readonly maxRawBytes: number;
 }
@@ -38,7 +39,7 @@ export function receiveRawPut(options: RawPutOptions, rawPut: RawPut): void {
     refuse(rawPut, tooLarge(limit));
     return;
   }
-  if (bytes === undefined || !router.takesWhole(key, bytes)) {
+  if (bytes === undefined || !router.takesWhole(key.length, bytes)) {
     bodies.enter(request, reply, UPLOAD_BYTES, (failure) => {
       if (failure) refuse(rawPut, failure);
       else void new LargePut(options, rawPut, limit).receive(bytes);
@@ -72,6 +73,11 @@ function tooLarge(limit: number): Failure {
     code: 'CACHE_ERR_VALUE_TOO_LARGE',
     message: `value must have at most ${formatBytes(limit)}, and is longer.`,
   };
+}
+
+/** Frees the buffer of a chunk that has all of it: others may use the rest. */
+function freeWhole({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) free(buffer);
 }
 
 /** Answers without reading the body. */
@@ -134,9 +140,11 @@ class LargePut {
       this.fail(tooLarge(this.limit));
     } else if (this.upload) {
       await this.write(chunk);
+      // Left to the collector, the network buffers of large values would lead to one major collection after another.
+      if (request.raw instanceof DirectRequest) freeWhole(chunk);
     } else {
       this.start.add(chunk);
-      if (router.takesWhole(key, this.bytes)) return;
+      if (router.takesWhole(key.length, this.bytes)) return;
       if (await this.begin(0)) await this.write(this.start.bytes());
       this.start.free();
     }

@@ -1,7 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { MAX_METADATA_TEXT_BYTES } from '../shared/segment-sizes.ts';
-import { type Conditions, NO_CONDITIONS, type PutOptions, type Tags } from '../shared/raw-entries.ts';
+import {
+  type Conditions,
+  DEFAULT_TYPE,
+  NO_CONDITIONS,
+  type PutOptions,
+  type Tags,
+} from '../shared/raw-entries.ts';
 import { MAX_TTL_S } from '../api/request-schemas.ts';
 import { type Failure, sendFailure } from './failures.ts';
 
@@ -12,8 +18,7 @@ declare module 'fastify' {
   }
 }
 
-/** Of bytes that come without a content type. */
-export const DEFAULT_TYPE = 'application/octet-stream';
+export { DEFAULT_TYPE };
 
 /** What the entity tag of a gzip form has behind that of the value: RFC 9110, section 8.8.3.3. */
 export const GZIP_SUFFIX = '-gzip';

@@ -1,6 +1,7 @@
 import { formatBytes } from '../config/byte-size.ts';
-import { type Limits, deriveLimits } from '../config/memory-shares.ts';
+import { type Limits, deriveLimits, frontYoungMb } from '../config/memory-shares.ts';
 import type { Settings } from '../config/settings.ts';
+import { furtherFronts } from '../config/threads.ts';
 import { guaranteeFor, maxEntryBytes } from '../shared/segment-sizes.ts';
 import { type MemoryLimit, findMemoryLimit, usedBytes } from './probe.ts';
 
@@ -9,6 +10,9 @@ const MIN_SHARD_BYTES = 8 * 2 ** 20;
 /** What it takes as a rule, and what the loaded HTTP layer takes: 10.8 and 3.5 MiB were measured. */
 const SHARD_BYTES = 11 * 2 ** 20;
 const APP_BYTES = 4 * 2 ** 20;
+/** The same of a further HTTP thread: 35 MiB were measured. */
+const MIN_FRONT_BYTES = 24 * 2 ** 20;
+const FRONT_BYTES = 36 * 2 ** 20;
 
 /** The memory limit leaves too little room to keep the promises. The message says what to change. */
 export class LimitTooSmallError extends Error {
@@ -33,13 +37,23 @@ export class MemoryPlan {
     return usedBytes(this.memoryLimit, process.memoryUsage.rss());
   }
 
+  /** The young generation of each further HTTP thread. */
+  get frontYoungMb(): number {
+    return frontYoungMb(this.memoryLimit.limitBytes);
+  }
+
+  /** What the process uses while it holds no entry: what it uses now, and what further HTTP threads take under load. */
+  baselineBytes(): number {
+    return this.usedBytes() + this.growthBytes;
+  }
+
   /**
-   * Checks, before the threads of the shards are started, whether there is room for them: the system would kill the
+   * Checks, before threads are started, whether there is room for them: the system would kill the
    * process before they could be measured.
    * @throws LimitTooSmallError
    */
-  checkRoomForShards(): void {
-    this.limitsFor(this.usedBytes() + this.settings.SHARDS * MIN_SHARD_BYTES);
+  checkRoomForThreads(): void {
+    this.limitsFor(this.usedBytes() + this.threadBytes(MIN_SHARD_BYTES, MIN_FRONT_BYTES));
   }
 
   /**
@@ -49,12 +63,14 @@ export class MemoryPlan {
    * @throws LimitTooSmallError if none can start.
    */
   checkRoomForServer(): string | undefined {
-    const { SHARDS } = this.settings;
+    const { SHARDS, FRONTS } = this.settings;
     const loadedBytes = process.memoryUsage.rss();
-    this.limitsFor(loadedBytes + SHARDS * MIN_SHARD_BYTES);
-    if (typeof this.derive(loadedBytes + APP_BYTES + SHARDS * SHARD_BYTES) !== 'string') return undefined;
+    this.limitsFor(loadedBytes + this.threadBytes(MIN_SHARD_BYTES, MIN_FRONT_BYTES));
+    if (typeof this.derive(loadedBytes + APP_BYTES + this.threadBytes(SHARD_BYTES, FRONT_BYTES)) !== 'string')
+      return undefined;
     const limit = formatBytes(this.memoryLimit.limitBytes);
-    return `the memory limit of ${limit} leaves little room for ${SHARDS} shard(s): some starts may fail`;
+    const fronts = FRONTS > 1 ? ` and ${FRONTS} HTTP threads` : '';
+    return `the memory limit of ${limit} leaves little room for ${SHARDS} shard(s)${fronts}: some starts may fail`;
   }
 
   /**
@@ -67,12 +83,23 @@ export class MemoryPlan {
     return derived;
   }
 
+  private threadBytes(shardBytes: number, frontBytes: number): number {
+    const { SHARDS, FRONTS } = this.settings;
+    return SHARDS * shardBytes + furtherFronts(FRONTS) * frontBytes + this.growthBytes;
+  }
+
+  /** The headroom is for the main thread's heap alone. */
+  private get growthBytes(): number {
+    return (this.settings.FRONTS - 1) * this.frontYoungMb * 2 ** 20;
+  }
+
   private derive(baselineBytes: number): Limits | string {
     return deriveLimits({
       limitBytes: this.memoryLimit.limitBytes,
       threshold: this.settings.MEMORY_THRESHOLD,
       baselineBytes,
       shards: this.settings.SHARDS,
+      fronts: this.settings.FRONTS,
       minGuaranteeBytes: guaranteeFor(0),
       fullGuaranteeBytes: this.fullGuaranteeBytes,
     });

@@ -1,17 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
-
-/** Reads a small file; undefined if it cannot be read. Passed in, so that tests can describe any machine. */
-export type ReadText = (path: string) => string | undefined;
-
-export function readTextFile(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
-}
+import { join } from 'node:path';
+import { type ControlGroup, type ReadText, controlGroups, readTextFile } from '../config/control-groups.ts';
 
 export interface MemoryLimit {
   readonly limitBytes: number;
@@ -21,14 +10,6 @@ export interface MemoryLimit {
   readonly group?: ControlGroup;
   readonly file?: string;
 }
-
-export interface ControlGroup {
-  readonly version: 1 | 2;
-  readonly folder: string;
-}
-
-const V1_ROOT = '/sys/fs/cgroup/memory';
-const V2_ROOT = '/sys/fs/cgroup';
 
 /**
  * What 100 % of memory means: the smallest of the setting, the limits of this process's control group and its parents,
@@ -41,7 +22,7 @@ export function findMemoryLimit(
   machineBytes: number = totalmem(),
 ): MemoryLimit {
   let tightest: MemoryLimit = { limitBytes: machineBytes, source: 'machine' };
-  for (const group of controlGroups(read)) {
+  for (const group of controlGroups('memory', read)) {
     for (const { source, name, field } of LIMIT_FILES[group.version]) {
       const file = join(group.folder, name);
       const limitBytes = limitIn(read(file), field);
@@ -75,26 +56,6 @@ const LIMIT_FILES: Readonly<Record<ControlGroup['version'], readonly LimitFile[]
 function limitIn(text: string | undefined, field: string | undefined): number {
   const line = field === undefined ? /^(\d+)\s*$/ : new RegExp(`^${field} (\\d+)$`, 'm');
   return Number(line.exec(text ?? '')?.[1] ?? Infinity);
-}
-
-/** This process's control groups, innermost first, in both versions. */
-function controlGroups(read: ReadText): ControlGroup[] {
-  const groups: ControlGroup[] = [];
-  for (const line of (read('/proc/self/cgroup') ?? '').split('\n')) {
-    const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    if (path === undefined) continue;
-    const version = controllers === '' ? 2 : 1;
-    if (version === 1 && !controllers.split(',').includes('memory')) continue;
-    const root = version === 2 ? V2_ROOT : V1_ROOT;
-    // In a container, the path may be that of the host, while the root is the container's own group.
-    let inner = path;
-    while (inner !== '/' && inner !== '.') {
-      groups.push({ version, folder: join(root, inner) });
-      inner = dirname(inner);
-    }
-    groups.push({ version, folder: root });
-  }
-  return groups;
 }
 
 /**

@@ -5,9 +5,9 @@ import type { Ledger } from '../shared/ledger.ts';
 import type { ShardRouter, ShardRow } from '../shards/router.ts';
 import { DELAY_BOUNDS_MS, PAUSE_BOUNDS_MS, type ThreadFigures, ThreadMeter } from '../shared/thread-meter.ts';
 import { FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES, TIER_FAMILIES } from './families.ts';
+import { type HttpFigures, withRouting } from './http-figures.ts';
 import { BOUNDS_MS, NO_STATUS } from './request-times.ts';
 import { TextWriter, secondsOf, toSeconds } from './text-writer.ts';
-import { Traffic, type TrafficReports } from './traffic.ts';
 
 const REQUEST_BOUNDS = secondsOf(BOUNDS_MS);
 const DELAY_BOUNDS = secondsOf(DELAY_BOUNDS_MS);
@@ -21,43 +21,33 @@ export interface MetricsSources {
   readonly ledger: Ledger;
 }
 
-/** What the HTTP layer knows of its connections. */
-export interface HttpFigures {
-  readonly purse: {
-    readonly totals: {
-      readonly requests: number;
-      readonly unreadBytes: number;
-      readonly unsentBytes: number;
-    };
-  };
-  readonly frontDoor: {
-    readonly size: number;
-    readonly waitingCount: number;
-    readonly limits: { readonly maxConnections: number };
-  };
-}
-
 /** What `/metrics` says. */
 export class Metrics {
-  readonly traffic: Traffic;
   private readonly version: string;
   private readonly mainThread = new ThreadMeter(() => performance.now());
 
-  constructor(version: string, reports: TrafficReports) {
+  constructor(version: string) {
     this.version = version;
-    this.traffic = new Traffic(reports);
   }
 
-  async text(sources: MetricsSources, http: HttpFigures): Promise<string> {
-    const rows = await sources.router.figures();
+  /**
+   * @param http the figures of all HTTP threads together.
+   * @param fronts what each further HTTP thread has done, if it answers.
+   */
+  async text(
+    sources: MetricsSources,
+    http: HttpFigures,
+    fronts: readonly NamedThread[] = [],
+  ): Promise<string> {
+    const rows = withRouting(await sources.router.figures(), http);
     const writer = new TextWriter();
     writer.family(FAMILIES.info).sample(FAMILIES.info, `version="${this.version}"`, 1);
     writeShards(writer, rows);
     writeTier(writer, rows);
     writeMemory(writer, sources);
-    writeTraffic(writer, this.traffic);
+    writeTraffic(writer, http);
     writeConnections(writer, http);
-    writeThreads(writer, this.mainThread.read(), rows);
+    writeThreads(writer, [{ name: 'main', figures: this.mainThread.read() }, ...fronts, ...threadsOf(rows)]);
     writeProcess(writer);
     return writer.toString();
   }
@@ -113,13 +103,12 @@ function writeMemory(writer: TextWriter, { memoryLimit, limits, supervisor, ledg
     .single(FAMILIES.orderSeconds, toSeconds(tookMs));
 }
 
-function writeTraffic(writer: TextWriter, traffic: Traffic): void {
+function writeTraffic(writer: TextWriter, { times, refusals, cutOffs }: HttpFigures): void {
   writer.family(FAMILIES.requestDuration);
-  for (const { method, route, status, ...durations } of traffic.times.snapshot()) {
+  for (const { method, route, status, ...durations } of times) {
     const labels = `route="${route}",method="${method}",status="${status === NO_STATUS ? 'none' : status}"`;
     writer.histogram(FAMILIES.requestDuration, labels, REQUEST_BOUNDS, durations);
   }
-  const { refusals, cutOffs } = traffic.counts;
   writer.family(FAMILIES.refusals);
   for (const [reason, count] of Object.entries(refusals)) {
     writer.sample(FAMILIES.refusals, `reason="${reason}"`, count);
@@ -130,23 +119,28 @@ function writeTraffic(writer: TextWriter, traffic: Traffic): void {
   }
 }
 
-function writeConnections(writer: TextWriter, { purse, frontDoor }: HttpFigures): void {
+function writeConnections(writer: TextWriter, { connections, holds }: HttpFigures): void {
   writer
-    .single(FAMILIES.connections, frontDoor.size)
-    .single(FAMILIES.waiting, frontDoor.waitingCount)
-    .single(FAMILIES.maxConnections, frontDoor.limits.maxConnections)
-    .single(FAMILIES.requestsInProgress, purse.totals.requests)
-    .single(FAMILIES.unreadBytes, purse.totals.unreadBytes)
-    .single(FAMILIES.unsentBytes, purse.totals.unsentBytes);
+    .single(FAMILIES.connections, connections.open)
+    .single(FAMILIES.waiting, connections.waiting)
+    .single(FAMILIES.maxConnections, connections.limit)
+    .single(FAMILIES.requestsInProgress, holds.requests)
+    .single(FAMILIES.unreadBytes, holds.unreadBytes)
+    .single(FAMILIES.unsentBytes, holds.unsentBytes);
 }
 
-function writeThreads(writer: TextWriter, main: ThreadFigures, rows: readonly ShardRow[]): void {
-  const threads: { readonly labels: string; readonly figures: ThreadFigures }[] = [
-    { labels: 'thread="main"', figures: main },
-  ];
-  for (const { shard, thread } of rows) {
-    if (thread) threads.push({ labels: `thread="shard-${shard}"`, figures: thread });
-  }
+/** A thread, as the label of its samples names it. */
+export interface NamedThread {
+  readonly name: string;
+  readonly figures: ThreadFigures;
+}
+
+function threadsOf(rows: readonly ShardRow[]): NamedThread[] {
+  return rows.flatMap(({ shard, thread }) => (thread ? [{ name: `shard-${shard}`, figures: thread }] : []));
+}
+
+function writeThreads(writer: TextWriter, all: readonly NamedThread[]): void {
+  const threads = all.map(({ name, figures }) => ({ labels: `thread="${name}"`, figures }));
   for (const [family, name] of [
     [FAMILIES.active, 'activeMs'],
     [FAMILIES.idle, 'idleMs'],

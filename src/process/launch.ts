@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseByteSize } from '../config/byte-size.ts';
+import { readTextFile } from '../config/control-groups.ts';
 import { heapFlags, mmapThresholdBytes } from '../config/memory-shares.ts';
-import { findMemoryLimit, readTextFile } from '../memory/probe.ts';
+import { findMemoryLimit } from '../memory/probe.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /**

@@ -1,8 +1,10 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { ACCESS_SETTINGS, readAccessFiles } from '../config/access-files.ts';
+import { processors } from '../config/processors.ts';
 import { type Environment, readSettings, settingsHelp, settingsInForce } from '../config/settings.ts';
 import { ListenError, resolveHost } from '../listening.ts';
 import { LimitTooSmallError } from '../memory/memory-plan.ts';
+import { findMemoryLimit } from '../memory/probe.ts';
 import { checkMemoryLimit } from '../server.ts';
 import { flagsHelp, readCommandLine } from './command-line.ts';
 import { EXIT_CONFIGURATION } from './launch.ts';
@@ -43,7 +45,8 @@ async function carryOut(
   if (flag === '--help') return print(helpText());
   if (flag === '--version') return print(packageJson.version);
 
-  const read = readSettings(env);
+  const machine = { processors: processors(), memoryBytes: findMemoryLimit(undefined).limitBytes };
+  const read = readSettings(env, machine);
   if (read.faults) return misconfigured([...read.faults, ...faultsOfFiles(env)]);
   const { settings } = read;
   const access = readAccessFiles(settings);

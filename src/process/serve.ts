@@ -66,7 +66,7 @@ function readFilesAgain(settings: Settings, server: RunningServer, logger: LogSi
 }
 
 function stoppable(server: RunningServer, delayMs: number, logger: LogSink, outputs: Outputs): Stoppable {
-  const unanswered = (): number => server.app.purse.totals.requests;
+  const { unanswered } = server;
   let beganMs = 0;
   return {
     delayMs,

@@ -5,6 +5,7 @@ export type ControlOrder =
   | { readonly kind: 'ping' }
   | { readonly kind: 'stats'; readonly withThread?: boolean }
   | { readonly kind: 'inspect'; readonly key: string }
+  | { readonly kind: 'keys'; readonly prefix: string; readonly cursor: number }
   | { readonly kind: 'shed'; readonly shedBytes: number };
 
 /** A shard's answer to a `stats` message. */

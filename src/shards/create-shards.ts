@@ -1,19 +1,32 @@
 import { randomInt } from 'node:crypto';
-import { availableParallelism } from 'node:os';
+import { processors } from '../config/processors.ts';
 import type { Settings } from '../config/settings.ts';
 import { Ledger } from '../shared/ledger.ts';
 import type { TierStart } from '../shared/tier.ts';
-import { TierWatch, tierStartOf } from './tier.ts';
 import { pollingPolicy } from './lone-client.ts';
+import type { MailboxOptions } from './mailbox.ts';
 import { ShardRouter } from './router.ts';
 import { Shard } from './shard.ts';
+import { TierWatch, tierStartOf } from './tier.ts';
 
 /** The heap of a shard's thread holds one batch of requests and one of replies. Entries lie outside the heap. */
 const WORKER_HEAP_MB = 192;
 const LEDGER_UNIT_BYTES = 4096;
+/** `DELETE /cache` with an engine behind the shards. */
+const MAX_CLEAR_WAITS = 60;
 /** For a thread that has a processor to itself. Threads that start together share the processors. */
 const START_DEADLINE_MS = 5000;
 const MIN_SILENCE_LIMIT_MS = 2000;
+
+/** In which a thread must start, where so many start at once. */
+export function startDeadlineMs(threads: number): number {
+  return START_DEADLINE_MS * Math.ceil(threads / processors());
+}
+
+/** For how long a thread may give no sign of life. */
+export function silenceLimitMs(deadlineMs: number): number {
+  return Math.max(MIN_SILENCE_LIMIT_MS, 2 * deadlineMs);
+}
 
 export interface ShardsOptions {
   readonly settings: Settings;
@@ -27,6 +40,26 @@ export interface ShardsOptions {
   readonly onRestart: (shard: number, downMs: number) => void;
   /** A node of the engine behind the shards has come or gone. */
   readonly onTierChange: (address: string, isUp: boolean, reason: string) => void;
+  /** Called when the state of a shard has changed. */
+  readonly onChange: (shard: Shard) => void;
+}
+
+/** What a further HTTP thread needs to route as the main thread does. Plain data: it crosses threads. */
+export interface RoutingStart {
+  readonly seed: readonly [number, number];
+  readonly ledger: SharedArrayBuffer;
+  readonly ledgerUnitBytes: number;
+  readonly mailbox: Omit<MailboxOptions, 'now'>;
+  /** See `RouterTier`. */
+  readonly clearWaits: number;
+}
+
+export interface Shards {
+  readonly router: ShardRouter;
+  readonly ledger: Ledger;
+  readonly routing: RoutingStart;
+  /** Starts all threads. @returns when all are up. */
+  readonly start: () => Promise<void>;
 }
 
 /** The memory that all shards and the main thread share; the doorbells are apart, one for each session. */
@@ -39,19 +72,39 @@ interface SharedMemory {
 }
 
 /** All shards, not started yet, with the router to them and the ledger of their memory. */
-export function createShards(options: ShardsOptions): {
-  readonly router: ShardRouter;
-  readonly ledger: Ledger;
-} {
+export function createShards(options: ShardsOptions): Shards {
   const { SHARDS, REQUEST_DEADLINE_MS } = options.settings;
   const memory = createSharedMemory(options);
-  const tierStart = tierStartOf(options.settings);
-  const tierWatch = tierStart && new TierWatch(tierStart.channel, options.onTierChange);
-  const shards = Array.from({ length: SHARDS }, (_, shard) =>
-    createShard(shard, { ...options, tierStart }, memory),
-  );
   const { ledger } = memory;
-  return { router: new ShardRouter(shards, ledger, randomSeed(), REQUEST_DEADLINE_MS, tierWatch), ledger };
+  const { pollsForRequests, mailbox } = sessionSettings(options.settings);
+  const tier = tierStartOf(options.settings);
+  const clearWaits = tier ? MAX_CLEAR_WAITS : 0;
+  const tierWatch = tier && new TierWatch(tier.channel, options.onTierChange);
+  const shards = Array.from({ length: SHARDS }, (_, shard) =>
+    createShard({ shard, pollsForRequests, mailbox, tier }, options, memory),
+  );
+  const seed = randomSeed();
+  return {
+    router: new ShardRouter(
+      shards,
+      ledger,
+      seed,
+      REQUEST_DEADLINE_MS,
+      tierWatch && { clearWaits, onStop: () => tierWatch.close() },
+    ),
+    ledger,
+    routing: { seed, ledger: ledger.buffer, ledgerUnitBytes: LEDGER_UNIT_BYTES, mailbox, clearWaits },
+    start: async () => {
+      await Promise.all(shards.map((shard) => shard.start()));
+    },
+  };
+}
+
+/** Of each HTTP thread's mailboxes; and whether shards busy-wait. */
+function sessionSettings({ SHARDS, FRONTS, SHARD_QUEUE_LIMIT, REQUEST_DEADLINE_MS }: Settings) {
+  const { pollsForRequests, maxPolledFor } = pollingPolicy(SHARDS, processors(), FRONTS);
+  const queueLimit = Math.max(1, Math.floor(SHARD_QUEUE_LIMIT / FRONTS));
+  return { pollsForRequests, mailbox: { queueLimit, deadlineMs: REQUEST_DEADLINE_MS, maxPolledFor } };
 }
 
 function createSharedMemory({ settings, guaranteeBytes }: ShardsOptions): SharedMemory {
@@ -68,20 +121,18 @@ function createSharedMemory({ settings, guaranteeBytes }: ShardsOptions): Shared
   };
 }
 
+interface Place {
+  readonly shard: number;
+  readonly pollsForRequests: boolean;
+  readonly mailbox: RoutingStart['mailbox'];
+  readonly tier: TierStart | undefined;
+}
+
 function createShard(
-  shard: number,
-  {
-    settings,
-    replyWindowBytes,
-    workerUrl,
-    tierStart,
-    onDeath,
-    onRestart,
-  }: ShardsOptions & { readonly tierStart: TierStart | undefined },
+  { shard, pollsForRequests, mailbox, tier }: Place,
+  { settings, replyWindowBytes, workerUrl, onDeath, onRestart, onChange }: ShardsOptions,
   { ledger, entryLedger, replyCells }: SharedMemory,
 ): Shard {
-  const processors = availableParallelism();
-  const { pollsForRequests, maxPolledFor } = pollingPolicy(settings.SHARDS, processors);
   return new Shard({
     start: {
       shard,
@@ -94,18 +145,13 @@ function createShard(
       replyCells: replyCells.buffer,
       replyWindowBytes,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
-      tier: tierStart,
+      tier,
       checksIntegrity: settings.LOG_LEVEL === 'trace',
     },
     thread: { workerUrl, heapMb: WORKER_HEAP_MB },
-    mailbox: {
-      queueLimit: settings.SHARD_QUEUE_LIMIT,
-      deadlineMs: settings.REQUEST_DEADLINE_MS,
-      now: () => performance.now(),
-      maxPolledFor,
-    },
-    startDeadlineMs: START_DEADLINE_MS * Math.ceil(settings.SHARDS / processors),
-    silenceLimitMs: Math.max(MIN_SILENCE_LIMIT_MS, 2 * settings.REQUEST_DEADLINE_MS),
+    mailbox: { ...mailbox, now: () => performance.now() },
+    startDeadlineMs: startDeadlineMs(settings.SHARDS + settings.FRONTS - 1),
+    silenceLimitMs: silenceLimitMs(settings.REQUEST_DEADLINE_MS),
     onDeath: (number, error) => {
       const heldBytes = ledger.forfeit(number);
       entryLedger?.forfeit(number);
@@ -113,6 +159,7 @@ function createShard(
       onDeath(number, heldBytes, error);
     },
     onRestart,
+    onChange,
   });
 }
 

@@ -7,16 +7,18 @@ const MAX_POLLED_FOR = 3;
 export interface PollingPolicy {
   /** Whether a shard busy-waits for the next request of a lone client. */
   readonly pollsForRequests: boolean;
-  /** The main thread busy-waits for replies while at most this many requests are in flight to a shard; 0: never. */
+  /** An HTTP thread busy-waits for replies while at most this many requests are in flight to a shard; 0: never. */
   readonly maxPolledFor: number;
 }
 
 /**
  * Which threads may busy-wait. With one processor, it would only keep the other thread from working. Of several shards,
- * the one that busy-waits is rarely the one that is asked next, and the others need its processor. See ADR 8.
+ * the one that busy-waits is rarely the one that is asked next, and the others need its processor. See ADR 8. Several HTTP
+ * threads may do so only while each thread has a processor.
  */
-export function pollingPolicy(shards: number, processors: number): PollingPolicy {
-  if (processors === 1) return { pollsForRequests: false, maxPolledFor: 0 };
+export function pollingPolicy(shards: number, processors: number, fronts = 1): PollingPolicy {
+  const isCrowded = fronts > 1 && fronts + shards > processors;
+  if (processors === 1 || isCrowded) return { pollsForRequests: false, maxPolledFor: 0 };
   return shards === 1
     ? { pollsForRequests: true, maxPolledFor: MAX_POLLED_FOR }
     : { pollsForRequests: false, maxPolledFor: 1 };

@@ -1,7 +1,10 @@
-import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Doorbell } from '../shared/doorbell.ts';
 import {
+  BATCH_DONE,
+  BATCH_MIXED,
   CLEARED,
+  type Connect,
   type ControlReply,
   type FromShard,
   HIT,
@@ -43,6 +46,9 @@ export interface MailboxOptions {
   /** The mailbox busy-waits for replies while at most this many requests are in flight; 0: never. */
   readonly maxPolledFor: number;
 }
+
+/** What another HTTP thread needs to have a mailbox of its own. */
+export type SessionEnd = Omit<Connect, 'kind'>;
 
 /**
  * This thread's end of one session with a shard: a port, and the doorbell beside it. Requests cross in batches, large
@@ -122,6 +128,29 @@ export class Mailbox {
     if (this.loneClient.skipsBatch(this.requests.unanswered, nowMs)) this.batching.flush();
   }
 
+  /**
+   * Sends the requests of a client's batch, as a string or in a buffer that is handed over, behind what was sent before. The last batch may be
+   * larger than the room there was.
+   * @param size how many requests there are.
+   */
+  sendClientBatch(requests: Payload, size: number, pending: PendingRequest): void {
+    this.batching.flush();
+    this.track(pending, this.options.now(), size);
+    this.requests.markPosted();
+    this.noteLoneClient();
+    this.post({ kind: 'batch', requests }, typeof requests === 'string' ? undefined : [requests.buffer]);
+    if (size === 1) setImmediate(this.pollForReply);
+  }
+
+  /** Opens one more session with the same shard. @returns its end, for another HTTP thread. */
+  openSession(): SessionEnd {
+    const { port1, port2 } = new MessageChannel();
+    const doorbell = this.doorbell.forAnotherSession().buffers;
+    this.port.postMessage({ kind: 'connect', port: port2, doorbell } satisfies Connect, [port2]);
+    this.doorbell.ring();
+    return { port: port1, doorbell };
+  }
+
   /** Settles requests that are past their deadline. To be called many times per deadline. */
   sweepDeadlines(): void {
     const { now, deadlineMs } = this.options;
@@ -160,17 +189,21 @@ export class Mailbox {
     this.post(message, handedOver);
   }
 
-  private track(pending: PendingRequest, nowMs: number): void {
-    this.requests.track(pending, nowMs);
+  private track(pending: PendingRequest, nowMs: number, size = 1): void {
+    this.requests.track(pending, nowMs, size);
     this.loneClient.sent(pending.connection, this.requests.unanswered, nowMs);
   }
 
   private postBatch(batch: string): void {
+    this.noteLoneClient();
+    this.requests.markPosted();
+    this.post(batch);
+  }
+
+  private noteLoneClient(): void {
     // Read before the post, so that no answer to it is missed.
     this.answersBefore = this.doorbell.answers;
     this.doorbell.isForLoneClient = this.loneClient.isAlone(this.requests.unanswered, this.options.now());
-    this.requests.markPosted();
-    this.post(batch);
   }
 
   private post(message: SessionMessage, transferList?: ArrayBuffer[]): void {
@@ -181,13 +214,13 @@ export class Mailbox {
     this.doorbell.ring();
   }
 
-  private pollForReply(): void {
+  private readonly pollForReply = (): void => {
     const { unanswered, oldestSentAtMs } = this.requests;
     if (!this.loneClient.isWorthPolling(unanswered, oldestSentAtMs)) return;
     // The answer may be to a control request: then the reply comes like any other.
     if (this.doorbell.pollForAnswer(this.answersBefore, POLL_MS)) this.receiveOne();
     else this.loneClient.polledInVain();
-  }
+  };
 
   /** Reads replies within the turn: when clients send more than fits, turns are long, and replies lie in the port. */
   private catchUp(): void {
@@ -227,7 +260,7 @@ export class Mailbox {
     let at = 0;
     while (at < replies.length) {
       const code = replies.charCodeAt(at++);
-      if (code === HIT || code === HIT_GZIP) {
+      if (code === HIT || code === HIT_GZIP || code === BATCH_DONE || code === BATCH_MIXED) {
         const end = at + 4 + decodeU32(replies, at);
         this.settle(requests.next(), code, replies.slice(at + 4, end));
         at = end;

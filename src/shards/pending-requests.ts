@@ -44,8 +44,12 @@ interface DeferredReply {
 export class PendingRequests {
   private readonly ring: PendingRequest[];
   private readonly sentAtMs: Float64Array;
+  /** How many requests of clients each stands for. */
+  private readonly sizes: Uint16Array;
   private readonly mask: number;
   private readonly deferred = new Map<number, DeferredReply>();
+  /** The sum of the sizes in the ring. */
+  private size = 0;
   /** Counts of all requests ever: put into the ring, posted to the shard, replied to, checked for their deadline. */
   private tracked = 0;
   private posted = 0;
@@ -57,6 +61,7 @@ export class PendingRequests {
     const size = 2 ** Math.ceil(Math.log2(limit));
     this.ring = Array.from({ length: size }, () => SETTLED);
     this.sentAtMs = new Float64Array(size);
+    this.sizes = new Uint16Array(size);
     this.mask = size - 1;
   }
 
@@ -65,8 +70,9 @@ export class PendingRequests {
     return this.tracked - this.replied;
   }
 
+  /** A client's batch counts as its requests. */
   get inFlight(): number {
-    return this.tracked - this.replied + this.deferred.size;
+    return this.size + this.deferred.size;
   }
 
   /** True while the shard has replied to everything that was posted. */
@@ -85,10 +91,13 @@ export class PendingRequests {
     return false;
   }
 
-  track(pending: PendingRequest, sentAtMs: number): void {
+  /** @param size how many requests of clients it stands for. */
+  track(pending: PendingRequest, sentAtMs: number, size = 1): void {
     const place = this.tracked++ & this.mask;
     this.ring[place] = pending;
     this.sentAtMs[place] = sentAtMs;
+    this.sizes[place] = size;
+    this.size += size;
   }
 
   /** All requests in the ring have been posted. */
@@ -102,6 +111,7 @@ export class PendingRequests {
     const place = this.replied++ & this.mask;
     const pending = this.ring[place];
     this.ring[place] = SETTLED;
+    this.size -= this.sizes[place];
     return pending;
   }
 

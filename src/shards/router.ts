@@ -1,19 +1,18 @@
 import { hashKey, shardOfHash } from '../shared/key-hash.ts';
 import type { ShardStats } from '../shared/stats-counters.ts';
 import type { ThreadFigures } from '../shared/thread-meter.ts';
+import type { ShedResult } from '../shared/shed-result.ts';
 import type { TierFigures } from '../shared/tier.ts';
 import {
   BUSY,
   CLEARED,
   type EntryFacts,
   HANDED_OVER_BYTES,
-  OVERDUE,
   type Payload,
   RAW_DELETE,
   RAW_GET,
   RAW_GET_GZIP,
   RAW_HEAD,
-  type ShedResult,
   TOO_LARGE,
   UNAVAILABLE,
   type UnsentPut,
@@ -33,28 +32,45 @@ import {
 } from '../shared/raw-entries.ts';
 import { guaranteeFor, maxEntryBytes, maxLargeValueBytes } from '../shared/segment-sizes.ts';
 import type { Ledger } from '../shared/ledger.ts';
+import { type Cleared, clearAll } from './clear.ts';
 import type { StatsReply } from './control-channel.ts';
+import type { Mailbox } from './mailbox.ts';
 import type { PendingRequest } from './pending-requests.ts';
-import type { Shard, ShardState } from './shard.ts';
-import type { TierWatch } from './tier.ts';
+import type { Shard } from './shard.ts';
+import type { ThreadState } from './thread-life-cycle.ts';
+import type { RouterTier } from './tier.ts';
 import type { Upload } from './upload.ts';
 
 /** Sweeps per deadline: a request is settled at most a twentieth of its deadline too late. */
 const SWEEPS_PER_DEADLINE = 20;
 const MIN_SWEEP_INTERVAL_MS = 5;
-const HEARTBEAT_INTERVAL_MS = 250;
-/** An engine behind the shards may have many keys to remove: `DELETE /cache` waits for this many deadlines. */
-const MAX_CLEAR_WAITS = 60;
 /** Longer raw values cross in pieces. */
 export const MAX_WHOLE_BYTES = 2 ** 20;
 
-/** One shard's row in `/stats`. Counts are those of its present thread, except restarts and rejections. */
-export interface ShardRow {
-  readonly shard: number;
-  readonly state: ShardState;
+/** A shard as one HTTP thread sees it. */
+export interface RoutedShard {
+  readonly number: number;
+  readonly state: ThreadState;
   readonly restarts: number;
+  /** Absent while the shard is not up. */
+  readonly mailbox: Mailbox | undefined;
+  readonly stop: () => Promise<void>;
+}
+
+/** The router of any HTTP thread. The main thread's also knows the life cycles of its shards. */
+export type HttpRouter = ShardRouter<RoutedShard>;
+
+/** What one HTTP thread counts of one shard. */
+export interface RoutingFigures {
   readonly inFlight: number;
   readonly busyRejections: number;
+}
+
+/** One shard's row in `/stats`. Counts are those of its present thread, except restarts and rejections. */
+export interface ShardRow extends RoutingFigures {
+  readonly shard: number;
+  readonly state: ThreadState;
+  readonly restarts: number;
   /** Absent while the shard does not answer. */
   readonly stats: ShardStats | undefined;
   /** Absent where it was not asked for, too. */
@@ -69,42 +85,48 @@ export interface Inspection {
   readonly entry: EntryFacts | undefined;
 }
 
-/** The number of removed entries, or the reply code of a shard that failed. */
-export type Cleared = { readonly removed: number } | { readonly failed: number };
+/** Where a listing of keys goes on. */
+export interface KeyPlace {
+  readonly shard: number;
+  readonly cursor: number;
+}
 
-/** Key → shard. Every request ends in exactly one call of its `settle`. */
-export class ShardRouter {
-  readonly shards: readonly Shard[];
+export interface KeyPage {
+  readonly keys: string[];
+  /** Absent at the end. */
+  readonly next: KeyPlace | undefined;
+}
+
+/** Key → shard, on one HTTP thread. Every request ends in exactly one call of its `settle`. */
+export class ShardRouter<Routed extends RoutedShard = Shard> {
+  readonly shards: readonly Routed[];
   private readonly ledger: Ledger;
   private readonly seed: readonly [number, number];
   private readonly busyRejections: number[];
-  private readonly timers: NodeJS.Timeout[];
-  private readonly tierWatch: TierWatch | undefined;
+  private readonly sweepTimer: NodeJS.Timeout;
+  private readonly tier: RouterTier | undefined;
 
   /**
    * @param ledger of the shards: it says how large a value may be.
    * @param seed of the hash that places keys. Clients must not know it: they could send all keys to one shard.
    * @param deadlineMs how long a request may wait for its shard.
-   * @param tierWatch is closed with the shards.
    */
   constructor(
-    shards: readonly Shard[],
+    shards: readonly Routed[],
     ledger: Ledger,
     seed: readonly [number, number],
     deadlineMs: number,
-    tierWatch?: TierWatch,
+    tier?: RouterTier,
   ) {
-    this.tierWatch = tierWatch;
+    this.tier = tier;
     this.shards = shards;
     this.ledger = ledger;
     this.seed = seed;
     this.busyRejections = shards.map(() => 0);
     const sweepIntervalMs = Math.max(MIN_SWEEP_INTERVAL_MS, deadlineMs / SWEEPS_PER_DEADLINE);
-    this.timers = [
-      setInterval(() => shards.forEach((shard) => shard.mailbox?.sweepDeadlines()), sweepIntervalMs),
-      setInterval(() => shards.forEach((shard) => shard.checkHeartbeat()), HEARTBEAT_INTERVAL_MS),
-    ];
-    for (const timer of this.timers) timer.unref();
+    this.sweepTimer = setInterval(() => {
+      for (const { mailbox } of shards) mailbox?.sweepDeadlines();
+    }, sweepIntervalMs).unref();
   }
 
   get isReady(): boolean {
@@ -152,9 +174,31 @@ export class ShardRouter {
   }
 
   /** Whether a value is stored by `putRaw`; others go by `beginUpload`. */
-  takesWhole(key: string, valueBytes: number): boolean {
+  takesWhole(keyBytes: number, valueBytes: number): boolean {
     if (valueBytes > MAX_WHOLE_BYTES) return false;
-    return guaranteeFor(maxEntryBytes(key.length, valueBytes)) <= this.ledger.guarantee;
+    return guaranteeFor(maxEntryBytes(keyBytes, valueBytes)) <= this.ledger.guarantee;
+  }
+
+  /**
+   * Sends requests of a client's batch to the shard that owns their keys.
+   * @param requests as in `ClientBatch`.
+   * @param size how many requests there are.
+   * @param kind 'write' if one of them is.
+   */
+  sendBatch(
+    shardNumber: number,
+    requests: Payload,
+    size: number,
+    pending: PendingRequest,
+    kind: 'read' | 'write',
+  ): void {
+    const mailbox = this.mailboxFor(this.shards[shardNumber], pending, kind);
+    mailbox?.sendClientBatch(requests, size, pending);
+  }
+
+  /** The number of the shard that owns a key. */
+  shardNumberOf(key: string): number {
+    return shardOfHash(hashKey(key, this.seed[0], this.seed[1]), this.shards.length);
   }
 
   /** The largest value that a shard can ever hold. */
@@ -177,18 +221,8 @@ export class ShardRouter {
   }
 
   /** Empties every shard. @returns how many entries there were, or the code of the first shard that failed. */
-  async clear(): Promise<Cleared> {
-    // The first one empties the engine behind the shards, if there is one. Then the others drop their copies.
-    const [first, ...others] = this.shards;
-    let cleared = await this.clearShard(first);
-    // It goes on, and asking again waits for the same end.
-    for (let tries = 0; cleared.code === OVERDUE && this.tierWatch && tries < MAX_CLEAR_WAITS; tries++) {
-      cleared = await this.clearShard(first);
-    }
-    const replies = [cleared, ...(await Promise.all(others.map((shard) => this.clearShard(shard))))];
-    const failed = replies.find(({ code }) => code !== CLEARED);
-    if (failed) return { failed: failed.code };
-    return { removed: replies.reduce((sum, { removed }) => sum + removed, 0) };
+  clear(): Promise<Cleared> {
+    return clearAll(this.shards, (shard) => this.clearShard(shard), this.tier?.clearWaits ?? 0);
   }
 
   /** What each shard has counted, as of now. */
@@ -215,6 +249,20 @@ export class ShardRouter {
     return reply?.kind === 'inspect' ? { shard: number, entry: reply.entry } : undefined;
   }
 
+  /**
+   * Some of the keys that begin with `prefix`. It counts as no read.
+   * @param from where the last page ended; the shards are walked one after the other.
+   * @returns undefined where the shard does not answer.
+   */
+  async listKeys(prefix: string, from: KeyPlace): Promise<KeyPage | undefined> {
+    const { shard, cursor } = from;
+    const reply = await this.shards[shard].mailbox?.control.request({ kind: 'keys', prefix, cursor });
+    if (reply?.kind !== 'keys') return undefined;
+    if (reply.cursor !== undefined) return { keys: reply.keys, next: { shard, cursor: reply.cursor } };
+    const isLast = shard + 1 === this.shards.length;
+    return { keys: reply.keys, next: isLast ? undefined : { shard: shard + 1, cursor: 0 } };
+  }
+
   /** @param orders bytes to shed, one number per shard. @returns undefined for a shard that had no order, or died. */
   shed(orders: readonly number[]): Promise<(ShedResult | undefined)[]> {
     return Promise.all(
@@ -226,32 +274,35 @@ export class ShardRouter {
     );
   }
 
-  /** Starts all shards. @returns when all are up. */
-  async start(): Promise<void> {
-    await Promise.all(this.shards.map((shard) => shard.start()));
+  /** What this thread counts, one for each shard. */
+  get routing(): RoutingFigures[] {
+    return this.shards.map(({ number, mailbox }) => ({
+      inFlight: mailbox?.inFlight ?? 0,
+      busyRejections: this.busyRejections[number],
+    }));
   }
 
   async stop(): Promise<void> {
-    for (const timer of this.timers) clearInterval(timer);
+    clearInterval(this.sweepTimer);
     await Promise.all(this.shards.map((shard) => shard.stop()));
-    this.tierWatch?.close();
+    this.tier?.onStop?.();
   }
 
-  private rowOf(shard: Shard, reply: StatsReply | undefined): ShardRow {
+  private rowOf({ number, state, restarts, mailbox }: Routed, reply: StatsReply | undefined): ShardRow {
     return {
-      shard: shard.number,
-      state: shard.state,
-      restarts: shard.restarts,
-      inFlight: shard.mailbox?.inFlight ?? 0,
-      busyRejections: this.busyRejections[shard.number],
+      shard: number,
+      state,
+      restarts,
+      inFlight: mailbox?.inFlight ?? 0,
+      busyRejections: this.busyRejections[number],
       stats: reply?.stats,
       thread: reply?.thread,
       tier: reply?.tier,
     };
   }
 
-  private shardOf(key: string): Shard {
-    return this.shards[shardOfHash(hashKey(key, this.seed[0], this.seed[1]), this.shards.length)];
+  private shardOf(key: string): Routed {
+    return this.shards[this.shardNumberOf(key)];
   }
 
   private sendRaw(
@@ -265,11 +316,16 @@ export class ShardRouter {
   }
 
   private send(
-    shard: Shard,
+    shard: Routed,
     request: string | UnsentPut,
     pending: PendingRequest,
     kind: 'read' | 'write',
   ): void {
+    this.mailboxFor(shard, pending, kind)?.send(request, pending);
+  }
+
+  /** @returns undefined where the shard cannot be asked; the request is settled then. */
+  private mailboxFor(shard: Routed, pending: PendingRequest, kind: 'read' | 'write'): Mailbox | undefined {
     const { mailbox } = shard;
     if (!mailbox) {
       pending.settle(UNAVAILABLE, '');
@@ -277,11 +333,12 @@ export class ShardRouter {
       this.busyRejections[shard.number]++;
       pending.settle(BUSY, '');
     } else {
-      mailbox.send(request, pending);
+      return mailbox;
     }
+    return undefined;
   }
 
-  private clearShard(shard: Shard): Promise<{ readonly code: number; readonly removed: number }> {
+  private clearShard(shard: Routed): Promise<{ readonly code: number; readonly removed: number }> {
     return new Promise((resolve) => {
       const settle = (code: number, payload: Payload): void => {
         const removed = code === CLEARED && typeof payload === 'string' ? decodeU32(payload, 0) : 0;

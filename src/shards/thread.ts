@@ -3,7 +3,10 @@ import { Piscina } from 'piscina';
 export interface ThreadOptions {
   /** The module whose default export runs on the thread; it gets the task. */
   readonly workerUrl: URL;
+  /** Of the old generation. */
   readonly heapMb: number;
+  /** Of the young generation; V8's default when absent. */
+  readonly youngMb?: number | undefined;
 }
 
 /**
@@ -24,7 +27,7 @@ export class Thread {
   private ended: Promise<void> | undefined;
 
   /** @param onEnd called once: the thread has died, failed to start, or is being ended. */
-  constructor({ workerUrl, heapMb }: ThreadOptions, onEnd: (error: unknown) => void) {
+  constructor({ workerUrl, heapMb, youngMb }: ThreadOptions, onEnd: (error: unknown) => void) {
     this.onEnd = onEnd;
     this.pool = new Piscina({
       filename: workerUrl.href,
@@ -33,7 +36,10 @@ export class Thread {
       idleTimeout: Infinity,
       atomics: 'disabled',
       recordTiming: false,
-      resourceLimits: { maxOldGenerationSizeMb: heapMb },
+      resourceLimits: {
+        maxOldGenerationSizeMb: heapMb,
+        ...(youngMb !== undefined && { maxYoungGenerationSizeMb: youngMb }),
+      },
     });
     const reportEnd = (error: unknown): void => this.reportEnd(error);
     this.pool.on('error', reportEnd);

@@ -5,6 +5,14 @@ import { parseTierUrl } from '../config/tier-url.ts';
 import { TIER_COUNTERS, type TierCounterName } from '../shared/stats-counters.ts';
 import type { TierChange, TierCounts, TierFigures, TierStart } from '../shared/tier.ts';
 
+/** What a router needs to know of the engine behind its shards. */
+export interface RouterTier {
+  /** Many keys may have to be removed there: `DELETE /cache` waits for this many deadlines more. */
+  readonly clearWaits: number;
+  /** Called when the shards have been stopped. */
+  readonly onStop?: () => void;
+}
+
 /** What the shards need to know of the engine behind them; undefined where there is none. */
 export function tierStartOf({ TIER_URL, TIER_UNAVAILABLE }: Settings): TierStart | undefined {
   const url = parseTierUrl(TIER_URL);

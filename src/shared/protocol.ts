@@ -3,17 +3,20 @@ import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
+import type { ShedResult } from './shed-result.ts';
 import type { ThreadFigures } from './thread-meter.ts';
 import type { TierFigures, TierStart } from './tier.ts';
 
 /**
- * What crosses the port of a session. There are four kinds of message:
+ * What crosses the port of a session. There are five kinds of message:
  *
  * - A batch, one string: requests one after the other, in the order in which they came. The shard answers with one or
  *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of one-byte
  *   characters crosses a port as one copy of its bytes.
  * - A large PUT, or the reply to a large GET: an object with the bytes in a buffer that is handed over. Nothing is
  *   copied, and no string of that length is left to the collector. It keeps its place among the batches.
+ * - The requests of one `POST /batch` for this shard. It is replied to with the records of the answer: see
+ *   `batch-records.ts`. A long answer is handed over like that to a large GET. It keeps its place, too.
  * - A message of an upload or a read of a value in pieces: see `large-values.ts`.
  * - A control message, an object. A request carries a number, and its reply carries the same one. Those without a number
  *   are notices that nobody answers.
@@ -38,7 +41,10 @@ import type { TierFigures, TierStart } from './tier.ts';
  *              f                              a condition of the request is not met
  *              A to O ‖ head length:2 ‖ body length:4 ‖ head ‖ body       replies to raw requests
  *              \x03                           busy: too many reads wait, or its entry changed while it waited
- *              e                              the engine behind the shard is gone, or has refused the request
+ *              b ‖ length:4 ‖ records         the answer to a client's batch
+ *              i ‖ length:4 ‖ records         the same, with failures in it
+ *              e                              the answer to the client's batch is full
+ *              !                              the engine behind the shard is gone, or has refused the request
  *              l ‖ ticket:4                   the reply follows in a `late` message
  *              w ‖ ticket:4                   the same, once other large replies have reached their clients
  *
@@ -69,8 +75,17 @@ export const WAITING = 0x77;
 /** The value cannot be read as JSON: some of its bytes are not ASCII, or it is longer than a JSON entry may be. */
 export const NOT_TEXT = 0x78;
 export const PRECONDITION_FAILED = 0x66;
-/** The engine behind the shard could not be asked. Whether a write has been carried out there is not known. */
-export const TIER_UNAVAILABLE = 0x65;
+/** The engine behind the shard is gone. It is not known whether it has carried out a write. */
+export const TIER_UNAVAILABLE = 0x21;
+
+/**
+ * Replies to a `POST /batch`: the records of its answer. Where it is mixed, the status of some is the code of a reply, which
+ * says why that request has failed.
+ */
+export const BATCH_DONE = 0x62;
+export const BATCH_MIXED = 0x69;
+/** Only within BATCH_MIXED: there is no room left in the answer. */
+export const BATCH_FULL = 0x65;
 
 /** Replies to raw requests: all have a head. */
 export const RAW_HIT = 0x41;
@@ -128,7 +143,14 @@ export interface LargePut extends Omit<UnsentPut, 'value'> {
   readonly value: ArrayBuffer;
 }
 
-/** A hit whose body is handed over. */
+/** What one `POST /batch` asks of this shard. */
+export interface ClientBatch {
+  readonly kind: 'batch';
+  /** Version and records of the requests: a string of one-byte characters, or bytes that are handed over. */
+  readonly requests: Payload;
+}
+
+/** A hit whose body is handed over, or the reply to a `POST /batch`. */
 export interface LargeHit {
   readonly kind: 'hit';
   readonly code: number;
@@ -262,15 +284,6 @@ export interface ShardStart {
   readonly checksIntegrity: boolean;
 }
 
-export interface ShedResult {
-  /** Bytes of live entries evicted by this order. Expired entries and cleared memory, which go first, are not included. */
-  readonly shedBytes: number;
-  readonly shedEntries: number;
-  /** Bytes given back to the system, cleaning included. */
-  readonly releasedBytes: number;
-  readonly longestSliceMs: number;
-}
-
 /** What is known of an entry without reading it. */
 export interface EntryFacts {
   readonly valueBytes: number;
@@ -288,6 +301,7 @@ export type ControlRequest =
   | { readonly kind: 'stats'; readonly id: number; readonly withThread?: boolean }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly key: string }
+  | { readonly kind: 'keys'; readonly id: number; readonly prefix: string; readonly cursor: number }
   | { readonly kind: 'delivered'; readonly bytes: number }
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
 
@@ -305,6 +319,7 @@ export type ControlReply =
     }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
+  | { readonly kind: 'keys'; readonly id: number; readonly keys: string[]; readonly cursor?: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | {
       readonly kind: 'late';
@@ -328,6 +343,6 @@ export interface Connect {
 }
 
 /** What a session asks of its shard. */
-export type SessionMessage = string | LargePut | LargeValueMessage | ControlRequest;
+export type SessionMessage = string | LargePut | ClientBatch | LargeValueMessage | ControlRequest;
 export type ToShard = SessionMessage | Connect;
 export type FromShard = string | LargeHit | LargeValueReply | ControlReply;

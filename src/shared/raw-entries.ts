@@ -44,6 +44,8 @@ export interface EntryHead extends EntryTexts {
   readonly tag: string;
 }
 
+/** Of an entry whose client named no type. */
+export const DEFAULT_TYPE = 'application/octet-stream';
 /** An entry that was put as JSON has no content type. It is text. */
 const COMPRESSIBLE =
   /^(?:$|text\/|application\/(?:json|xml|javascript|manifest|x-ndjson)\b|[^;]*\+(?:json|xml)\b)/i;

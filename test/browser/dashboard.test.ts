@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
-import { HAS_BROWSER, TestBrowser, expectText } from '../support/browser.ts';
+import { HAS_BROWSER, LOOK, TestBrowser, expectText } from '../support/browser.ts';
 import { ChildServer } from '../support/child-server.ts';
 import { freePort } from '../support/free-port.ts';
 import { HttpClient } from '../support/http-client.ts';
@@ -114,8 +114,8 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     const value = 'x'.repeat(200_000);
     for (let i = 0; i < 2000 && !child.output.includes('shed 10 %'); i++) await client.put(`key-${i}`, value);
     const words = /shed 10 %: asked [^"]*? ms/.exec(child.output)![0];
-    await expect.poll(() => page.locator('#events').textContent()).toContain(words);
-    await expect.poll(() => countPixels(page, 'memory-chart', 'shed')).toBeGreaterThan(20);
+    await expect.poll(() => page.locator('#events').textContent(), LOOK).toContain(words);
+    await expect.poll(() => countPixels(page, 'memory-chart', 'shed'), LOOK).toBeGreaterThan(20);
     await expectText(page, '#note-gone', /^[1-9][\d,]* shed/);
     expect(await countPixels(page, 'memory-chart', 'used')).toBeGreaterThan(20);
     expect(faults).toStrictEqual([]);
@@ -189,7 +189,7 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
         await page.setViewportSize({ width, height: 800 });
         // The charts follow when the page has been laid out.
         await expect
-          .poll(() => page.evaluate('document.documentElement.scrollWidth - innerWidth'))
+          .poll(() => page.evaluate('document.documentElement.scrollWidth - innerWidth'), LOOK)
           .toBeLessThanOrEqual(0);
         expect(await violations(page)).toStrictEqual([]);
       }
@@ -236,7 +236,7 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     for (let i = 0; i < 100; i++) first.logger.info({}, `line ${i}`);
     await expectText(page, '#events', /line 99/);
     expect(await page.locator('#events').textContent()).not.toContain('shed for the test');
-    await expect.poll(() => countPixels(page, 'memory-chart', 'shed')).toBeGreaterThan(10);
+    await expect.poll(() => countPixels(page, 'memory-chart', 'shed'), LOOK).toBeGreaterThan(10);
     await first[Symbol.asyncDispose]();
     await expectText(page, '#status', /^Lost connection; tries again in 2 s$/);
     await using second = await startTestServer({ SHARDS: '3', PORT });

@@ -138,10 +138,12 @@ describe('without a server', () => {
 
 test('a write that was refused is tried again, behind none of the same key', async () => {
   const { router } = server;
-  const writes = Array.from({ length: 200 }, (_, i) => cache.set(`retry-${i % 20}`, String(i)));
+  const writes = Promise.allSettled(
+    Array.from({ length: 200 }, (_, i) => cache.set(`retry-${i % 20}`, String(i))),
+  );
   await Promise.all(router.shards.map((shard) => shard.kill()));
   const again = Array.from({ length: 20 }, (_, i) => cache.set(`retry-${i}`, `last ${i}`));
-  await Promise.allSettled(writes);
+  await writes;
   await Promise.all(again);
   expect(await cache.getMany(Array.from({ length: 20 }, (_, i) => `retry-${i}`))).toStrictEqual(
     Array.from({ length: 20 }, (_, i) => `last ${i}`),
@@ -179,5 +181,47 @@ describe('wrap', () => {
     const failed = cache.wrap('failing', { ttlMs: 1000 }, () => Promise.reject(new Error('no database')));
     await expect(failed).rejects.toThrow('no database');
     expect(new CacheError('CACHE_ERR_BUSY', 'busy', 503).isUnavailable).toBe(true);
+  });
+});
+
+describe('values that are too large for a batch', () => {
+  const large = 'x'.repeat(8 * 2 ** 20);
+
+  test('go and come by themselves, and keep their place among the calls of their key', async () => {
+    const one = connect({ connections: 1, timeoutMs: 20_000 });
+    const values = await Promise.all([
+      one.set('large', 'small'),
+      one.set('large', large, { ttlMs: 60_000 }),
+      one.get('large'),
+      one.getBytes('large'),
+      one.has('large'),
+      one.set('large', 'small again'),
+      one.get('large'),
+      one.get('other'),
+    ]);
+    expect(values[2]).toBe(large);
+    expect(values[3]!.length).toBe(large.length);
+    expect(values.slice(4)).toStrictEqual([true, undefined, 'small again', undefined]);
+  });
+
+  test('are read by all who ask in one turn; text is counted in bytes', async () => {
+    await cache.set('a/b c', large);
+    expect(await cache.getMany(['a/b c', 'a/b c'])).toStrictEqual([large, large]);
+    expect(await cache.delete('a/b c')).toBe(true);
+    const text = 'ü'.repeat(600_000);
+    const [, read] = await Promise.all([cache.set('text', text), cache.get('text')]);
+    expect(read).toBe(text);
+    expect(await cache.wrap('json', { ttlMs: 60_000 }, () => large)).toBe(large);
+    expect(await cache.wrap('json', { ttlMs: 60_000 }, () => 'not asked')).toBe(large);
+  });
+
+  test('that no shard can hold are refused, and what waits behind them goes on', async () => {
+    const error = { code: 'CACHE_ERR_VALUE_TOO_LARGE', status: 413 };
+    const [refused, read] = await Promise.allSettled([
+      cache.set('huge', new Uint8Array(65 * 2 ** 20)),
+      cache.get('huge'),
+    ]);
+    expect(refused).toMatchObject({ status: 'rejected', reason: error });
+    expect(read).toMatchObject({ status: 'fulfilled', value: undefined });
   });
 });

@@ -3,12 +3,17 @@ import { HttpGetStore, HttpStore } from 'metro-cache';
 import { type Storage, createStorage } from 'unstorage';
 import httpDriver from 'unstorage/drivers/http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { faultValue } from '../support/faults.ts';
+import { startFaultyServer } from '../support/faulty-server.ts';
+import { freePort } from '../support/free-port.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
 const TOKEN = 'sesame';
 const HEADERS = { authorization: `Bearer ${TOKEN}` };
 
 let server: TestServer;
+/** Of what is asked for in vain. */
+const KEY = Buffer.from('0123456789abcdef0123', 'latin1');
 
 beforeAll(async () => {
   server = await startTestServer({ SHARDS: '2', AUTH_TOKEN: TOKEN });
@@ -16,13 +21,13 @@ beforeAll(async () => {
 
 afterAll(() => server[Symbol.asyncDispose]());
 
-function storage(): Storage {
-  const base = `http://127.0.0.1:${server.port}/kv/nuxt`;
+function storage(port = server.port): Storage {
+  const base = `http://127.0.0.1:${port}/kv/nuxt`;
   return createStorage({ driver: httpDriver({ base, headers: HEADERS }) });
 }
 
-function options(): { endpoint: string; headers: Record<string, string> } {
-  return { endpoint: `http://127.0.0.1:${server.port}/kv/metro`, headers: HEADERS };
+function options(port = server.port): { endpoint: string; headers: Record<string, string> } {
+  return { endpoint: `http://127.0.0.1:${port}/kv/metro`, headers: HEADERS };
 }
 
 describe('unstorage', () => {
@@ -56,14 +61,12 @@ describe('unstorage', () => {
 });
 
 describe('metro-cache', () => {
-  const key = Buffer.from('0123456789abcdef0123', 'latin1');
-
   test('its HttpStore has back what it stored, as JSON and as bytes', async () => {
     const store = new HttpStore<unknown>(options());
-    expect(await store.get(key)).toBeNull();
+    expect(await store.get(KEY)).toBeNull();
     const module = { dependencies: ['a'], output: 'x'.repeat(3 * 2 ** 20) };
-    await store.set(key, module);
-    expect(await new HttpStore<unknown>(options()).get(key)).toStrictEqual(module);
+    await store.set(KEY, module);
+    expect(await new HttpStore<unknown>(options()).get(KEY)).toStrictEqual(module);
     const bytes = randomBytes(2 ** 21);
     await store.set(Buffer.from('bytes'), bytes);
     expect(bytes.equals((await store.get(Buffer.from('bytes'))) as Buffer)).toBe(true);
@@ -74,5 +77,29 @@ describe('metro-cache', () => {
     const store = new HttpGetStore<unknown>(options());
     expect(await store.get(Buffer.from('read'))).toStrictEqual({ a: 1 });
     expect(await store.get(Buffer.from('none'))).toBeNull();
+  });
+});
+
+/** What each of the stores does with a read and a write. */
+async function expectFailures(port: number): Promise<void> {
+  expect(await new HttpGetStore<unknown>(options(port)).get(KEY)).toBeNull();
+  const store = new HttpStore<unknown>(options(port));
+  await expect(store.get(KEY)).rejects.toThrow();
+  await expect(store.set(KEY, { a: 1 })).rejects.toThrow();
+  await expect(storage(port).getItem('a')).rejects.toThrow();
+  await expect(storage(port).setItem('a', 'v')).rejects.toThrow();
+}
+
+describe('in trouble', () => {
+  test('a shard is started again', async () => {
+    await using faulty = await startFaultyServer({ SHARDS: '1' });
+    faulty.failNextStarts(Array.from({ length: 50 }, () => 'exit' as const));
+    await faulty.client.put('fault', faultValue('exit'));
+    await expect.poll(() => faulty.router.isReady).toBe(false);
+    await expectFailures(faulty.port);
+  });
+
+  test('the server is gone', async () => {
+    await expectFailures(await freePort());
   });
 });

@@ -4,6 +4,8 @@ import {
   type Limits,
   deriveLimits,
   deriveTrafficLimits,
+  frontYoungMb,
+  heapFlags,
 } from '../../src/config/memory-shares.ts';
 import { Random, printedSeed } from '../support/random.ts';
 
@@ -13,6 +15,7 @@ const INPUTS: LimitInputs = {
   threshold: 0.7,
   baselineBytes: 100 * MIB,
   shards: 3,
+  fronts: 1,
   minGuaranteeBytes: 3 * MIB,
   fullGuaranteeBytes: 4 * MIB,
 };
@@ -67,6 +70,7 @@ describe('deriveLimits', () => {
         threshold: random.whole(5, 95) / 100,
         baselineBytes: random.whole(20 * MIB, 300 * MIB),
         shards: random.whole(1, 64),
+        fronts: 1,
         minGuaranteeBytes: 3 * MIB,
         fullGuaranteeBytes: random.whole(3 * MIB, 80 * MIB),
       };
@@ -91,6 +95,14 @@ describe('deriveLimits', () => {
     }
     expect(accepted).toBeGreaterThan(1000);
   });
+});
+
+test('the young generation of a further HTTP thread is that of the flags, which hold for all threads', () => {
+  for (const limitBytes of [128 * MIB, 256 * MIB, 1024 * MIB]) {
+    const flag = heapFlags(limitBytes).find((each) => each.startsWith('--max-semi-space-size='))!;
+    expect(frontYoungMb(limitBytes)).toBe(3 * Number(flag.split('=')[1]));
+  }
+  expect(frontYoungMb(2 ** 36)).toBe(24);
 });
 
 describe('deriveTrafficLimits', () => {
@@ -127,11 +139,13 @@ describe('deriveTrafficLimits', () => {
       const limitBytes = random.whole(32 * MIB, 2 ** 36);
       const threshold = random.whole(5, 95) / 100;
       const shards = random.whole(1, 64);
-      const traffic = deriveTrafficLimits(limitBytes, threshold, shards);
+      const fronts = random.whole(1, 8);
+      const traffic = deriveTrafficLimits(limitBytes, threshold, shards, fronts);
       const { bodyBudgetBytes, unreadBytes, unsentBytes, replyWindowBytes, collectEveryBytes } = traffic;
       const bytes =
-        bodyBudgetBytes + unreadBytes + unsentBytes + replyWindowBytes * shards + collectEveryBytes;
-      expect(bytes, JSON.stringify({ limitBytes, threshold, shards })).toBeLessThan(
+        (bodyBudgetBytes + unreadBytes + unsentBytes + collectEveryBytes) * fronts +
+        replyWindowBytes * shards;
+      expect(bytes, JSON.stringify({ limitBytes, threshold, shards, fronts })).toBeLessThan(
         (limitBytes * (1 - threshold)) / 3,
       );
       for (const bound of Object.values(traffic)) expect(bound).toBeGreaterThan(0);

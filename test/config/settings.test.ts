@@ -1,16 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import {
-  defaultShards,
-  publicSettings,
-  readSettings,
-  settingsHelp,
-  settingsInForce,
-} from '../../src/config/settings.ts';
+import { publicSettings, readSettings, settingsHelp, settingsInForce } from '../../src/config/settings.ts';
+import { defaultFronts, defaultShards } from '../../src/config/threads.ts';
 
 const NAMES = [
   'HOST',
   'PORT',
   'SHARDS',
+  'FRONTS',
   'MEMORY_LIMIT',
   'MEMORY_THRESHOLD',
   'SHED_FRACTION',
@@ -41,6 +37,7 @@ const NAMES = [
 const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
   ['PORT', '-1', '65536', '80.5', 'http', '0x50', '1e3'],
   ['SHARDS', '0', '65', '1.5', 'two', '-1'],
+  ['FRONTS', '0', '65', '1.5', 'two', '-1'],
   ['MEMORY_LIMIT', '0', '1023kb', 'lots', '-5mb', '1pb'],
   ['MEMORY_THRESHOLD', '0', '0.96', '70%', '-0.5', '.7'],
   ['SHED_FRACTION', '0', '1.01', 'tenth'],
@@ -73,11 +70,12 @@ const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
 
 describe('readSettings', () => {
   test('has the documented defaults', () => {
-    const { settings } = readSettings({ SHARDS: '3' });
+    const { settings } = readSettings({ SHARDS: '3', FRONTS: '2' });
     expect(settings).toStrictEqual({
       HOST: '0.0.0.0',
       PORT: 7171,
       SHARDS: 3,
+      FRONTS: 2,
       MEMORY_LIMIT: undefined,
       MEMORY_THRESHOLD: 0.7,
       SHED_FRACTION: 0.1,
@@ -105,7 +103,7 @@ describe('readSettings', () => {
     });
   });
 
-  test('takes one shard per processor but one, from 1 to 64', () => {
+  test('takes from 1 to 64 shards', () => {
     const { settings } = readSettings({});
     expect(settings!.SHARDS).toBeGreaterThanOrEqual(1);
     expect(settings!.SHARDS).toBeLessThanOrEqual(64);
@@ -113,17 +111,44 @@ describe('readSettings', () => {
 
   test.each([
     [1, 0, 1],
-    [2, 0, 1],
-    [9, 0, 8],
-    [128, 0, 64],
-    [9, 1, 1],
-    [9, 1999, 1],
-    [9, 2000, 2],
-    [9, 8000, 8],
-    [9, 1_000_000, 8],
+    [4, 0, 1],
+    [5, 0, 2],
+    [32, 0, 8],
+    [1000, 0, 64],
+    [32, 1, 1],
+    [32, 1999, 1],
+    [32, 2000, 2],
+    [32, 8000, 8],
+    [32, 1_000_000, 8],
     [1, 1_000_000, 1],
   ])('with %i processors and a capacity of %i there are %i shards', (processors, capacity, shards) => {
     expect(defaultShards(processors, capacity)).toBe(shards);
+  });
+
+  test.each([
+    [1, 1],
+    [2, 1],
+    [4, 3],
+    [8, 6],
+    [16, 12],
+    [32, 24],
+    [256, 64],
+  ])(
+    'with %i processors there are %i HTTP threads, and fewer where memory is small',
+    (processors, fronts) => {
+      const shards = defaultShards(processors, 0);
+      expect(defaultFronts(processors, shards, 2 ** 40)).toBe(fronts);
+      expect(defaultFronts(processors, shards, 2 ** 30)).toBe(Math.min(2, fronts));
+      expect(defaultFronts(processors, shards, 2 ** 27)).toBe(1);
+    },
+  );
+
+  test('knows the machine and MEMORY_LIMIT', () => {
+    const machine = { processors: 8, memoryBytes: 2 ** 31 };
+    expect(readSettings({}, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 4 });
+    expect(readSettings({ MEMORY_LIMIT: '1gb' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 2 });
+    expect(readSettings({ SHARDS: '7' }, machine).settings).toMatchObject({ SHARDS: 7, FRONTS: 1 });
+    expect(readSettings({ FRONTS: '9' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 9 });
   });
 
   test('a small capacity alone is taken on every machine, and one with shards as it says', () => {
@@ -137,6 +162,7 @@ describe('readSettings', () => {
       HOST: 'localhost',
       PORT: '0',
       SHARDS: '64',
+      FRONTS: '64',
       MEMORY_LIMIT: '512mb',
       MEMORY_THRESHOLD: '0.95',
       SHED_FRACTION: '1',
@@ -166,6 +192,7 @@ describe('readSettings', () => {
       HOST: 'localhost',
       PORT: 0,
       SHARDS: 64,
+      FRONTS: 64,
       MEMORY_LIMIT: 512 * 2 ** 20,
       MEMORY_THRESHOLD: 0.95,
       SHED_FRACTION: 1,

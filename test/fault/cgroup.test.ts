@@ -33,6 +33,11 @@ const LONG_FLOODS: Readonly<Record<string, Flood>> = {
     valueBytes: mixedBytes,
     settings: { SHARDS: '4' },
   },
+  'mixed sizes, two HTTP threads and two shards': {
+    requests: Math.floor(totalBytes / MIXED_MEAN_BYTES),
+    valueBytes: mixedBytes,
+    settings: { FRONTS: '2', SHARDS: '2' },
+  },
   '16 KiB, each with a ttl of 1 s': {
     requests: totalBytes / (16 * KIB),
     valueBytes: () => 16 * KIB,

@@ -129,20 +129,20 @@ test('in the binary form any bytes come back, with their type', async () => {
   const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
   const writer = new BatchWriter();
   writer.add({ method: PUT, key: 'bytes', value: bytes, contentType: 'image/png', ttl: 100 });
-  writer.add({ method: PUT, key: 'text', value: 'grün', createOnly: true });
+  writer.add({ method: PUT, key: 'text', value: 'grün', createOnly: true, wantsTag: true });
   writer.add({ method: PUT, key: 'text', value: 'anders', createOnly: true });
-  writer.add({ method: GET, key: 'bytes' });
-  writer.add({ method: GET, key: 'text' });
+  writer.add({ method: GET, key: 'bytes', wantsTag: true });
+  writer.add({ method: GET, key: 'text', wantsTag: true });
   writer.add({ method: HEAD, key: 'text' });
   writer.add({ method: DELETE, key: 'none' });
   writer.add({ method: GET, key: 'ä' });
   const response = await post(writer.take(), BATCH_TYPE);
   expect(response.headers.get('content-type')).toBe(BATCH_TYPE);
   const answer = new Uint8Array(await response.arrayBuffer());
-  const reader = new BatchReader(answer, 'response');
+  const reader = new BatchReader(answer);
   const records: BatchRecord[] = [];
   for (let record = reader.next(); record; record = reader.next()) records.push({ ...record });
-  expect(records.map(({ kind }) => kind)).toStrictEqual([201, 201, 412, 200, 200, 200, 404, 400]);
+  expect(records.map(({ status }) => status)).toStrictEqual([201, 201, 412, 200, 200, 200, 404, 400]);
   const valueOf = (place: number): Buffer =>
     Buffer.from(answer.subarray(records[place].valueStart, records[place].valueEnd));
   expect(valueOf(3).equals(bytes)).toBe(true);
@@ -193,4 +193,72 @@ test('a shard that is down fails only its own requests', async () => {
   expect(counts[0] + counts[1]).toBe(40);
   pipe.close();
   await Promise.all(faulty.router.shards.map((shard) => shard.kill()));
+});
+
+test('with one shard a batch crosses whole; what fails is put in its place', async () => {
+  await using alone = await startTestServer({ SHARDS: '1' });
+  const send = (...requests: readonly object[]): Promise<unknown> =>
+    post(JSON.stringify({ requests }), 'application/json', alone.port).then((response) => response.json());
+  expect(
+    (await alone.client.call({ method: 'PUT', path: '/kv/huge', body: 'x'.repeat(2 ** 21) })).status,
+  ).toBe(201);
+  const put = { method: 'PUT', key: 'a', value: 'x' };
+  expect(await send(put, { method: 'GET', key: 'a' })).toMatchObject({
+    responses: [{ status: 201 }, { status: 200, value: 'x' }],
+  });
+  expect(
+    await send(
+      { method: 'GET', key: 'huge' },
+      { method: 'HEAD', key: 'huge' },
+      { method: 'POST' },
+      { method: 'GET', key: 'a' },
+    ),
+  ).toMatchObject({
+    responses: [
+      { status: 413, code: 'CACHE_ERR_VALUE_TOO_LARGE', message: expect.stringContaining('/kv/') },
+      { status: 200 },
+      { status: 400 },
+      { status: 200, value: 'x' },
+    ],
+  });
+});
+
+test.each([
+  ['another version', Buffer.from([2]), /version, which is 1/],
+  ['a method that there is not', Buffer.from([1, 9, 0, 0, 1, 0x61]), /Method 9/],
+  ['a flag that there is not', Buffer.from([1, GET, 128, 0, 1, 0x61]), /flag/],
+  ['a record that is cut off', Buffer.from([1, GET, 0, 0, 2, 0x61]), /in the middle of a record/],
+  ['a lifetime that is cut off', Buffer.from([1, PUT, 1, 0, 1, 0, 0, 0, 0, 0]), /in the middle/],
+])('a binary batch with %s is refused as a whole', async (_what, body, message) => {
+  const response = await post(body, BATCH_TYPE);
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({
+    code: 'CACHE_ERR_BODY_INVALID',
+    message: expect.stringMatching(message),
+  });
+});
+
+test('with a token that may only read, the writes of a batch fail alone', async () => {
+  await using locked = await startTestServer({ SHARDS: '1', AUTH_TOKEN: 'all', AUTH_READ_TOKEN: 'read' });
+  const requests = [
+    { method: 'PUT', key: 'a', value: 'x' },
+    { method: 'DELETE', key: 'b' },
+    { method: 'GET', key: 'a' },
+    { method: 'HEAD', key: 'b' },
+  ];
+  const send = async (token: string): Promise<{ responses: { status: number }[] }> => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const body = JSON.stringify({ requests });
+    const response = await fetch(`http://127.0.0.1:${locked.port}/batch`, { method: 'POST', headers, body });
+    return (await response.json()) as { responses: { status: number }[] };
+  };
+  const forbidden = { status: 403, code: 'CACHE_ERR_FORBIDDEN' };
+  expect((await send('read')).responses).toMatchObject([
+    forbidden,
+    forbidden,
+    { status: 404 },
+    { status: 404 },
+  ]);
+  expect((await send('all')).responses.map(({ status }) => status)).toStrictEqual([201, 404, 200, 404]);
+  expect((await send('read')).responses[2]).toStrictEqual({ status: 200, value: 'x' });
 });

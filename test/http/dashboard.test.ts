@@ -122,7 +122,7 @@ describe('GET /dashboard/feed', () => {
     const feed = new Feed({
       version: '1',
       stats: () => Promise.resolve(stats),
-      times: { snapshot: () => [] },
+      times: () => Promise.resolve([]),
       events: new EventRing(() => 0),
       nowMs: () => 0,
       onError: () => undefined,

@@ -68,12 +68,14 @@ describe('GET /metrics', () => {
     for (let i = 0; i < 20; i++) await client.put(`key-${i}`, 'v');
     for (let i = 0; i < 30; i++) await client.get(`/cache/key-${i}`);
     const { shards, memory } = await client.stats();
-    // Figures of shards are up to a second old.
-    const hits = (samples: ReadonlyMap<string, number>): number[] =>
-      shards.map(({ shard }) => samples.get(`kvc_hits_total{shard="${shard}"}`)!);
+    // Figures of shards are up to a second old: hits may be there before the misses, which came last.
+    const lookups = (samples: ReadonlyMap<string, number>): number[][] =>
+      shards.map(({ shard }) =>
+        ['hits', 'misses'].map((name) => samples.get(`kvc_${name}_total{shard="${shard}"}`)!),
+      );
     await expect
-      .poll(async () => hits(await scrape(client)), { timeout: 5000 })
-      .toStrictEqual(shards.map((row) => row.hits));
+      .poll(async () => lookups(await scrape(client)), { timeout: 5000 })
+      .toStrictEqual(shards.map(({ hits, misses }) => [hits, misses]));
     const samples = await scrape(client);
     for (const { name, counter } of [...SHARD_FAMILIES, ...ROUTING_FAMILIES]) {
       if (counter === 'oldestAgeSeconds') continue;

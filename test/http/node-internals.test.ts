@@ -139,21 +139,24 @@ test('every TLS connection has a listener for data', () => {
 });
 
 /** In a process of its own: V8 makes a major collection of it where one is due. */
-test('a minor collection is one', () => {
+test.each([
+  ['collectMinor', constants.NODE_PERFORMANCE_GC_MINOR],
+  ['collectAll', constants.NODE_PERFORMANCE_GC_MAJOR],
+])('%s makes a collection of its kind', (name, expected) => {
   const module = new URL('../../src/http/fast/node-internals.ts', import.meta.url).href;
   const code = `
     import { PerformanceObserver } from 'node:perf_hooks';
-    import { collectMinor } from '${module}';
+    import { ${name} } from '${module}';
     const observer = new PerformanceObserver((list) => {
       console.log(list.getEntries().find(({ detail }) => detail.flags === ${FORCED}).detail.kind);
       clearInterval(alive);
     });
     observer.observe({ entryTypes: ['gc'] });
     const alive = setInterval(() => undefined, 1000);
-    collectMinor();`;
+    ${name}();`;
   const args = ['--expose-gc', '--input-type=module', '--eval', code];
   const kind = Number(execFileSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 }));
-  expect(kind).toBe(constants.NODE_PERFORMANCE_GC_MINOR);
+  expect(kind).toBe(expected);
 });
 
 test('what is freed is gone at once', () => {

@@ -87,6 +87,7 @@ describe('GET /openapi.json', () => {
     expect(Object.fromEntries(described)).toStrictEqual({
       'PUT /cache': '201 400 413 415 500 503',
       'GET /cache': '200 400 404 406 500 503',
+      'GET /keys': '200 400 500 503',
       'HEAD /cache': '200 400 404 406 500 503',
       'DELETE /cache': '200 204 400 404 500 503',
       'GET /cache/{key}': '200 400 404 406 500 503',

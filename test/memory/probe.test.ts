@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type ReadText, findMemoryLimit, usedBytes } from '../../src/memory/probe.ts';
+import type { ReadText } from '../../src/config/control-groups.ts';
+import { findMemoryLimit, usedBytes } from '../../src/memory/probe.ts';
 
 const MIB = 2 ** 20;
 const MACHINE = 8192 * MIB;

@@ -18,7 +18,7 @@ function kinds(): RequestKinds {
   return all;
 }
 
-test.each([
+const CASES = [
   ['GET', '/', 'GET /'],
   ['GET', '/?x=1', 'GET /'],
   ['GET', '/cache/user:42', 'GET /cache/{key}'],
@@ -38,10 +38,20 @@ test.each([
   ['GET', '/__proto__', 'other unmatched'],
   ['OPTIONS', '*', 'other unmatched'],
   ['GET', '', 'GET /'],
-])('%s %s is %s', (method, url, expected) => {
-  const { all } = kinds();
-  const { method: known, route } = all[kinds().of(method, url)];
-  expect(`${known} ${route}`).toBe(expected);
+] as const;
+
+function nameOf(some: RequestKinds, method: string, url: string): string {
+  const { method: known, route } = some.all[some.of(method, url)];
+  return `${known} ${route}`;
+}
+
+test.each(CASES)('%s %s is %s, whatever the request before it was', (method, url, expected) => {
+  expect(nameOf(kinds(), method, url)).toBe(expected);
+  for (const [methodBefore, urlBefore] of CASES) {
+    const some = kinds();
+    some.of(methodBefore, urlBefore);
+    expect(nameOf(some, method, url), `after ${methodBefore} ${urlBefore}`).toBe(expected);
+  }
 });
 
 test('whatever is asked for, there are no more kinds than routes and one', () => {

@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
@@ -6,56 +5,16 @@ import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { zipf } from '../../bench/demo/zipf.ts';
+import { DEMO_ADDRESS, DemoProcess } from '../support/demo-process.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { untilRefused } from '../support/raw-socket.ts';
 import { HAS_TERMINALS, Terminal } from '../support/terminal.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const ADDRESS = /http:\/\/localhost:(\d+)\/\S+/;
-/** What a newcomer is to wait at most. */
-const SHED_DEADLINE_MS = 20_000;
 const CTRL_C = '\x03';
 /** What `localhost` may be. */
 const LOOPBACKS = (networkInterfaces()['lo'] ?? [{ address: '127.0.0.1' }]).map(({ address }) => address);
 const HAS_PROC = existsSync('/proc/self/task');
-
-/** The demo as its npm script starts it, on a free port. It ends with the test. */
-class DemoProcess {
-  output = '';
-  errors = '';
-  readonly startedMs = performance.now();
-  /** Its exit code. */
-  readonly ended: Promise<number | null>;
-  readonly child: ChildProcess;
-
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = { PORT: '0' }) {
-    this.child = spawn(process.execPath, ['bench/demo/main.ts', ...args], {
-      cwd: ROOT,
-      env: { PATH: process.env['PATH'], ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.output += text));
-    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
-    this.ended = new Promise((resolve) => this.child.once('close', resolve));
-    onTestFinished(async () => {
-      this.child.kill('SIGKILL');
-      await this.ended;
-    });
-  }
-
-  /** The process id of its server, as soon as there is one. */
-  async server(): Promise<number> {
-    const { pid } = this.child;
-    const children = (): number => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
-    await expect.poll(children).toBeGreaterThan(0);
-    return children();
-  }
-
-  async port(): Promise<number> {
-    await expect.poll(() => this.output).toMatch(ADDRESS);
-    return Number(ADDRESS.exec(this.output)![1]);
-  }
-}
 
 async function shedOrders(port: number): Promise<number> {
   const client = new HttpClient(port);
@@ -72,49 +31,12 @@ describe('npm run demo', () => {
     expect(scripts['demo']).toBe('exec node bench/demo/main.ts');
   });
 
-  test('a shed order is seen within 20 s; Ctrl-C ends it, and nothing listens afterwards', async () => {
-    const demo = new DemoProcess([]);
-    const port = await demo.port();
-    expect((await fetch(ADDRESS.exec(demo.output)![0])).status).toBe(200);
-    await expect
-      .poll(() => shedOrders(port), { timeout: SHED_DEADLINE_MS, interval: 100 })
-      .toBeGreaterThan(0);
-    expect(performance.now() - demo.startedMs).toBeLessThan(SHED_DEADLINE_MS);
-    await expect.poll(() => demo.output).toMatch(/^shed 10 %: asked \S+ MiB, freed \S+ MiB in \d+ ms$/m);
-    expect((await new HttpClient(port).stats()).memory.limitBytes).toBe(512 * 2 ** 20);
-    demo.child.kill('SIGINT');
-    expect(await demo.ended).toBe(0);
-    expect(demo.errors).toBe('');
-    expect(demo.output).toMatch(/^After \d+ s: [1-9]\d* shed orders? \| .* keys put\.\nAt most /m);
-    await untilRefused(port);
-  });
-
-  test('its memory is a saw-tooth: once it is full, an order of some 20 MiB comes every 5 to 10 s', async () => {
-    const demo = new DemoProcess([]);
-    const atMs: number[] = [];
-    const askedMib: number[] = [];
-    demo.child.stdout!.on('data', () => {
-      const orders = [...demo.output.matchAll(/^shed 10 %: asked (\S+) MiB, /gm)];
-      for (const [, mib] of orders.slice(askedMib.length)) {
-        atMs.push(performance.now());
-        askedMib.push(Number(mib));
-      }
-    });
-    // The first one ends the filling, which may go on for a moment.
-    await expect.poll(() => atMs.length, { timeout: 2 * SHED_DEADLINE_MS }).toBeGreaterThanOrEqual(3);
-    for (const mib of askedMib) expect(Math.abs(mib - 22)).toBeLessThan(6);
-    const apartMs = atMs[2] - atMs[1];
-    // Twice as far apart where a machine is slow.
-    expect(apartMs).toBeGreaterThan(4000);
-    expect(apartMs).toBeLessThan(20_000);
-  });
-
   test('ends by itself; where no terminal is, it writes plain lines', async () => {
-    const demo = new DemoProcess(['--seconds', '2']);
+    const demo = new DemoProcess(['--seconds', '1']);
     const port = await demo.port();
     expect(await demo.ended).toBe(0);
     expect(demo.errors).toBe('');
-    expect(demo.output).toMatch(/^Open http:[^]*^0\/2 s \| 0 shed orders \| [^]*^After 2 s: /m);
+    expect(demo.output).toMatch(/^Open http:[^]*^0\/1 s \| 0 shed orders \| [^]*^After 1 s: /m);
     expect(demo.output).not.toMatch(/[^\n -~]/);
     await untilRefused(port);
   });
@@ -189,7 +111,7 @@ describe.skipIf(!HAS_TERMINALS)('npm run demo in a terminal', () => {
   test('has a progress bar; Ctrl-C ends npm and all with exit code 0', async () => {
     const terminal = new Terminal('exec npm run --silent demo', { PORT: '0' });
     await expect.poll(() => terminal.screen).toMatch(/[█░].* \d+\/60 s \| .* keys put/);
-    const port = Number(ADDRESS.exec(terminal.screen)![1]);
+    const port = Number(DEMO_ADDRESS.exec(terminal.screen)![1]);
     terminal.type(CTRL_C);
     expect(await terminal.ended).toBe(0);
     expect(terminal.screen).toMatch(/After \d+ s: /);
@@ -208,7 +130,7 @@ describe.skipIf(!HAS_TERMINALS || !HAS_PROC)('npm run demo in a window that is c
     });
     await expect.poll(() => terminal.screen).toMatch(/ \d+\/60 s \| .* keys put/);
     const pid = Number(/pid (\d+)/.exec(terminal.screen)![1]);
-    const port = Number(ADDRESS.exec(terminal.screen)![1]);
+    const port = Number(DEMO_ADDRESS.exec(terminal.screen)![1]);
     terminal.close();
     await untilRefused(port);
     await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);

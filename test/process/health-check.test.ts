@@ -4,8 +4,8 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeCertificate } from '../support/certificate.ts';
-import { ChildServer } from '../support/child-server.ts';
 import { freePort } from '../support/free-port.ts';
+import { startTestServer } from '../support/server.ts';
 
 function pathOf(program: string): string {
   return spawnSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).stdout.trim();
@@ -42,13 +42,13 @@ async function checkHealth(env: Environment): Promise<number | null> {
   return code;
 }
 
+/** @returns the environment that a container with such a server has. */
 async function startServer(env: Environment): Promise<Environment> {
-  const settings = { ...env, PORT: String(await freePort()), SHARDS: '1' };
   // Whether the server takes brackets as well is another test's.
   const address = (env['HOST'] ?? '').replaceAll(/[[\]]/g, '');
-  const child = new ChildServer({ env: { ...settings, HOST: address } });
-  await expect.poll(() => child.output + child.errors, { timeout: 30_000 }).toContain('listening on');
-  return settings;
+  const server = await startTestServer({ ...env, HOST: address, SHARDS: '1' });
+  onTestFinished(() => server[Symbol.asyncDispose]());
+  return { ...env, PORT: String(server.port) };
 }
 
 const HAS_IPV6 = networkInterfaces()['lo']?.some(({ address }) => address === '::1') === true;

@@ -8,11 +8,14 @@ import { makeCertificate } from '../support/certificate.ts';
 import { ChildServer, type Exit } from '../support/child-server.ts';
 import { makeFolder } from '../support/folder.ts';
 import { HttpClient } from '../support/http-client.ts';
+import { IS_LONG } from '../support/long.ts';
 import { Random, printedSeed } from '../support/random.ts';
 import { RawSocket, untilRefused } from '../support/raw-socket.ts';
 
 const CLEAN: Exit = { code: 0, signal: null };
 const EXIT_DEADLINE_MS = 5000;
+/** Moments at which a stop signal is tried; those of the next run are others. */
+const ROUNDS = IS_LONG ? 30 : 6;
 const DEBUGGER_PORT = 9229;
 const BODY = '{"key":"a","value":"1"}';
 const PUT_HEAD = `PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: ${BODY.length}\r\nexpect: 100-continue\r\n\r\n`;
@@ -67,7 +70,7 @@ function debuggerAnswers(): Promise<boolean> {
 describe('a stop signal at any moment of the start', () => {
   test('ends the process in time, by itself or by the signal', { timeout: 60_000 }, async () => {
     const random = new Random(printedSeed('early signals'));
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const child = new ChildServer({ env: { SHARDS: '2' } });
       await delay(random.whole(0, 700));
       const signal = (['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)[round % 3];

@@ -6,13 +6,13 @@ import { printedSeed } from '../support/random.ts';
 import { grown } from '../support/resources.ts';
 import { SoakClient } from '../support/soak-client.ts';
 
-const LASTS_MS = IS_LONG ? 600_000 : 10_000;
-const WARM_UP_MS = IS_LONG ? 60_000 : 3000;
+const LASTS_MS = IS_LONG ? 600_000 : 6000;
+const WARM_UP_MS = IS_LONG ? 60_000 : 2000;
 const CONNECTIONS = 8;
 const SAMPLE_INTERVAL_MS = IS_LONG ? 1000 : 100;
 const MOST_DRIFT = 0.02;
 /** Memory goes up and down with each shed order: what is compared are means over so many samples. */
-const SAMPLES_COMPARED = 60;
+const SAMPLES_COMPARED = IS_LONG ? 60 : 15;
 
 /** Files that the server has open, and what keeps its event loop alive, timers among it. */
 async function heldBy(child: ChildServer): Promise<Record<string, number>> {

@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
 import clientsJson from '../clients/package.json' with { type: 'json' };
 import generatorsJson from '../generators/package.json' with { type: 'json' };
+import keyvJson from '../keyv/package.json' with { type: 'json' };
+import nodesJson from '../nodes/package.json' with { type: 'json' };
 
 type Versions = Readonly<Record<string, string>>;
 
@@ -32,7 +34,9 @@ function documented(title: string): string[] {
   });
 }
 
-function expectPinned(name: string, version: string, locked: Locked | undefined): void {
+function expectPinned(name: string, spec: string, locked: Locked | undefined): void {
+  // `npm:keyv@6.1.0` is another name for a package.
+  const version = spec.replace(/^npm:.+@/, '');
   expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
   expect(locked?.version, name).toBe(version);
   expect(locked?.integrity, name).toMatch(/^sha512-/);
@@ -47,6 +51,8 @@ describe('dependencies', () => {
         ...packageJson.devDependencies,
         ...generatorsJson.devDependencies,
         ...clientsJson.devDependencies,
+        ...keyvJson.devDependencies,
+        ...nodesJson.devDependencies,
       },
     ],
   ])('for %s are all named in CONTRIBUTING with why they are there, and no others', (title, versions) => {
@@ -65,6 +71,7 @@ describe('dependencies', () => {
     for (const [workspace, { devDependencies: versions }] of [
       ['test/generators', generatorsJson],
       ['test/clients', clientsJson],
+      ['test/keyv', keyvJson],
     ] as const) {
       expect(packages[workspace].devDependencies).toStrictEqual(versions);
       for (const [name, version] of Object.entries(versions)) {
@@ -74,7 +81,19 @@ describe('dependencies', () => {
     }
   });
 
+  test('that are no workspace have a lockfile of their own, which says the same', () => {
+    const { packages } = JSON.parse(textOf('test/nodes/package-lock.json')) as {
+      packages: Record<string, Locked>;
+    };
+    expect(packages[''].devDependencies).toStrictEqual(nodesJson.devDependencies);
+    for (const [name, version] of Object.entries(nodesJson.devDependencies)) {
+      expectPinned(name, version, packages[`node_modules/${name}`]);
+    }
+  });
+
   test('are locked without an address to load them from', () => {
-    expect(textOf('package-lock.json')).not.toMatch(/"resolved": "[a-z]+:/);
+    for (const path of ['package-lock.json', 'test/nodes/package-lock.json']) {
+      expect(textOf(path)).not.toMatch(/"resolved": "[a-z]+:/);
+    }
   });
 });

@@ -35,8 +35,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/http/intake': ['src/shared', 'src/api', 'src/metrics', 'src/http', 'src/http/fast'],
   // Runs elsewhere than the server: in services, and in browsers.
   'src/client': ['src/api'],
+  'src/keyv': ['src/client'],
+  // One HTTP thread of several, and the main thread's side of it.
+  'src/fronts': [...LAYERS, 'src/log-events.ts', 'package.json'],
   // Server and process entry: they put the parts together.
-  src: [...LAYERS, 'src/process', 'package.json'],
+  src: [...LAYERS, 'src/fronts', 'src/process', 'package.json'],
   'src/process': [...LAYERS, 'src/listening.ts', 'src/log-events.ts', 'src/server.ts', 'package.json'],
   // No protocol and no doorbell: the store knows no messages.
   'workers/store': ['assert', 'free', 'key-hash', 'ledger', 'segment-sizes'].map(
@@ -56,6 +59,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Loaded only where there is an engine behind the shards.
   'workers/tier': [
     'src/shared',
+    'workers/client-batches.ts',
     'workers/session.ts',
     'workers/reads/entity-tag.ts',
     'workers/reads/reads.ts',
@@ -64,7 +68,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Within `src/` itself, from the bottom up. */
-const TOP_ORDER = ['log-events.ts', 'stats-report.ts', 'listening.ts', 'server.ts', 'main.ts'];
+const TOP_ORDER = [
+  'log-events.ts',
+  'stats-report.ts',
+  'listening.ts',
+  'reports.ts',
+  'threads.ts',
+  'server.ts',
+  'main.ts',
+];
 const READERS_OF_THE_ENVIRONMENT = new Set(['src/process/launch.ts', 'src/main.ts']);
 
 interface SourceFile {
@@ -165,7 +177,13 @@ describe('threads', () => {
   test('src names a worker only by URL, in one place', () => {
     const naming = FILES.filter(({ part, text }) => part.startsWith('src') && text.includes('workers/'));
     expect(naming.map(({ path }) => path)).toStrictEqual(['src/server.ts']);
-    expect(naming[0].text).toContain("new URL('../workers/shard-worker.ts', import.meta.url)");
+    expect(naming[0].text).toContain('new URL(`../workers/shard-worker${EXTENSION}`, import.meta.url)');
+  });
+
+  test('the module of a further HTTP thread is named by URL only, in the same place', () => {
+    const naming = FILES.filter(({ text }) => text.includes('front-thread'));
+    expect(naming.map(({ path }) => path)).toStrictEqual(['src/server.ts']);
+    expect(naming[0].text).toContain('new URL(`./fronts/front-thread${EXTENSION}`, import.meta.url)');
   });
 
   test('the store knows no messages, no threads and no packages', () => {

@@ -8,7 +8,7 @@ import { makeFolder } from '../support/folder.ts';
 import { type Command, commandsOf, isAsShown } from './commands.ts';
 import { ROOT, generatedReadme, readPage } from './page.ts';
 
-const MAX_LINES = 160;
+const MAX_LINES = 170;
 const README = readPage('README.md');
 const COMMANDS = commandsOf(README);
 /** Pages whose npm scripts are looked at as well. */
@@ -32,6 +32,8 @@ const RULES: Readonly<Record<string, RegExp>> = {
   server: /^(?:npm start|node src\/main\.ts)$/,
   script: /^npm (?:run \S+|test)\b/,
   install: /^npm ci$/,
+  // Tried in test/package.
+  pack: /^npm pack$/,
   docker: /^docker (?:build|run) /,
 };
 

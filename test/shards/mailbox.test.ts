@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
+  BATCH_DONE,
   CLEARED,
   HIT,
   HIT_GZIP,
@@ -111,6 +112,26 @@ describe('Mailbox', () => {
     shard.reply(reply(MISS));
     await untilSettled(before, large, after);
     expect([large, after].map(({ settled }) => settled[0].code)).toStrictEqual([STORED, MISS]);
+  });
+
+  test("a client's batch is handed over in its place, and its requests are counted", async () => {
+    const before = send(encodeGet('a', false));
+    const batch = new Recorder();
+    shard.mailbox.sendClientBatch(bytesOf('requests'), 3, batch);
+    expect(shard.mailbox.inFlight).toBe(4);
+    expect(shard.mailbox.hasRoomFor('read')).toBe(false);
+    await expect.poll(() => shard.requests.length, { interval: 1 }).toBe(2);
+    expect(shard.requests[0]).toBe(encodeGet('a', false));
+    expect(shard.requests[1]).toMatchObject({
+      kind: 'batch',
+      requests: Uint8Array.from(bytesOf('requests')),
+    });
+    const body = bytesOf('answer');
+    shard.reply(reply(MISS));
+    shard.reply({ kind: 'hit', code: BATCH_DONE, body }, [body.buffer]);
+    await untilSettled(before, batch);
+    expect(batch.settled).toStrictEqual([{ code: BATCH_DONE, payload: Uint8Array.from(bytesOf('answer')) }]);
+    expect(shard.mailbox.inFlight).toBe(0);
   });
 
   test('requests after a large PUT gather until it is answered', async () => {

@@ -81,3 +81,17 @@ test('all are settled at the end: in the ring, and deferred', () => {
   expect(codesOf(...recorders)).toStrictEqual([[UNAVAILABLE], [UNAVAILABLE], [UNAVAILABLE]]);
   expect(requests.inFlight).toBe(0);
 });
+
+test("a client's batch counts as its requests, until it has a reply", () => {
+  const batch = new Recorder();
+  requests.track(batch, 1, 1000);
+  const single = track(2);
+  expect([requests.inFlight, requests.unanswered]).toStrictEqual([1001, 2]);
+  requests.expire(1);
+  expect(codesOf(batch, single)).toStrictEqual([[OVERDUE], []]);
+  expect(requests.inFlight).toBe(1001);
+  requests.next();
+  expect(requests.inFlight).toBe(1);
+  requests.settleAll(UNAVAILABLE);
+  expect(requests.inFlight).toBe(0);
+});

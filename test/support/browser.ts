@@ -70,7 +70,10 @@ export class TestBrowser {
   }
 }
 
+/** Each look takes the browser some milliseconds, and what is shown changes once a second. */
+export const LOOK = { interval: 50 };
+
 /** Waits until an element has a text that matches. */
 export async function expectText(page: Page, selector: string, text: RegExp): Promise<void> {
-  await expect.poll(() => page.locator(selector).textContent()).toMatch(text);
+  await expect.poll(() => page.locator(selector).textContent(), LOOK).toMatch(text);
 }

@@ -21,6 +21,8 @@ export interface ChildOptions {
   readonly args?: readonly string[];
   /** The folder that has `src/main.ts`. */
   readonly root?: string;
+  /** What runs instead of Node with `src/main.ts`. */
+  readonly program?: readonly string[];
   /** Where its outputs go instead, as a shell writes it: `>/dev/full 2>&1`. */
   readonly redirect?: string;
   /** A command that becomes the server: the server's own is appended to it. */
@@ -49,13 +51,14 @@ export class ChildServer {
     args = [],
     root = ROOT,
     launcher = [],
+    program = [process.execPath, 'src/main.ts'],
     redirect = '',
     isShared,
   }: ChildOptions = {}) {
-    const command = [...launcher, process.execPath, 'src/main.ts', ...args];
+    const command = [...launcher, ...program, ...args];
     this.child = spawn('sh', ['-c', `exec "$@" ${redirect}`, 'sh', ...command], {
       cwd: root,
-      env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
+      env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', FRONTS: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.output += text));

@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Doorbell } from '../../src/shared/doorbell.ts';
-import type { FromShard, LargePut, Payload, ToShard } from '../../src/shared/protocol.ts';
+import type { ClientBatch, FromShard, LargePut, Payload, ToShard } from '../../src/shared/protocol.ts';
 import { Mailbox } from '../../src/shards/mailbox.ts';
 import type { PendingRequest } from '../../src/shards/pending-requests.ts';
 
@@ -8,9 +8,9 @@ import type { PendingRequest } from '../../src/shards/pending-requests.ts';
 export class FakeShard {
   readonly mailbox: Mailbox;
   readonly batches: string[] = [];
-  readonly controls: Exclude<ToShard, string | LargePut>[] = [];
-  /** Batches and large PUTs, in order. */
-  readonly requests: (string | LargePut)[] = [];
+  readonly controls: Exclude<ToShard, string | LargePut | ClientBatch>[] = [];
+  /** Batches, large PUTs and batches of clients, in order. */
+  readonly requests: (string | LargePut | ClientBatch)[] = [];
   readonly doorbell = new Doorbell();
   nowMs = 1000;
   private readonly port: MessagePort;
@@ -54,7 +54,8 @@ export class FakeShard {
 
   private take(message: ToShard): void {
     if (typeof message === 'string') this.batches.push(message);
-    if (typeof message === 'string' || message.kind === 'put') this.requests.push(message);
+    if (typeof message === 'string' || message.kind === 'put' || message.kind === 'batch')
+      this.requests.push(message);
     else this.controls.push(message);
   }
 }

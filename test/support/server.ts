@@ -13,7 +13,14 @@ export interface TestServer extends RunningServer, AsyncDisposable {
 
 /** Settings as from an environment, for a server that bothers nobody. */
 export function testSettings(env: Readonly<Record<string, string>> = {}): Settings {
-  const read = readSettings({ HOST: '127.0.0.1', PORT: '0', SHARDS: '2', LOG_LEVEL: 'silent', ...env });
+  const read = readSettings({
+    HOST: '127.0.0.1',
+    PORT: '0',
+    SHARDS: '2',
+    FRONTS: '1',
+    LOG_LEVEL: 'silent',
+    ...env,
+  });
   if (read.faults) throw new Error(read.faults.join('\n'));
   return read.settings;
 }

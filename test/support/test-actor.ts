@@ -4,6 +4,8 @@ import { expect, onTestFinished } from 'vitest';
 import { Doorbell } from '../../src/shared/doorbell.ts';
 import type { LargeValueReply } from '../../src/shared/large-values.ts';
 import {
+  BATCH_DONE,
+  BATCH_MIXED,
   CLEARED,
   type ControlReply,
   type FromShard,
@@ -113,6 +115,7 @@ export function createActor(
   return {
     ...subject,
     ...received,
+    replies,
     actor,
     session,
     handle,
@@ -147,7 +150,7 @@ function parse(text: string): Reply[] {
   const replies: Reply[] = [];
   for (let at = 0; at < text.length;) {
     const code = text.charCodeAt(at++);
-    if (code === HIT || code === HIT_GZIP) {
+    if (code === HIT || code === HIT_GZIP || code === BATCH_DONE || code === BATCH_MIXED) {
       const end = at + 4 + decodeU32(text, at);
       replies.push({ code, body: text.slice(at + 4, end) });
       at = end;

@@ -184,9 +184,9 @@ describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
 
   test('DELETE /cache may take longer than a deadline, and removes what was put before it was sent', async () => {
     await using redis = await RedisServer.start();
-    await using one = await startTestServer({ TIER_URL: redis.url, REQUEST_DEADLINE_MS: '50' });
     const fill = "for i = 1, 100000 do redis.call('SET', 'kvc:' .. i, 'x') end";
     await redis.command('EVAL', fill, '0');
+    await using one = await startTestServer({ TIER_URL: redis.url, REQUEST_DEADLINE_MS: '50' });
     const clear = (): Promise<number> =>
       one.client
         .call({ method: 'DELETE', path: '/cache' })
@@ -197,6 +197,29 @@ describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
     const removed = await Promise.all([first, clear()]);
     expect(Math.max(...removed)).toBeGreaterThanOrEqual(100_000);
     expect(await redis.command('DBSIZE')).toBe(0);
+  });
+
+  test('GET /keys lists the keys in the engine, by prefix, whoever has put them', async () => {
+    await using redis = await RedisServer.start();
+    await using one = await startTestServer({ TIER_URL: redis.url, SHARDS: '2' });
+    await using other = await startTestServer({ TIER_URL: redis.url, SHARDS: '1' });
+    const requests = Array.from({ length: 1000 }, (_, i) => ({
+      method: 'PUT',
+      key: `${i % 2 === 0 ? 'a*' : 'ab'}:${i}`,
+      value: '',
+    }));
+    await one.client.send('POST', '/batch', { requests: requests.slice(0, 500) });
+    await other.client.send('POST', '/batch', { requests: requests.slice(500) });
+    const listed = new Set<string>();
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const next: string = cursor === '' ? '' : `&cursor=${cursor}`;
+      const { text } = await other.client.get(`/keys?prefix=${encodeURIComponent('a*')}${next}`);
+      const page = JSON.parse(text) as { keys: string[]; cursor: string | null };
+      for (const key of page.keys) listed.add(key);
+      ({ cursor } = page);
+    }
+    const expected = requests.map(({ key }) => key).filter((key) => key.startsWith('a*'));
+    expect([...listed].toSorted()).toStrictEqual(expected.toSorted());
   });
 
   test('what others have put under the prefix is no entry, and is replaced', async () => {

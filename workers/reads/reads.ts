@@ -127,6 +127,23 @@ export class Reads {
     else this.answerRaw(session, key, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
   }
 
+  /** False while no large value may be sent: too many bytes are on their way to clients. */
+  get hasRoom(): boolean {
+    return this.window.hasRoom;
+  }
+
+  /** As `sendBatch`, under a ticket. */
+  sendBatchLate(session: Session, ticket: number, code: number, records: Payload): void {
+    if (!session.isClosed) sendLate(this.window, { session, ticket, key: '' }, code, records);
+  }
+
+  /** Sends the reply to a client's batch. @param code BATCH_DONE or BATCH_MIXED. */
+  sendBatch(session: Session, code: number, records: Payload): void {
+    if (records.length >= LARGE_PAYLOAD) this.window.send(session, records.length);
+    reply(session, code, records, undefined);
+    session.flush();
+  }
+
   /** Answers a read whose entry has been asked for elsewhere, and may be here now. */
   answerRemote(read: RemoteRead): void {
     const { store, window } = this;

@@ -126,6 +126,15 @@ export class EntryCodec {
     return this.blocks.bytes[blockOf(address)].subarray(start, start + words[at + 2]);
   }
 
+  /** Copies the value to `target`, from `at` on. Only for a value that lies in its block. */
+  copyValue(slot: number, target: Buffer, at: number): void {
+    const address = this.slots.address(slot);
+    const words = this.blocks.words[blockOf(address)];
+    const word = wordOf(address);
+    const start = valueStartAt(words, word);
+    this.blocks.bytes[blockOf(address)].copy(target, at, start, start + words[word + 2]);
+  }
+
   metadata(slot: number): Metadata {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];

@@ -46,6 +46,12 @@ export class HashIndex {
     return bucket < this.buckets ? bucket : bucket & (this.mask >>> 1);
   }
 
+  /** The bits that the hashes of one bucket have in common. */
+  maskOf(bucket: number): number {
+    const half = this.mask >>> 1;
+    return bucket > half || bucket + half + 1 < this.buckets ? this.mask : half;
+  }
+
   /** First slot of the bucket's chain. The rest follow by `slots.chain`, and NO_SLOT ends it. */
   head(bucket: number): number {
     return this.chunks[bucket >>> CHUNK_BITS][bucket & CHUNK_MASK];

@@ -9,6 +9,7 @@ import { INCOMPRESSIBLE, NOT_TEXT, PLAIN, VALUE_GZIP } from './entry-layout.ts';
 import { Eviction, type EvictionReason } from './eviction.ts';
 import { ExpirySweep, NOTHING_DUE } from './expiry-sweep.ts';
 import { LargeValues } from './large-values.ts';
+import { type KeyPage, walkKeys } from './key-walk.ts';
 import type { LruList } from './lru-list.ts';
 import { Maintenance } from './maintenance.ts';
 import type { Metadata } from './metadata.ts';
@@ -16,7 +17,7 @@ import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
 import { checkBlocks, checkChains, checkList } from './segment-integrity.ts';
 import { NO_SLOT } from './slot-table.ts';
 
-export { AHEAD_KEYS, type Chain, type Metadata, NOTHING_DUE, NO_SLOT, type Piece };
+export { AHEAD_KEYS, type Chain, type KeyPage, type Metadata, NOTHING_DUE, NO_SLOT, type Piece };
 
 /**
  * All entries of one shard, in strict least-recently-used order, outside the JavaScript heap. The only face of this
@@ -179,6 +180,11 @@ export class SegmentStore {
     return this.codec.valueView(slot);
   }
 
+  /** Copies the value to `target`, from `at` on. */
+  copyValue(slot: number, target: Buffer, at: number): void {
+    this.codec.copyValue(slot, target, at);
+  }
+
   /** What `put` was given; `NO_METADATA` where that was nothing. */
   metadata(slot: number): Metadata {
     return this.codec.metadata(slot);
@@ -230,6 +236,14 @@ export class SegmentStore {
    */
   putLarge(key: string, chain: Chain, ttlMs: number, metadata: Metadata): boolean {
     return this.writer.putLarge(key, chain, ttlMs, metadata);
+  }
+
+  /**
+   * Lists keys that begin with `prefix`, from a cursor on: see `walkKeys`. It counts as no read.
+   * @param isOver given the keys so far.
+   */
+  listKeys(prefix: string, cursor: number, isOver: (keys: number) => boolean): KeyPage {
+    return walkKeys(this.table, prefix, cursor, isOver);
   }
 
   /** @returns whether there was such an entry. */

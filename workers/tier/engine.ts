@@ -23,6 +23,8 @@ const OPEN_DEADLINE_MS = 2000;
 const RETRY_DELAY_MS = 500;
 const MAX_REDIRECTS = 5;
 const SCAN_COUNT = 1000;
+/** A cursor of a listing has the number of a primary before the cursor that this one gave. */
+const CURSORS_OF_NODE = 2 ** 42;
 
 interface Node {
   readonly address: TierAddress;
@@ -100,6 +102,25 @@ export class Engine {
     if (connections.some((connection) => !connection?.isUp)) throw new EngineGone('the engine is gone');
     const counts = await Promise.all(connections.map((connection) => this.clearNode(connection!)));
     return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /**
+   * Some of the keys that begin with `prefix`. Some may come twice.
+   * @param cursor 0 for the first page, else that of the page before.
+   */
+  async listKeys(prefix: string, cursor: number): Promise<{ keys: string[]; cursor?: number }> {
+    const connections = this.primaries();
+    const number = Math.floor(cursor / CURSORS_OF_NODE);
+    const connection = connections[number];
+    if (!connection?.isUp) throw new EngineGone('the engine is gone');
+    const pattern = `${KEY_PREFIX}${prefix.replaceAll(/[\\*?[\]^-]/g, String.raw`\$&`)}*`;
+    const at = String(cursor % CURSORS_OF_NODE);
+    const scan = ['SCAN', at, 'MATCH', pattern, 'COUNT', String(SCAN_COUNT)];
+    const [[next, names]] = (await connection.send([scan], false)) as [[Buffer, Buffer[]]];
+    const keys = names.map((name) => name.toString('latin1', KEY_PREFIX.length));
+    const nextAt = Number(next.toString('latin1'));
+    if (nextAt > 0) return { keys, cursor: number * CURSORS_OF_NODE + nextAt };
+    return number + 1 < connections.length ? { keys, cursor: (number + 1) * CURSORS_OF_NODE } : { keys };
   }
 
   private async clearNode(connection: Connection): Promise<number> {

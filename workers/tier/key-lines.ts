@@ -1,4 +1,3 @@
-import type { RemoteRead } from '../reads/reads.ts';
 import { TIER_UNAVAILABLE } from '../../src/shared/protocol.ts';
 
 /** Stands for the answer to a request that is under way. */
@@ -9,11 +8,19 @@ export interface Placeholder {
   isDone: boolean;
 }
 
-type Fetch = (reads: readonly RemoteRead[], placeholder: Placeholder) => Promise<void>;
+/** A read that waits for an entry. One of these is called. */
+export interface Reader {
+  /** There is a copy now, and until this has returned. */
+  readonly found: () => void;
+  /** There is none. @param code of the reply. */
+  readonly refuse: (code: number) => void;
+}
+
+type Fetch = (readers: readonly Reader[], placeholder: Placeholder) => Promise<void>;
 
 interface ReadRequest {
   readonly kind: 'read';
-  readonly reads: RemoteRead[];
+  readonly readers: Reader[];
   readonly fetch: Fetch;
   readonly sinceMs: number;
 }
@@ -55,7 +62,7 @@ export class KeyLines {
   }
 
   /** @param fetch must end, and not fail. */
-  addRead(key: string, read: RemoteRead, fetch: Fetch): void {
+  addRead(key: string, reader: Reader, fetch: Fetch): void {
     const line = this.lines.get(key);
     this.waiting++;
     if (line) {
@@ -63,11 +70,11 @@ export class KeyLines {
       const isUnderWay = joined === line.current;
       const mayJoin = !isUnderWay || (line.placeholder.mayCopy && !line.placeholder.isDone);
       if (joined.kind === 'read' && mayJoin) {
-        joined.reads.push(read);
+        joined.readers.push(reader);
         return;
       }
     }
-    this.add(key, line, { kind: 'read', reads: [read], fetch, sinceMs: this.nowMs() });
+    this.add(key, line, { kind: 'read', readers: [reader], fetch, sinceMs: this.nowMs() });
   }
 
   /** @param perform must end, and not fail. */
@@ -95,11 +102,7 @@ export class KeyLines {
         const request = waiting.shift()!;
         this.forget(request);
         if (request.kind === 'write') request.giveUp();
-        else {
-          for (const { session, ticket } of request.reads) {
-            session.post({ kind: 'late', ticket, code: TIER_UNAVAILABLE, payload: '' });
-          }
-        }
+        else for (const reader of request.readers) reader.refuse(TIER_UNAVAILABLE);
       }
     }
   }
@@ -117,7 +120,7 @@ export class KeyLines {
       line.current = request;
       line.placeholder = newPlaceholder();
       if (request.kind === 'write') await request.perform(line.placeholder);
-      else await request.fetch(request.reads, line.placeholder);
+      else await request.fetch(request.readers, line.placeholder);
       this.forget(request);
     }
     this.lines.delete(key);
@@ -125,7 +128,7 @@ export class KeyLines {
 
   private forget(request: Request): void {
     if (request.kind === 'read') {
-      this.waiting -= request.reads.length;
+      this.waiting -= request.readers.length;
     } else {
       this.waiting--;
       this.bytes -= request.bytes;

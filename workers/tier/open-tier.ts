@@ -1,10 +1,8 @@
 import { BroadcastChannel } from 'node:worker_threads';
 import type { ShardStart } from '../../src/shared/protocol.ts';
 import type { TierChange, TierStart } from '../../src/shared/tier.ts';
-import type { Reads } from '../reads/reads.ts';
-import type { SegmentStore } from '../store/segment-store.ts';
 import { Engine } from './engine.ts';
-import { Tier } from './tier.ts';
+import { Tier, type TierParts } from './tier.ts';
 
 const nowMs = (): number => performance.now();
 
@@ -15,7 +13,7 @@ const nowMs = (): number => performance.now();
 export async function openTier(
   { shard, deadlineMs }: ShardStart,
   start: TierStart,
-): Promise<(store: SegmentStore, reads: Reads) => Tier> {
+): Promise<(parts: TierParts) => Tier> {
   const channel = new BroadcastChannel(start.channel);
   channel.unref();
   let tier: Tier | undefined;
@@ -28,6 +26,5 @@ export async function openTier(
   });
   await engine.connect();
   const { whenUnavailable } = start;
-  return (store, reads) =>
-    (tier = new Tier({ shard, engine, store, reads, whenUnavailable, deadlineMs, nowMs }));
+  return (parts) => (tier = new Tier({ ...parts, shard, engine, whenUnavailable, deadlineMs, nowMs }));
 }

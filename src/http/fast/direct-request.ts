@@ -79,6 +79,7 @@ export class DirectRequest extends IncomingMessage {
   }
 
   private countUnread(bytes: number): void {
+    if (bytes === 0) return;
     this.unreadBytes += bytes;
     this.watcher?.countUnread(bytes);
   }

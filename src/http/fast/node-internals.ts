@@ -47,6 +47,18 @@ export function stopParsing(socket: Duplex): void {
   if (works.stopParsing && parser) Reflect.set(parser, 'onIncoming', () => STOP_PARSING);
 }
 
+/**
+ * Saves Node the timer that it starts after each answer and ends at the next request. The door closes connections that rest.
+ * In a Node that does not use this function, it does no harm.
+ */
+export function ignoreTimeouts(socket: Socket): void {
+  socket.setTimeout = ignoreTimeout;
+}
+
+function ignoreTimeout(this: Socket): Socket {
+  return this;
+}
+
 /** Whether a response has to wait until those before it on its connection are done: Node gives it no socket until then. */
 export function isWaitingForTurn(response: ServerResponse): boolean {
   return !works.waitingTurn || response.socket === null;
@@ -98,6 +110,11 @@ export function unsentBytes(socket: Socket): number {
 /** V8's minor collection: about a millisecond. There is none without `--expose-gc`. */
 export function collectMinor(): void {
   if (works.minorCollection) globalThis.gc?.({ type: 'minor', execution: 'sync' });
+}
+
+/** V8's full collection. There is none without `--expose-gc`. */
+export function collectAll(): void {
+  globalThis.gc?.();
 }
 
 let report: Report = () => undefined;

@@ -2,7 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Socket } from 'node:net';
 import { type BodyWatcher, DirectRequest, hasBody } from '../fast/direct-request.ts';
 import { gatherWrites } from '../fast/gather-writes.ts';
-import { isWaitingForTurn, stopParsing, unsentBytes } from '../fast/node-internals.ts';
+import { ignoreTimeouts, isWaitingForTurn, stopParsing, unsentBytes } from '../fast/node-internals.ts';
 import type { CutOff } from '../../metrics/refusals.ts';
 import type { Traffic } from '../../metrics/traffic.ts';
 import { isProbe } from './probe.ts';
@@ -51,6 +51,9 @@ export class Account implements BodyWatcher {
   /** Bytes that the client has taken of its answers, when last looked at, and since when. */
   private takenBytes = 0;
   private takenAtMs = 0;
+  /** Bytes that have crossed in either direction, when last looked at while nothing was to be answered, and since when. */
+  private crossedBytes = 0;
+  private restsSinceMs = 0;
   private afterAnswer: (() => void) | undefined;
 
   constructor(
@@ -93,6 +96,7 @@ export class Account implements BodyWatcher {
     if (!this.hasBegun) {
       this.hasBegun = true;
       socket.once('close', () => this.close());
+      ignoreTimeouts(socket);
     }
     const { req: request } = response;
     if (request instanceof DirectRequest) {
@@ -102,7 +106,7 @@ export class Account implements BodyWatcher {
     response.on('close', responseClosed);
     responses.push(response);
     this.sinceMs = nowMs;
-    this.charge('requests', 1);
+    this.purse.addRequest();
     if (responses.length > 1 && !this.isPipelined) {
       this.isPipelined = true;
       gatherWrites(socket, responses);
@@ -153,7 +157,7 @@ export class Account implements BodyWatcher {
       // Answers are closed in their order, but for one that is destroyed before its turn.
       if (place === 0) this.responses.shift();
       else this.responses.splice(place, 1);
-      this.release('requests', 1);
+      this.purse.removeRequests(1);
       this.count(response);
       this.afterAnswer?.();
     }
@@ -174,6 +178,16 @@ export class Account implements BodyWatcher {
     if (isWaiting && taken === this.takenBytes) return nowMs - this.takenAtMs >= timeoutMs;
     this.takenBytes = taken;
     this.takenAtMs = nowMs;
+    return false;
+  }
+
+  /** Whether nothing has come and nothing was to be answered for too long, from look to look. */
+  isResting(timeoutMs: number, nowMs: number): boolean {
+    const crossed = this.socket.bytesRead + this.socket.bytesWritten;
+    const rests = this.hasBegun && this.responses.length === 0 && crossed === this.crossedBytes;
+    if (rests) return nowMs - this.restsSinceMs >= timeoutMs;
+    this.crossedBytes = crossed;
+    this.restsSinceMs = nowMs;
     return false;
   }
 
@@ -204,6 +218,7 @@ export class Account implements BodyWatcher {
   private close(): void {
     this.isClosed = true;
     const unanswered = this.responses.splice(0);
+    this.purse.removeRequests(unanswered.length);
     this.purse.releaseAll(this.holds);
     // Node does not close the responses that wait behind a CONNECT.
     for (const response of unanswered) {

@@ -4,7 +4,8 @@ import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
 import { takeBody } from '../fast/direct-request.ts';
 import { writeAnswer } from '../write-answer.ts';
-import { renderFailure } from '../failures.ts';
+import { dialectOfPath } from '../build-tools.ts';
+import type { Failure } from '../failures.ts';
 import { Account, type Books, accountOf, setAccount } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
 import { isProbe } from './probe.ts';
@@ -26,10 +27,10 @@ const GRACE_MS = 1000;
 const RESERVE_TICKS = 5;
 /** How many sweeps a newcomer may wait for a place. */
 const WAIT_TICKS = 10;
-/** Every so many sweeps, all connections are checked for clients that take nothing of their answers. */
+/** Every so many sweeps, all connections are checked for clients that take nothing of their answers, or ask no more. */
 const STALL_TICKS = 20;
 
-const REFUSAL = renderFailure('CACHE_ERR_BUSY', 'All connections are in use.', 'connection', 'close');
+const REFUSAL: Failure = { code: 'CACHE_ERR_BUSY', message: 'All connections are in use.' };
 
 /**
  * Bounds how many connections there are, and lets requests in. Probes are answered even when all connections are in use.
@@ -59,6 +60,8 @@ export class FrontDoor implements Books {
   readonly traffic: Traffic;
   private isSecure = false;
   private serve: (socket: Socket) => void = () => undefined;
+  /** How long a client may wait between two requests: its answers say so. */
+  private keepAliveTimeoutMs: () => number = () => Infinity;
   private ordinary = 0;
   private tick = 0;
   /** Newcomers that found no ordinary place since the last sweep. */
@@ -92,6 +95,7 @@ export class FrontDoor implements Books {
     server.on('request', admitted).on('checkContinue', admitted);
     server.on('checkExpectation', this.admitted(onExpectation));
     this.isSecure = server instanceof SecureServer;
+    this.keepAliveTimeoutMs = () => server.keepAliveTimeout || Infinity;
     const [serve, ...others] = server.listeners('connection');
     assert(others.length === 0, 'only Node listens for connections');
     server.removeAllListeners('connection');
@@ -138,7 +142,10 @@ export class FrontDoor implements Books {
     this.refused++;
     noteRefusal(response, 'connections');
     // A client that is still sending would be reset, and not see why.
-    afterBody(request, () => writeAnswer(response, REFUSAL));
+    afterBody(request, () => {
+      const { status, headers, body } = dialectOfPath(request.url!).failed(REFUSAL, request.method!);
+      writeAnswer(response, { status, headers: [...headers, 'connection', 'close'], body });
+    });
     return false;
   }
 
@@ -149,7 +156,7 @@ export class FrontDoor implements Books {
     this.traffic.connectionsSwept(this.refused > 0, this.limits.maxConnections, nowMs);
     if (this.refused > 0) this.makeRoom(this.refused, nowMs - GRACE_MS);
     this.refused = 0;
-    if (this.tick % STALL_TICKS === 0) this.cutOffStalled(nowMs);
+    if (this.tick % STALL_TICKS === 0) this.closeUnused(nowMs);
   }
 
   [Symbol.iterator](): Iterator<Account> {
@@ -234,11 +241,15 @@ export class FrontDoor implements Books {
     if (this.waiting.size > 0) this.placeWaiting();
   }
 
-  private cutOffStalled(nowMs: number): void {
+  private closeUnused(nowMs: number): void {
+    const restMs = this.keepAliveTimeoutMs() + GRACE_MS;
     for (const account of this.accounts) {
-      if (!account.isStalled(this.stalledTimeoutMs, nowMs)) continue;
-      this.traffic.cutOff('stalled');
-      account.socket.destroy();
+      if (account.isStalled(this.stalledTimeoutMs, nowMs)) {
+        this.traffic.cutOff('stalled');
+        account.socket.destroy();
+      } else if (account.isResting(restMs, nowMs)) {
+        account.socket.destroy();
+      }
     }
   }
 

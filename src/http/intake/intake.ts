@@ -43,11 +43,12 @@ export class Intake {
   private readonly awaitsReplyRoom: () => boolean;
 
   constructor(options: IntakeOptions) {
-    const { deadlineMs, bodyLimitBytes, garbage, maxTlsConnections, traffic } = options;
+    const { deadlineMs, bodyLimitBytes, garbage, maxTlsConnections, traffic, fronts } = options;
     const limits = deriveHoldings(options);
     const purse = new Purse({ limits, deadlineMs, isHeapFull, nowMs });
     this.purse = purse;
-    this.door = new FrontDoor(deriveDoorLimits(limits.requests, maxTlsConnections), purse, nowMs, traffic);
+    const doorLimits = deriveDoorLimits(limits.requests, maxTlsConnections, fronts);
+    this.door = new FrontDoor(doorLimits, purse, nowMs, traffic);
     this.bodies = new Bodies({ limitBytes: bodyLimitBytes, purse, garbage, deadlineMs, nowMs });
     this.largeReplies = new LargeReplies(deadlineMs, nowMs, () => traffic.cutOff('slow_answer'));
     this.awaitsReplyRoom = options.awaitsReplyRoom;

@@ -1,4 +1,5 @@
 import { getHeapStatistics } from 'node:v8';
+import { collectAll } from '../fast/node-internals.ts';
 import type { DoorLimits } from './front-door.ts';
 import type { Holdings } from './purse.ts';
 
@@ -9,6 +10,8 @@ export interface TrafficBytes {
   readonly unreadBytes: number;
   /** Bytes of small answers that cannot leave yet. */
   readonly unsentBytes: number;
+  /** How many HTTP threads there are: each has its share of what the process may hold. */
+  readonly fronts: number;
 }
 
 /** What a small request takes of the heap, with its reply; and a connection, of which 16 KiB of a head may have come. */
@@ -29,23 +32,37 @@ const TLS_RESERVE_SHARE = 1 / 4;
 const MAX_TLS_RESERVE = 256;
 const MAX_WAITING = 64;
 
-/** Requests take half of the heap that is free now. */
-export function deriveHoldings({ bodyBudgetBytes, unreadBytes, unsentBytes }: TrafficBytes): Holdings {
+/** Requests take half of the heap that is free now, on all HTTP threads together. Those all have heaps of the same size. */
+export function deriveHoldings(traffic: TrafficBytes): Holdings {
+  const { bodyBudgetBytes, unreadBytes, unsentBytes, fronts } = traffic;
+  // What the start has left behind is not used any more, and would count as used: at 256 MiB, 30 connections.
+  collectAll();
   const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics();
-  const requests = Math.min(Math.floor((limit - used) / 2 / REQUEST_BYTES), MAX_REQUESTS);
-  return { requests, unreadBytes, bodyBytes: bodyBudgetBytes, unsentBytes, adminAnswers: MAX_ADMIN_ANSWERS };
+  const all = Math.min(Math.floor((limit - used) / 2 / REQUEST_BYTES), MAX_REQUESTS);
+  const requests = Math.max(1, Math.floor(all / fronts));
+  const adminAnswers = Math.ceil(MAX_ADMIN_ANSWERS / fronts);
+  return { requests, unreadBytes, bodyBytes: bodyBudgetBytes, unsentBytes, adminAnswers };
 }
 
-/** @param maxTlsConnections undefined without TLS. */
-export function deriveDoorLimits(maxRequests: number, maxTlsConnections: number | undefined): DoorLimits {
+/**
+ * @param maxRequests,maxTlsConnections of this HTTP thread. The latter is undefined without TLS.
+ * @param fronts how many HTTP threads there are.
+ */
+export function deriveDoorLimits(
+  maxRequests: number,
+  maxTlsConnections: number | undefined,
+  fronts: number,
+): DoorLimits {
+  const waiting = Math.ceil(MAX_WAITING / fronts);
   // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
   const byHeap = Math.floor((maxRequests * REQUEST_BYTES) / CONNECTION_BYTES);
   if (maxTlsConnections === undefined) {
-    return { maxConnections: byHeap, reserve: RESERVE, waiting: MAX_WAITING };
+    return { maxConnections: byHeap, reserve: Math.ceil(RESERVE / fronts), waiting };
   }
   const maxConnections = Math.min(byHeap, maxTlsConnections);
-  const reserve = Math.min(Math.ceil(maxConnections * TLS_RESERVE_SHARE), MAX_TLS_RESERVE);
-  return { maxConnections, reserve, waiting: MAX_WAITING };
+  const maxReserve = Math.ceil(MAX_TLS_RESERVE / fronts);
+  const reserve = Math.min(Math.ceil(maxConnections * TLS_RESERVE_SHARE), maxReserve);
+  return { maxConnections, reserve, waiting };
 }
 
 export function isHeapFull(): boolean {

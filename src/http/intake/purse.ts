@@ -69,6 +69,15 @@ export class Purse {
     return (this.sums[what] += amount) <= this.limits[what];
   }
 
+  /** As `charge` for one request. Every request is charged, so this is kept as short as it can be. */
+  addRequest(): void {
+    this.sums.requests++;
+  }
+
+  removeRequests(count: number): void {
+    this.sums.requests -= count;
+  }
+
   release(what: Holding, amount: number): void {
     this.sums[what] -= amount;
     if (what === 'bodyBytes') this.bodyQueue.serve();

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import type { ShardRouter } from '../../shards/router.ts';
-import type { Feed } from '../../dashboard/feed.ts';
+import type { HttpRouter } from '../../shards/router.ts';
+import type { FeedSource } from '../../dashboard/feed.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';
 import { isProbeRoute } from '../access.ts';
 import { DashboardPage, registerDashboardFiles, registerDashboardPage } from './dashboard-page.ts';
@@ -9,6 +9,7 @@ import { registerDocs } from './docs-page.ts';
 import { sendFailure } from '../failures.ts';
 import { METRICS_TYPE } from '../../metrics/text-writer.ts';
 import { PROBE_PATHS } from '../intake/probe.ts';
+import { registerKeysRoute } from './keys-route.ts';
 import { registerOpenApiRoute } from './openapi.ts';
 import { accountOf } from '../intake/account.ts';
 import { whenClosed } from '../intake/when-closed.ts';
@@ -16,7 +17,7 @@ import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import { registerRoot } from './root-page.ts';
 
 export interface AdminRouteOptions {
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
   readonly version: string;
   /** What `/stats` reports, computed for each request. */
   readonly stats: () => Promise<object>;
@@ -25,7 +26,7 @@ export interface AdminRouteOptions {
   readonly isShuttingDown: () => boolean;
   readonly schemas: RequestSchemas;
   readonly hasToken: boolean;
-  readonly feed: Feed;
+  readonly feed: FeedSource;
   readonly gzipThresholdBytes: number;
 }
 
@@ -43,6 +44,7 @@ export async function registerAdminRoutes(app: FastifyInstance, options: AdminRo
     registerRoot(admin, version, page);
     registerDashboardPage(admin, page);
     registerEntryRoute(admin, { router, schemas });
+    registerKeysRoute(admin, { router, schemas });
     registerDocs(admin, gzipThresholdBytes);
     registerOpenApiRoute(admin);
 

@@ -1,18 +1,16 @@
 import { parse as parseContentType } from 'content-type';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { BATCH_TYPE } from '../../api/batch-format.ts';
+import { BATCH_TYPE, MAX_BATCH_BYTES } from '../../api/batch-format.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';
 import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
-import type { ShardRouter } from '../../shards/router.ts';
-import { Batch, type BatchForm, type BatchItem } from '../batch.ts';
-import { BINARY_FORM, JSON_FORM, readBinaryBatch, readJsonBatch } from '../batch-forms.ts';
+import { Batch, type BatchForm, type BatchOptions } from '../batch.ts';
+import { BINARY_FORM, JSON_FORM, planJsonBatch } from '../batch-forms.ts';
+import { type BatchPlan, type BatchRules, planBatch } from '../batch-plan.ts';
 import { type Failure, sendFailure } from '../failures.ts';
 import { BodyBuffer } from '../fast/body-buffer.ts';
+import { HeaderMemo } from '../fast/header-memo.ts';
 import { declaredBytes } from '../fast/direct-request.ts';
 import { type Bodies, continueBody, unreadable } from '../intake/bodies.ts';
-
-/** A batch of values of 1 MiB has three of them. */
-const MAX_BATCH_BYTES = 4 * 2 ** 20;
 
 const TOO_LARGE: Failure = {
   code: 'CACHE_ERR_BODY_TOO_LARGE',
@@ -23,21 +21,19 @@ const NO_TYPE: Failure = {
   message: `The content type must be application/json or ${BATCH_TYPE}.`,
 };
 
-export interface BatchRouteOptions {
-  readonly router: ShardRouter;
+export interface BatchRouteOptions extends BatchOptions {
   readonly schemas: RequestSchemas;
   readonly bodies: Bodies;
 }
 
 /** Many requests in one, each answered for itself. */
-export function registerBatchRoute(
-  app: FastifyInstance,
-  { router, schemas, bodies }: BatchRouteOptions,
-): void {
+export function registerBatchRoute(app: FastifyInstance, options: BatchRouteOptions): void {
+  const { router, schemas, bodies } = options;
   app.post(
     '/batch',
     {
       config: {
+        isRead: true,
         documented: {
           consumes: ['application/json', BATCH_TYPE],
           body: { type: 'object', required: ['requests'], properties: { requests: { type: 'array' } } },
@@ -53,13 +49,14 @@ export function registerBatchRoute(
       },
     },
     (request, reply) => {
-      const form = formOf(request, schemas);
+      const form = formOf(request);
       if ('code' in form) return sendFailure(reply, form);
       const bytes = declaredBytes(request.headers) ?? MAX_BATCH_BYTES;
       if (bytes > MAX_BATCH_BYTES) return sendFailure(reply, TOO_LARGE);
-      const run = (items: BatchItem[] | Failure): void => {
-        if ('code' in items) sendFailure(reply, items);
-        else new Batch(reply, router, form.answers, items.length).run(items);
+      const rules: BatchRules = { router, schemas, isReadOnly: request.isReadOnly === true };
+      const run = (plan: BatchPlan | Failure): void => {
+        if ('code' in plan) sendFailure(reply, plan);
+        else new Batch(reply, options, form.answers, plan).run();
       };
       bodies.enter(request, reply, bytes, (failure) => {
         if (failure) {
@@ -70,7 +67,7 @@ export function registerBatchRoute(
         bodies.gather(request, MAX_BATCH_BYTES, (body) => {
           if (!(body instanceof BodyBuffer)) run(body);
           else if (body.length > MAX_BATCH_BYTES) run(TOO_LARGE);
-          else run(form.read(body.bytes()));
+          else run(form.plan(body.bytes(), rules));
           if (body instanceof BodyBuffer) body.free();
         });
       });
@@ -80,16 +77,17 @@ export function registerBatchRoute(
 }
 
 interface Form {
-  readonly read: (body: Buffer) => BatchItem[] | Failure;
+  readonly plan: (body: Buffer, rules: BatchRules) => BatchPlan | Failure;
   readonly answers: BatchForm;
 }
 
-function formOf({ contentType, headers }: FastifyRequest, schemas: RequestSchemas): Form | Failure {
+const BINARY: Form = { plan: planBatch, answers: BINARY_FORM };
+const JSON_TEXT: Form = { plan: planJsonBatch, answers: JSON_FORM };
+const typesOf = new HeaderMemo((contentType) => parseContentType(contentType).type);
+
+function formOf({ contentType, headers }: FastifyRequest): Form | Failure {
   if (typeof contentType !== 'string') return contentType;
-  const { type } = parseContentType(contentType);
+  const type = typesOf.of(contentType);
   if (type !== 'application/json' && type !== BATCH_TYPE) return NO_TYPE;
-  const failure = unreadable(headers, contentType);
-  if (failure) return failure;
-  if (type === BATCH_TYPE) return { read: (body) => readBinaryBatch(body, schemas), answers: BINARY_FORM };
-  return { read: (body) => readJsonBatch(body, schemas), answers: JSON_FORM };
+  return unreadable(headers, contentType) ?? (type === BATCH_TYPE ? BINARY : JSON_TEXT);
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { responseSchemas } from '../../api/response-schemas.ts';
-import { NX_DIALECT, TURBO_DIALECT, TURBO_PREFIX } from '../build-tools.ts';
+import { NX_DIALECT, NX_PREFIX, TURBO_DIALECT, TURBO_PREFIX } from '../build-tools.ts';
 import { sendFailure } from '../failures.ts';
 import { DirectRequest } from '../fast/direct-request.ts';
 import { type Dialect, RawGetExchange, RawPutExchange } from '../raw-exchanges.ts';
@@ -45,7 +45,7 @@ function registerNx(app: FastifyInstance, options: KvRouteOptions): void {
   const path = '/v1/cache/:hash';
   const tool: Tool = {
     dialect: NX_DIALECT,
-    keyOf: ({ params }) => `v1/cache/${(params as { readonly hash: string }).hash}`,
+    keyOf: ({ params }) => `${NX_PREFIX}${(params as { readonly hash: string }).hash}`,
   };
   const config = { renderFailure: NX_DIALECT.failed };
   app.put(

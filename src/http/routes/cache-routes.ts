@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { ShardRouter } from '../../shards/router.ts';
+import type { HttpRouter } from '../../shards/router.ts';
 import { acceptsGzip } from '../fast/accept-gzip.ts';
 import { sendFailure } from '../failures.ts';
 import { DeleteExchange, GetExchange, type GetOptions, PutExchange, writeFailure } from '../exchanges.ts';
@@ -9,7 +9,7 @@ import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';
 
 export interface CacheRouteOptions extends GetOptions {
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
   readonly schemas: RequestSchemas;
   /** Lets a body be read when there is room for it. */
   readonly admitBody: preParsingHookHandler;

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { type Feed, MAX_WATCHERS, type Watcher } from '../../dashboard/feed.ts';
-import type { ShardRouter } from '../../shards/router.ts';
+import { type FeedSource, MAX_WATCHERS, type Watcher } from '../../dashboard/feed.ts';
+import type { HttpRouter } from '../../shards/router.ts';
 import { NO_STORE } from '../write-answer.ts';
 import { sendFailure } from '../failures.ts';
 import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
@@ -13,7 +13,7 @@ import { whenClosed } from '../intake/when-closed.ts';
 const MAX_UNTAKEN_BYTES = 2 ** 16;
 
 /** The live figures of the dashboard. It lasts as long as its client listens. */
-export function registerFeed(app: FastifyInstance, feed: Feed): void {
+export function registerFeed(app: FastifyInstance, feed: FeedSource): void {
   app.get(
     '/dashboard/feed',
     {
@@ -29,8 +29,8 @@ export function registerFeed(app: FastifyInstance, feed: Feed): void {
         response: { 200: responseSchemas.feed, ...errorResponses(400, 503) },
       },
     },
-    (_request, reply) => {
-      if (feed.isFull) {
+    async (_request, reply) => {
+      if (!(await feed.hasRoom())) {
         return sendFailure(reply, {
           code: 'CACHE_ERR_BUSY',
           message: `The dashboard is open ${MAX_WATCHERS} times already.`,
@@ -48,7 +48,7 @@ export function registerFeed(app: FastifyInstance, feed: Feed): void {
   });
 }
 
-function stream({ raw: response }: FastifyReply, feed: Feed): void {
+function stream({ raw: response }: FastifyReply, feed: FeedSource): void {
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': NO_STORE,
@@ -74,7 +74,7 @@ function stream({ raw: response }: FastifyReply, feed: Feed): void {
 }
 
 export interface EntryRouteOptions {
-  readonly router: ShardRouter;
+  readonly router: HttpRouter;
   readonly schemas: RequestSchemas;
 }
 

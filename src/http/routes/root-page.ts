@@ -27,6 +27,7 @@ const PATHS = [
   'DELETE /cache/{key}',
   'DELETE /cache?key={key}',
   'DELETE /cache',
+  'GET /keys',
   'PUT /kv/{key}',
   'GET /kv/{key}',
   'DELETE /kv/{key}',

@@ -125,6 +125,45 @@ test('who takes nothing of an answer for too long is cut off, then and not later
   expect(socket!.destroyed).toBe(true);
 });
 
+describe('a connection that rests', () => {
+  let socket: Socket;
+  let door: FrontDoor;
+  let raw: RawSocket;
+
+  beforeEach(async () => {
+    const guarded = guardedServer((request, response) => {
+      ({ socket } = request);
+      response.end('there');
+    });
+    ({ door } = guarded);
+    guarded.server.keepAliveTimeout = 5000;
+    raw = await RawSocket.openTo(guarded.server);
+    raw.write(GET);
+    await expect.poll(() => raw.text).toContain('there');
+    await expect.poll(() => accountOf(socket)!.responses.length).toBe(0);
+    look(door, 0);
+  });
+
+  test('is closed a second after its time, without a timer of its own', () => {
+    expect(raw.text).toContain('Keep-Alive: timeout=5');
+    expect(socket.timeout ?? 0).toBe(0);
+    look(door, 5999);
+    expect(socket.destroyed).toBe(false);
+    look(door, 6000);
+    expect(socket.destroyed).toBe(true);
+  });
+
+  test('does not, while any part of a request comes', async () => {
+    const { bytesRead } = socket;
+    raw.write('GET ');
+    await expect.poll(() => socket.bytesRead).toBeGreaterThan(bytesRead);
+    look(door, 6000);
+    expect(socket.destroyed).toBe(false);
+    look(door, 12_000);
+    expect(socket.destroyed).toBe(true);
+  });
+});
+
 test('with a full heap who adds to it is cut off, but for a probe alone on its connection', async () => {
   let taken = 0;
   const { server, purse } = guardedServer(() => void taken++, {

@@ -217,6 +217,20 @@ describe('in the reserve', () => {
     expect(responses).toHaveLength(1);
   });
 
+  test.each([
+    ['GET', '/v1/cache/1', 404],
+    ['PUT', '/v1/cache/1', 403],
+    ['GET', '/v8/artifacts/1?slug=team', 404],
+    ['PUT', '/v8/artifacts/1?slug=team', 503],
+    ['GET', '/kv/v1/cache/1', 503],
+  ])('a build tool gets a status that it takes: %s %s', async (method, path, status) => {
+    const raw = await open();
+    raw.write(`${method} ${path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n`);
+    const answer = await raw.ended();
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} [^]*^connection: close\r`, 'im'));
+    expect(answer).toMatch(/All connections are in use/);
+  });
+
   test('a body is read to its end before it is refused: its client would be reset', async () => {
     const raw = await open();
     raw.write(`${PUT_HEAD(100_000)}${'x'.repeat(99_999)}`);

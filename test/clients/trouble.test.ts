@@ -1,0 +1,123 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { ChildServer } from '../support/child-server.ts';
+import { faultValue } from '../support/faults.ts';
+import { startFaultyServer } from '../support/faulty-server.ts';
+import { freePort } from '../support/free-port.ts';
+import { HttpClient } from '../support/http-client.ts';
+import { HttpPipe } from '../support/http-pipe.ts';
+import { IS_LONG } from '../support/long.ts';
+import { startTestServer } from '../support/server.ts';
+import { BUILD_TOOLS, type BuildTool, Checkout, NX, needsJava } from './build-tools.ts';
+
+const TOKEN = 'sesame';
+/** Java takes seconds to start, for each build. */
+const TIMEOUT_MS = 300_000;
+const QUICK_TOOLS = IS_LONG ? BUILD_TOOLS : BUILD_TOOLS.filter((tool) => !needsJava(tool));
+
+/** Asks the cache for a result, makes it, and wants it stored. */
+async function build(tool: BuildTool, port: number): Promise<void> {
+  await new Checkout(tool).build({ port, token: TOKEN });
+}
+
+const CONNECTIONS = 4;
+const IN_FLIGHT = 8;
+
+/** Fills a cache, and then PUTs without end until the test does; the server may cut the connections off. */
+async function flood(port: number): Promise<void> {
+  const first = await HttpPipe.open(port);
+  const large = 'v'.repeat(1_000_000);
+  for (let i = 0; i < 200; i++) await first.put(`large-${i}`, large);
+  first.close();
+  const value = 'v'.repeat(10_000);
+  let isOver = false;
+  const floods = Array.from({ length: CONNECTIONS }, async (_, connection) => {
+    let pipe = await HttpPipe.open(port);
+    for (let round = 0; !isOver; round++) {
+      const puts = Array.from({ length: IN_FLIGHT }, (__, i) =>
+        pipe.put(`flood-${connection}-${round}-${i}`, value),
+      );
+      const results = await Promise.allSettled(puts);
+      if (results.every(({ status }) => status === 'fulfilled')) continue;
+      pipe.close();
+      pipe = await HttpPipe.open(port);
+    }
+    pipe.close();
+  });
+  onTestFinished(async () => {
+    isOver = true;
+    await Promise.all(floods);
+  });
+}
+
+describe.each(QUICK_TOOLS)('$name: a build succeeds', { timeout: TIMEOUT_MS }, (tool) => {
+  test('while the cache is full, and refuses most of what it is asked', async () => {
+    const env = { SHARDS: '1', MEMORY_LIMIT: '150mb', SHARD_QUEUE_LIMIT: '1' };
+    const { port } = await ChildServer.listening({ env });
+    await flood(port);
+    const client = new HttpClient(port);
+    onTestFinished(() => client.close());
+    const { evicted, shedEntries } = (await client.stats()).totals;
+    expect(evicted + shedEntries).toBeGreaterThan(0);
+    await build(tool, port);
+    await build(tool, port);
+    expect((await client.stats()).totals.busyRejections).toBeGreaterThan(100);
+  });
+
+  test('while a shard is started again', async () => {
+    await using server = await startFaultyServer({ SHARDS: '1' });
+    const { client, router, app } = server;
+    server.failNextStarts(Array.from({ length: 50 }, () => 'exit' as const));
+    await client.put('fault', faultValue('exit'));
+    await expect.poll(() => router.isReady).toBe(false);
+    const before = app.traffic.counts.refusals.shard_unavailable;
+    await build(tool, server.port);
+    expect(app.traffic.counts.refusals.shard_unavailable).toBeGreaterThan(before);
+    expect(router.isReady).toBe(false);
+  });
+
+  test('while no value is small enough', async () => {
+    await using server = await startTestServer({ SHARDS: '1', MAX_RAW_BYTES: '1' });
+    await build(tool, server.port);
+    const [{ stats }] = await server.router.stats();
+    expect([stats!.entries, stats!.misses > 0]).toStrictEqual([0, true]);
+  });
+
+  test('while its address asks too often', async () => {
+    await using server = await startTestServer({ SHARDS: '1', RATE_LIMIT: '1' });
+    const { port, app } = server;
+    const asker = setInterval(() => void server.client.get('/cache/a'), 20);
+    onTestFinished(() => clearInterval(asker));
+    await expect.poll(() => app.traffic.counts.refusals.rate_limit).toBeGreaterThan(10);
+    await build(tool, port);
+    expect((await server.router.stats())[0].stats!.puts).toBeLessThan(2);
+  });
+});
+
+describe.each(QUICK_TOOLS)('$name: a build succeeds', { timeout: TIMEOUT_MS }, (tool) => {
+  test('while all connections are in use', async () => {
+    await using server = await startTestServer({ SHARDS: '1' });
+    const { app, port } = server;
+    Object.assign(app.frontDoor.limits, { maxConnections: 0 });
+    await build(tool, port);
+    expect(app.traffic.counts.refusals.connections).toBeGreaterThan(0);
+  });
+});
+
+describe.each(QUICK_TOOLS.filter((tool) => tool !== NX))(
+  '$name: a build succeeds',
+  { timeout: TIMEOUT_MS },
+  (tool) => {
+    test('without the cache', async () => {
+      await build(tool, await freePort());
+    });
+  },
+);
+
+describe('Nx', () => {
+  test('without the cache a build fails, unless it is told to go without', async () => {
+    const checkout = new Checkout(NX);
+    const nowhere = { port: await freePort(), token: TOKEN };
+    await expect(checkout.build(nowhere)).rejects.toThrow(/Failed to send request/);
+    await checkout.build(nowhere, { NX_SKIP_REMOTE_CACHE: 'true' });
+  });
+});
