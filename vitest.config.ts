@@ -12,6 +12,7 @@ const ALONE = testsOf([
   'http/probes',
   'http/slow-clients',
   'http/small-memory',
+  'process/snapshot-speed',
   'process/soak',
   'shards/faults/shard-*',
 ]);

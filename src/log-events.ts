@@ -6,6 +6,7 @@ import type { OrderReport } from './memory/supervisor.ts';
 import { NO_STATUS } from './metrics/request-times.ts';
 import type { ConnectionPressureChange } from './metrics/traffic.ts';
 import type { SlowRequest } from './metrics/slow-requests.ts';
+import type { SnapshotLoaded, SnapshotSaved } from './snapshot/snapshots.ts';
 
 /** What happens to the service, in one line of plain words: for the log, and for whatever else shows it. */
 export interface LogEvent {
@@ -178,12 +179,65 @@ export function linesLost(lines: number, why: string): LogEvent {
   };
 }
 
+export function snapshotSaved({ entries, bytes, tookMs }: SnapshotSaved): LogEvent {
+  return {
+    level: 'info',
+    message: `snapshot written: ${count(entries, 'entry', 'entries')}, ${formatBytes(bytes)} in ${seconds(tookMs)}`,
+    fields: { entries, bytes, tookMs: Math.round(tookMs) },
+  };
+}
+
+export function snapshotFailed(error: unknown): LogEvent {
+  return {
+    level: 'error',
+    message: `no snapshot was written, the one before stays: ${messageOf(error)}`,
+    fields: { err: error },
+  };
+}
+
+export function snapshotLoaded({ tookMs, ...result }: SnapshotLoaded): LogEvent {
+  const { loaded, superseded, expired, keptOut, damagedSections, damagedEntries, lostBytes } = result;
+  const lacks = [
+    ...(expired > 0 ? [`${expired} have expired`] : []),
+    ...(superseded > 0 ? [`${superseded} were put or removed meanwhile`] : []),
+    ...(keptOut > 0 ? [`for ${keptOut} there was no room`] : []),
+    ...(damagedSections > 0
+      ? [`${count(damagedSections, 'section')} with ${count(damagedEntries, 'entry', 'entries')} damaged`]
+      : []),
+    ...(lostBytes > 0 ? [`${formatBytes(lostBytes)} cannot be read`] : []),
+    ...(result.isComplete ? [] : ['the end is missing']),
+  ];
+  const isDamaged = damagedSections > 0 || lostBytes > 0 || !result.isComplete;
+  const start = `snapshot read: ${count(loaded, 'entry', 'entries')} in ${seconds(tookMs)}`;
+  return {
+    level: isDamaged ? 'warn' : 'info',
+    message: [start, ...lacks].join('; '),
+    fields: { ...result, tookMs: Math.round(tookMs) },
+  };
+}
+
+export function snapshotNotLoaded(error: unknown): LogEvent {
+  return {
+    level: 'error',
+    message: `the snapshot cannot be read, the cache begins empty: ${messageOf(error)}`,
+    fields: { err: error },
+  };
+}
+
+export function snapshotForeign(path: string, keptAs: string): LogEvent {
+  return {
+    level: 'error',
+    message: `${path} is no snapshot of this version, and is kept as ${keptAs}; the cache begins empty`,
+    fields: { path, keptAs },
+  };
+}
+
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+function count(number: number, noun: string, nouns = `${noun}s`): string {
+  return `${number} ${number === 1 ? noun : nouns}`;
 }
 
 function percent(share: number): string {

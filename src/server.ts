@@ -19,6 +19,11 @@ import {
   nodeChanged,
   pressureChanged,
   shedOrderDone,
+  snapshotFailed,
+  snapshotForeign,
+  snapshotLoaded,
+  snapshotNotLoaded,
+  snapshotSaved,
 } from './log-events.ts';
 import { MemoryPlan } from './memory/memory-plan.ts';
 import type { MemoryLimit } from './memory/probe.ts';
@@ -28,6 +33,7 @@ import { Reports } from './reports.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
 import type { ShardRouter } from './shards/router.ts';
+import { Snapshots } from './snapshot/snapshots.ts';
 import { type Threads, createThreads } from './threads.ts';
 
 /** In the npm package all of them are compiled. */
@@ -100,33 +106,27 @@ export async function startServer(
   const metrics = new Metrics(packageJson.version);
   const reports = new Reports(metrics, () => sources, events, logger);
   const current = { access, isShuttingDown: false };
-  const threads = createThreads({
-    settings,
-    plan,
-    logger,
-    reports,
-    shardUrl: workerUrl,
-    frontUrl: FRONT_URL,
-    current: () => current,
-  });
+  const urls = { shardUrl: workerUrl, frontUrl: FRONT_URL };
+  const threads = createThreads({ settings, plan, logger, reports, ...urls, current: () => current });
   const { shards, fronts } = threads;
   const { router, ledger } = shards;
   // Disposed of in reverse order: at once if the start fails, else by `close`.
   await using parts = new AsyncDisposableStack();
   parts.defer(() => router.stop());
+  const snapshots = createSnapshots(settings, router, logger, parts);
   parts.defer(() => fronts.stop());
   // The threads start while the main thread is busy loading the HTTP layer.
-  await Promise.all([import('./fronts/front-app.ts'), shards.start(), fronts.start()]);
+  await Promise.all([import('./fronts/front-app.ts'), startShards(shards, snapshots), fronts.start()]);
   const front = await createFront({ settings, access, logger, reports, threads });
   const { app } = front;
-  parts.defer(() => Promise.all([app.close(), fronts.close()]).then(() => metrics.stop()));
-
+  parts.defer(() => closeHttp(app, fronts, snapshots).then(() => metrics.stop()));
   const { limits, supervisor } = superviseMemory({ settings, plan, router, ledger, logger });
   parts.defer(() => supervisor.stop());
   const { memoryLimit } = plan;
-  const sources = { settings, memoryLimit, limits, supervisor, router, ledger, fronts, app };
+  const sources = { settings, memoryLimit, limits, supervisor, router, ledger, fronts, app, snapshots };
 
   const { bound, ...reach } = await listen(front, fronts, address, settings);
+  snapshots?.start();
   logEvent(logger, listening(bound, settings, limits, memoryLimit));
   const running = parts.move();
   const beginShutdown = (): void => {
@@ -174,6 +174,7 @@ async function createFront({ settings, access, logger, reports, threads }: Front
     logger,
     router: threads.shards.router,
     rateCells: threads.rateCells,
+    replyWaits: threads.replyWaits,
     limits: threads.traffic,
     traffic: trafficOf(logger),
     feed: reports.feed,
@@ -195,6 +196,43 @@ async function addressOf(host: string, logger: LogSink): Promise<string> {
     logger.info({ host, address, others }, 'HOST has several addresses; listens on one');
   }
   return address;
+}
+
+/** @param parts of the server, to which it is added. */
+function createSnapshots(
+  { SNAPSHOT_FILE: path, SNAPSHOT_INTERVAL }: Settings,
+  router: ShardRouter,
+  logger: LogSink,
+  parts: AsyncDisposableStack,
+): Snapshots | undefined {
+  if (path === '') return undefined;
+  const snapshots = new Snapshots({
+    path,
+    intervalMs: SNAPSHOT_INTERVAL * 1000,
+    router,
+    nowMs,
+    onSaved: (saved) => logEvent(logger, snapshotSaved(saved)),
+    onSaveFailed: (error) => logEvent(logger, snapshotFailed(error)),
+    onLoaded: (loaded) => logEvent(logger, snapshotLoaded(loaded)),
+    onLoadFailed: (error) => logEvent(logger, snapshotNotLoaded(error)),
+    onForeign: (file, keptAs) => logEvent(logger, snapshotForeign(file, keptAs)),
+  });
+  parts.defer(() => snapshots.close());
+  return snapshots;
+}
+
+async function startShards(shards: Threads['shards'], snapshots: Snapshots | undefined): Promise<void> {
+  await shards.start();
+  await snapshots?.prepare();
+}
+
+async function closeHttp(
+  app: FastifyInstance,
+  fronts: Fronts,
+  snapshots: Snapshots | undefined,
+): Promise<void> {
+  const closing = Promise.all([app.close(), fronts.close()]);
+  await (snapshots?.waitFor(closing) ?? closing);
 }
 
 interface SupervisorParts {

@@ -6,7 +6,12 @@ import { tierReport } from './shards/tier.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { Supervisor } from './memory/supervisor.ts';
 import { type HttpFigures, withRouting } from './metrics/http-figures.ts';
-import { ROUTING_COUNTERS, SHARD_COUNTERS } from './shared/stats-counters.ts';
+import {
+  ROUTING_COUNTERS,
+  SHARD_COUNTERS,
+  type SnapshotFigures,
+  noSnapshotFigures,
+} from './shared/stats-counters.ts';
 
 export interface StatsSources {
   readonly settings: Settings;
@@ -15,6 +20,8 @@ export interface StatsSources {
   readonly supervisor: Supervisor;
   readonly router: ShardRouter;
   readonly ledger: Ledger;
+  /** Absent where there is no snapshot file. */
+  readonly snapshots: { readonly figures: SnapshotFigures } | undefined;
 }
 
 /**
@@ -42,6 +49,8 @@ export async function statsReport(sources: StatsSources, http: HttpFigures) {
       lastDecision: supervisor.lastDecision.kind === 'wait' ? supervisor.lastDecision.reason : 'shed',
       lastOrder: lastOrder(supervisor),
     },
+    // A copy: who compares two reports must not see the same figures twice.
+    snapshot: { ...(sources.snapshots?.figures ?? noSnapshotFigures()) },
     connections: http.connections,
     refusals: http.refusals,
     cutOffs: http.cutOffs,

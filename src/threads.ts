@@ -1,8 +1,10 @@
 import type { AccessFiles } from './config/access-files.ts';
 import { type TrafficLimits, deriveTrafficLimits } from './config/memory-shares.ts';
 import type { Settings } from './config/settings.ts';
+import { furtherFronts } from './config/threads.ts';
 import type { FrontHost } from './fronts/front.ts';
 import { Fronts, newsOf } from './fronts/fronts.ts';
+import { ReplyWaits } from './http/intake/reply-waits.ts';
 import { createRateCells } from './http/shared-rate-store.ts';
 import {
   type LogSink,
@@ -22,6 +24,9 @@ import {
   silenceLimitMs,
   startDeadlineMs,
 } from './shards/create-shards.ts';
+
+/** The number of the main thread among the HTTP threads. */
+const MAIN = 0;
 
 export interface ThreadsOptions {
   readonly settings: Settings;
@@ -43,6 +48,8 @@ export interface Threads {
   readonly traffic: TrafficLimits;
   /** Where all HTTP threads count requests for `RATE_LIMIT`; absent where there is no limit, or one thread. */
   readonly rateCells: SharedArrayBuffer | undefined;
+  /** Absent where there is one HTTP thread. */
+  readonly replyWaits: ReplyWaits | undefined;
 }
 
 export function createThreads(options: ThreadsOptions): Threads {
@@ -59,10 +66,13 @@ export function createThreads(options: ThreadsOptions): Threads {
   });
   const { router, routing } = shards;
   const rateCells = FRONTS > 1 && RATE_LIMIT > 0 ? createRateCells() : undefined;
+  const waitCells = ReplyWaits.createBuffer(1 + furtherFronts(FRONTS));
   const host: FrontHost = {
     start: (front) => {
       const news = router.shards.map((shard) => newsOf(shard, false));
-      return { front, settings, traffic, routing, rateCells, shards: news, ...current() };
+      // A thread that has died does not wait any more.
+      new ReplyWaits(waitCells, front).note(false);
+      return { front, settings, traffic, routing, rateCells, waitCells, shards: news, ...current() };
     },
     answer: (about) => reports.answer(about),
     feed: reports.feed,
@@ -75,7 +85,8 @@ export function createThreads(options: ThreadsOptions): Threads {
     silenceLimitMs: silenceLimitMs(REQUEST_DEADLINE_MS),
     deadlineMs: REQUEST_DEADLINE_MS,
   });
-  return { shards, fronts, traffic, rateCells };
+  const replyWaits = FRONTS > 1 ? new ReplyWaits(waitCells, MAIN) : undefined;
+  return { shards, fronts, traffic, rateCells, replyWaits };
 }
 
 function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestart' | 'onTierChange'> {

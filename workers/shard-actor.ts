@@ -34,6 +34,7 @@ import { RawWrites } from './raw-writes.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
 import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
+import { Snapshots } from './snapshot/snapshots.ts';
 import { statsOf } from './shard-stats.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
 import { AHEAD_KEYS, type KeyPage, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
@@ -47,20 +48,7 @@ const LISTING_SLICE_MS = 0.5;
 const MAX_LISTED_KEYS = 1000;
 
 /** What an engine behind the shard does with its requests. */
-export type ActorTier = Pick<
-  Tier,
-  | 'read'
-  | 'put'
-  | 'putRaw'
-  | 'delete'
-  | 'run'
-  | 'listKeys'
-  | 'clear'
-  | 'expire'
-  | 'isBusy'
-  | 'figures'
-  | 'clientCounts'
->;
+export type ActorTier = Omit<Tier, 'invalidate' | 'flush'>;
 
 export interface ActorOptions extends ReadOptions {
   /** Puts an engine behind the shard: it gets the writes, and the reads that find nothing here. */
@@ -79,6 +67,7 @@ export class ShardActor {
   private readonly rawWrites: RawWrites;
   private readonly uploads: Uploads;
   private readonly clientBatches: ClientBatches;
+  private readonly snapshots: Snapshots;
   private readonly tier: ActorTier | undefined;
   private order: ShedOrder | undefined;
   private shedOrders = 0;
@@ -90,15 +79,16 @@ export class ShardActor {
     this.rawWrites = new RawWrites(options.store, this.reads);
     this.clientBatches = new ClientBatches(options.store, this.reads, this.rawWrites);
     this.uploads = new Uploads({ ...options, writes: this.rawWrites });
+    this.snapshots = new Snapshots(options);
     const { store, reads, clientBatches } = this;
     const tier = options.createTier?.({ store, reads, clientBatches });
     this.tier = tier;
     if (tier) reads.onMiss = (...read) => tier.read(...read);
   }
 
-  /** True while slices of a shed order are to come. */
-  get isShedding(): boolean {
-    return this.order !== undefined;
+  /** True while slices of a shed order, or of a snapshot, are to come. */
+  get hasSlices(): boolean {
+    return this.order !== undefined || this.snapshots.isBusy;
   }
 
   /** True while something is being compressed, or a piece is being taken, which needs turns of the event loop. */
@@ -201,8 +191,12 @@ export class ShardActor {
         break;
       case 'shed':
         this.shedOrders++;
+        this.snapshots.pause();
         this.order = new ShedOrder(this.store, request.shedBytes);
         this.continueShedding(session, this.order, request.id, this.options.nowMs());
+        break;
+      default:
+        this.snapshots.handle(session, request);
         break;
     }
   }
@@ -213,6 +207,7 @@ export class ShardActor {
     if (result) {
       this.order = undefined;
       session.post({ kind: 'shed', id, result });
+      this.snapshots.resume();
     } else {
       deferSlice(() => this.continueShedding(session, order, id, startedMs), nowMs() - startedMs);
     }

@@ -1,6 +1,8 @@
 import type { MessagePort } from 'node:worker_threads';
 import { Doorbell, WAIT_MS } from '../src/shared/doorbell.ts';
-import type { ControlReply, ShardStart, ToShard } from '../src/shared/protocol.ts';
+import type { ControlReply, ToShard } from '../src/shared/protocol.ts';
+import type { ShardStart } from '../src/shared/shard-start.ts';
+import { isSnapshotRequest } from '../src/shared/snapshots.ts';
 import { ThreadMeter } from '../src/shared/thread-meter.ts';
 import { RingPoller } from './ring-poller.ts';
 import { Session } from './session.ts';
@@ -38,7 +40,7 @@ export class ShardLoop {
   private turn = 0;
   /** True if a request has come since the last rest. */
   private isAsked = true;
-  /** The next slice of a shed order, while it waits. */
+  /** The next slice of a shed order, or of a snapshot, while it waits. */
   private dueSlice: (() => void) | undefined;
   private sliceDeferredMs = 0;
   private maintainedMs = nowMs();
@@ -92,14 +94,14 @@ export class ShardLoop {
   }
 
   private takeTurn(session: Session, message: ToShard): void {
-    this.isAsked = true;
+    if (!isSnapshotRequest(message)) this.isAsked = true;
     if (this.givesTurns && this.isTurnOver()) {
       this.putOff.push({ session, message });
       return;
     }
-    const endMs = nowMs() + (this.actor.isShedding ? 0 : TURN_MS);
+    const startMs = nowMs();
     this.handle(session, message);
-    this.serveUntil(endMs);
+    this.serveUntil(this.actor.hasSlices ? startMs : startMs + TURN_MS);
     this.catchUp();
   }
 
@@ -164,11 +166,11 @@ export class ShardLoop {
   }
 
   private waitForRing(rings: number, leftMs: number): void {
-    const isRung = !this.actor.isShedding && this.poller.poll(rings);
+    const isRung = !this.actor.hasSlices && this.poller.poll(rings);
     if (!isRung) this.doorbell.wait(rings, Math.min(leftMs, WAIT_MS));
   }
 
-  /** Runs a slice of a shed order in the next turn of the event loop, after a rest if requests keep coming. */
+  /** Runs a slice of a shed order, or of a snapshot, in the next turn of the event loop, after a rest if requests keep coming. */
   private deferSlice(slice: () => void, ageMs: number): void {
     this.dueSlice = slice;
     this.sliceDeferredMs = nowMs();

@@ -20,5 +20,6 @@ export function statsOf(store: SegmentStore, shedOrders: number): ShardStats {
     shedOrders,
     shedEntries: shed,
     shedBytes: store.shedBytes,
+    loaded: store.restorer.loaded,
   };
 }

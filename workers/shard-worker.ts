@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import { Ledger } from '../src/shared/ledger.ts';
-import type { ShardStart } from '../src/shared/protocol.ts';
+import type { ShardStart } from '../src/shared/shard-start.ts';
 import { ShardLoop } from './shard-loop.ts';
 import { SegmentStore } from './store/segment-store.ts';
 

@@ -1,7 +1,12 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from './errors.ts';
 import { CUT_OFFS, REFUSALS } from '../metrics/refusals.ts';
-import { ROUTING_COUNTERS, SHARD_COUNTERS, TIER_COUNTERS } from '../shared/stats-counters.ts';
+import {
+  ROUTING_COUNTERS,
+  SHARD_COUNTERS,
+  SNAPSHOT_COUNTERS,
+  TIER_COUNTERS,
+} from '../shared/stats-counters.ts';
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
 
@@ -51,6 +56,13 @@ const stats = z.object({
       ),
     lastOrder: z.looseObject({ at: z.iso.datetime() }).nullable(),
   }),
+  snapshot: z
+    .object(
+      Object.fromEntries(
+        SNAPSHOT_COUNTERS.map(({ name, help }) => [name, z.number().nonnegative().describe(help)]),
+      ),
+    )
+    .describe('What was written to and read from `SNAPSHOT_FILE`.'),
   connections: z.object({
     open: count,
     waiting: count.describe('Those that wait for a place at the door.'),

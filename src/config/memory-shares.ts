@@ -1,3 +1,4 @@
+import { BLOCK_BYTES } from '../shared/segment-sizes.ts';
 import { formatBytes } from './byte-size.ts';
 
 /**
@@ -120,6 +121,19 @@ const MIN_MMAP_THRESHOLD_BYTES = 2 ** 14;
  */
 export function mmapThresholdBytes(limitBytes: number): number {
   return limitBytes < LARGE_LIMIT_BYTES ? MIN_MMAP_THRESHOLD_BYTES : MMAP_THRESHOLD_BYTES;
+}
+
+/** Sections of a snapshot in memory at once: being made, being written, and about to be made into another. */
+const SNAPSHOT_SECTIONS = 3;
+/** Each shard may remember so many bytes of keys that must not come back from a snapshot. */
+const GONE_BYTES = 2 ** 20;
+/** A snapshot takes a bit for each slot. An entry takes at least this many bytes, its slot included. */
+const MIN_ENTRY_BYTES = 32;
+
+/** What a snapshot may take beside the entries: it is not left to them. */
+export function snapshotReserve(limitBytes: number, maxEntryBytes: number, shards: number): number {
+  const sectionBytes = Math.max(BLOCK_BYTES, maxEntryBytes);
+  return Math.ceil(SNAPSHOT_SECTIONS * sectionBytes + shards * GONE_BYTES + limitBytes / MIN_ENTRY_BYTES / 8);
 }
 
 export interface LimitInputs {

@@ -1,9 +1,8 @@
 import { z } from 'zod';
-import { parseByteSize } from './byte-size.ts';
 import { parseOriginList } from './origin-list.ts';
-import { processors } from './processors.ts';
-import { MAX_THREADS, type Machine, defaultFronts, defaultShards } from './threads.ts';
+import { MAX_THREADS, type Machine, defaultThreads, thisMachine } from './threads.ts';
 import { parseProxyList } from './proxy-list.ts';
+import { byteText, numberText, optionalBytes, wholeText } from './setting-schemas.ts';
 import { parseTierUrl } from './tier-url.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
@@ -21,34 +20,12 @@ interface Setting<Value> {
 const TIER_ANSWERS = ['503', 'miss'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
-function numberText(accepts: (value: number) => boolean): z.ZodType<number, string> {
-  return z
-    .string()
-    .refine((text) => /^\d+(\.\d+)?$/.test(text) && accepts(Number(text)))
-    .transform(Number);
-}
-
-function wholeText(least: number, most: number): z.ZodType<number, string> {
-  return numberText((value) => Number.isInteger(value) && value >= least && value <= most);
-}
-
-function byteText(least: number, most: number): z.ZodType<number, string> {
-  return z
-    .string()
-    .refine((text) => {
-      const bytes = parseByteSize(text);
-      return bytes !== undefined && bytes >= least && bytes <= most;
-    })
-    .transform((text) => parseByteSize(text)!);
-}
-
-const optionalBytes: z.ZodType<number | undefined, string> = z.union([
-  z.literal('').transform(() => undefined),
-  byteText(2 ** 20, Number.MAX_SAFE_INTEGER),
-]);
-
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
+
+/** Whatever its memory: for whoever does not start a server. */
+const THIS_MACHINE = thisMachine();
+const THREADS = defaultThreads({ SHARDS: undefined, FRONTS: undefined, CAPACITY: 0 }, THIS_MACHINE);
 
 const SETTINGS = {
   HOST: {
@@ -65,7 +42,7 @@ const SETTINGS = {
     schema: wholeText(0, 65535),
   },
   SHARDS: {
-    fallback: String(defaultShards(processors(), 0)),
+    fallback: String(THREADS.SHARDS),
     byDefault: 'processors ÷ 4',
     allowed: '1 to 64',
     meaning:
@@ -73,7 +50,7 @@ const SETTINGS = {
     schema: wholeText(1, MAX_THREADS),
   },
   FRONTS: {
-    fallback: String(defaultFronts(processors(), defaultShards(processors(), 0), Infinity)),
+    fallback: String(THREADS.FRONTS),
     byDefault: 'processors − SHARDS',
     allowed: '1 to 64',
     meaning: 'threads that speak HTTP; by default processors − SHARDS, at most one per 512mb of memory',
@@ -209,10 +186,22 @@ const SETTINGS = {
     meaning: 'origins whose scripts may use the cache from a browser',
     schema: z.string().refine((text) => parseOriginList(text) !== null),
   },
+  SNAPSHOT_FILE: {
+    fallback: '',
+    allowed: 'a file in a folder that may be written to',
+    meaning: 'where the content is kept over a restart: written when the server stops, read when it starts',
+    schema: z.string(),
+  },
+  SNAPSHOT_INTERVAL: {
+    fallback: '0',
+    allowed: '0 to 604800',
+    meaning: 'it is written every so many seconds, too; 0 for not',
+    schema: wholeText(0, 604_800),
+  },
   TIER_URL: {
     fallback: '',
     allowed: 'redis://host:port or rediss://host:port, for a cluster with several hosts, separated by commas',
-    meaning: 'Redis or Valkey server or cluster whose near cache this is: see docs/scaling.md',
+    meaning: 'Redis or Valkey server or cluster whose near cache this is: see docs/several-machines.md',
     schema: z.string().refine((text) => parseTierUrl(text) !== null),
     isSecret: true,
   },
@@ -238,9 +227,6 @@ export type ReadSettings =
   | { readonly faults: readonly string[]; readonly settings?: never };
 
 const NAMES = Object.keys(SETTINGS) as Name[];
-
-/** Without a limit of memory: for whoever does not start a server. */
-const THIS_MACHINE: Machine = { processors: processors(), memoryBytes: Infinity };
 
 /**
  * Reads and validates all settings. An empty variable counts as absent.
@@ -272,12 +258,11 @@ function threadsOf(
   env: Environment,
   machine: Machine,
 ): Pick<Settings, 'SHARDS' | 'FRONTS'> {
-  const shards = env['SHARDS'] ? SHARDS : defaultShards(machine.processors, CAPACITY);
   const memoryBytes = Math.min(machine.memoryBytes, MEMORY_LIMIT ?? Infinity);
-  return {
-    SHARDS: shards,
-    FRONTS: env['FRONTS'] ? FRONTS : defaultFronts(machine.processors, shards, memoryBytes),
-  };
+  return defaultThreads(
+    { SHARDS: env['SHARDS'] ? SHARDS : undefined, FRONTS: env['FRONTS'] ? FRONTS : undefined, CAPACITY },
+    { ...machine, memoryBytes },
+  );
 }
 
 const SECRET = '(secret)';

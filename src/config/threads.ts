@@ -1,3 +1,5 @@
+import { processors } from './processors.ts';
+
 /** Each shard may keep one place of CAPACITY that the others cannot use. With this minimum, that is one in a thousand. */
 const MIN_CAPACITY_PER_SHARD = 1000;
 
@@ -12,7 +14,7 @@ export function defaultShards(processorCount: number, capacity: number): number 
   return Math.max(1, Math.min(MAX_THREADS, Math.ceil(processorCount / PROCESSORS_PER_SHARD), max));
 }
 
-/** Each HTTP thread takes 35 MiB, and room for its heap to grow: all together take no more than an eighth of memory. */
+/** Each HTTP thread takes 25 MiB, and room for its heap to grow: all together take no more than an eighth of memory. */
 const MIN_MEMORY_PER_FRONT = 512 * 2 ** 20;
 
 /** How many HTTP threads there are where FRONTS does not say: one for each processor that no shard has. */
@@ -21,7 +23,7 @@ export function defaultFronts(processorCount: number, shards: number, memoryByte
   return Math.max(1, Math.min(max, processorCount - shards));
 }
 
-/** How many HTTP threads there are beside the main thread. Of several, one is spare: see ADR 68. */
+/** How many HTTP threads there are beside the main thread. Of several, one is spare: see ADR 67. */
 export function furtherFronts(fronts: number): number {
   return fronts > 1 ? fronts : 0;
 }
@@ -31,4 +33,28 @@ export interface Machine {
   readonly processors: number;
   /** The container's limit, or the machine's memory. */
   readonly memoryBytes: number;
+  /** Whether several threads can listen at one port. */
+  readonly sharesPort: boolean;
+}
+
+/** Where Node knows the option `reusePort`. */
+const SHARING_PLATFORMS: ReadonlySet<NodeJS.Platform> = new Set(['linux', 'freebsd', 'aix', 'sunos']);
+
+export function thisMachine(memoryBytes = Infinity): Machine {
+  const sharesPort = SHARING_PLATFORMS.has(process.platform);
+  return { processors: processors(), memoryBytes, sharesPort };
+}
+
+/** How many shards and HTTP threads there are where the settings do not say. */
+export function defaultThreads(
+  given: {
+    readonly SHARDS: number | undefined;
+    readonly FRONTS: number | undefined;
+    readonly CAPACITY: number;
+  },
+  { processors: count, memoryBytes, sharesPort }: Machine,
+): { readonly SHARDS: number; readonly FRONTS: number } {
+  const SHARDS = given.SHARDS ?? defaultShards(count, given.CAPACITY);
+  const FRONTS = given.FRONTS ?? (sharesPort ? defaultFronts(count, SHARDS, memoryBytes) : 1);
+  return { SHARDS, FRONTS };
 }

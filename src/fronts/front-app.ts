@@ -13,7 +13,7 @@ import { Traffic } from '../metrics/traffic.ts';
 
 type Given = Pick<
   AppOptions,
-  'router' | 'rateCells' | 'stats' | 'metrics' | 'feed' | 'traffic' | 'onNodeChange'
+  'router' | 'rateCells' | 'replyWaits' | 'stats' | 'metrics' | 'feed' | 'traffic' | 'onNodeChange'
 >;
 
 export interface FrontAppOptions extends Given {

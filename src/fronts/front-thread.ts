@@ -1,4 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
+import { shrinkHeap } from '../http/fast/node-internals.ts';
+import { ReplyWaits } from '../http/intake/reply-waits.ts';
 import type { LogEvent, LogSink } from '../log-events.ts';
 import { readHttpFigures } from '../metrics/http-figures.ts';
 import { Ledger } from '../shared/ledger.ts';
@@ -40,6 +42,7 @@ class FrontThread {
       logger,
       router: routing.router,
       rateCells: start.rateCells,
+      replyWaits: new ReplyWaits(start.waitCells, start.front),
       stats: () => link.ask('stats'),
       metrics: () => link.ask('metrics'),
       feed: link,
@@ -48,6 +51,8 @@ class FrontThread {
       onNodeChange: () => undefined,
     });
     if (start.isShuttingDown) front.beginShutdown();
+    // What the start has left behind takes 7 MiB and more.
+    shrinkHeap();
     const thread = new FrontThread(port, routing, link, front);
     port.on('message', (message: ToFront) => thread.receive(message));
     thread.post({ kind: 'ready' });

@@ -171,9 +171,10 @@ export class Front {
     });
   }
 
-  /** As last read: those of its thread, and those of the threads before it. */
+  /** As last read: those of its thread, and those of the threads before it. A spare thread has no connections to give. */
   get lastFigures(): readonly HttpFigures[] {
-    return [this.figures, this.figuresOfDead].filter((figures) => figures !== undefined);
+    const figures = this.figures && !this.isServing ? countsAlone(this.figures) : this.figures;
+    return [figures, this.figuresOfDead].filter((each) => each !== undefined);
   }
 
   private connect(): [task: object, transferList: object[]] {

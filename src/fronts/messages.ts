@@ -27,6 +27,8 @@ export interface FrontStart {
   readonly shards: readonly ShardNews[];
   /** Where all fronts count requests for `RATE_LIMIT`, if that is set. */
   readonly rateCells: SharedArrayBuffer | undefined;
+  /** For `ReplyWaits`. */
+  readonly waitCells: SharedArrayBuffer;
   readonly isShuttingDown: boolean;
 }
 

@@ -27,6 +27,7 @@ import { finishAnswers } from './finish-answers.ts';
 import { GarbageMeter } from './garbage-meter.ts';
 import { Intake } from './intake/intake.ts';
 import type { TrafficBytes } from './intake/limits.ts';
+import type { ReplyWaits } from './intake/reply-waits.ts';
 import { registerOpenApi } from './routes/openapi.ts';
 import { checkHeads } from './request-head.ts';
 import { type RequestSchemas, type SchemaLimits, requestSchemas } from '../api/request-schemas.ts';
@@ -65,6 +66,8 @@ export interface AppOptions extends SchemaLimits, AccessOptions, TrafficBytes {
   readonly traffic: Traffic;
   /** True from the signal on: `/ready` says 503, whether or not connections are still taken. */
   readonly isShuttingDown: () => boolean;
+  /** Absent where there is one HTTP thread. */
+  readonly replyWaits: ReplyWaits | undefined;
 }
 
 /** In JSON every character may be written as six: `\u0000`. */
@@ -75,7 +78,7 @@ const MAX_PATH_KEY_LENGTH = 2 ** 16;
 
 /** The Fastify application, without a port. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, traffic } = options;
+  const { router, maxKeyLength, maxValueBytes, gzipThresholdBytes, traffic, replyWaits } = options;
   await checkInternals(options.onNodeChange);
   const garbage = new GarbageMeter(options.collectEveryBytes, collectMinor);
   const bodyLimitBytes = (maxKeyLength + maxValueBytes) * MAX_ESCAPE_LENGTH + BODY_SLACK_BYTES;
@@ -84,7 +87,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     maxTlsConnections: options.tls && options.maxTlsConnections,
     bodyLimitBytes,
     garbage,
-    awaitsReplyRoom: () => router.awaitsReplyRoom,
+    awaitsReplyRoom: () => replyWaits?.note(router.awaitsReplyRoom) ?? router.awaitsReplyRoom,
   });
   const schemas = requestSchemas(options);
   const app = createFastify(options, intake, schemas, bodyLimitBytes);

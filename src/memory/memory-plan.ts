@@ -1,5 +1,5 @@
 import { formatBytes } from '../config/byte-size.ts';
-import { type Limits, deriveLimits, frontYoungMb } from '../config/memory-shares.ts';
+import { type Limits, deriveLimits, frontYoungMb, snapshotReserve } from '../config/memory-shares.ts';
 import type { Settings } from '../config/settings.ts';
 import { furtherFronts } from '../config/threads.ts';
 import { guaranteeFor, maxEntryBytes } from '../shared/segment-sizes.ts';
@@ -10,9 +10,9 @@ const MIN_SHARD_BYTES = 8 * 2 ** 20;
 /** What it takes as a rule, and what the loaded HTTP layer takes: 10.8 and 3.5 MiB were measured. */
 const SHARD_BYTES = 11 * 2 ** 20;
 const APP_BYTES = 4 * 2 ** 20;
-/** The same of a further HTTP thread: 35 MiB were measured. */
-const MIN_FRONT_BYTES = 24 * 2 ** 20;
-const FRONT_BYTES = 36 * 2 ** 20;
+/** The same of a further HTTP thread: 22 to 25 MiB were measured. */
+const MIN_FRONT_BYTES = 18 * 2 ** 20;
+const FRONT_BYTES = 26 * 2 ** 20;
 
 /** The memory limit leaves too little room to keep the promises. The message says what to change. */
 export class LimitTooSmallError extends Error {
@@ -42,7 +42,7 @@ export class MemoryPlan {
     return frontYoungMb(this.memoryLimit.limitBytes);
   }
 
-  /** What the process uses while it holds no entry: what it uses now, and what further HTTP threads take under load. */
+  /** What the process uses while it holds no entry: what it uses now, and what further HTTP threads and snapshots may take. */
   baselineBytes(): number {
     return this.usedBytes() + this.growthBytes;
   }
@@ -90,7 +90,14 @@ export class MemoryPlan {
 
   /** The headroom is for the main thread's heap alone. */
   private get growthBytes(): number {
-    return (this.settings.FRONTS - 1) * this.frontYoungMb * 2 ** 20;
+    return (this.settings.FRONTS - 1) * this.frontYoungMb * 2 ** 20 + this.snapshotBytes;
+  }
+
+  private get snapshotBytes(): number {
+    const { SNAPSHOT_FILE, MAX_KEY_LENGTH, MAX_VALUE_BYTES, SHARDS } = this.settings;
+    if (SNAPSHOT_FILE === '') return 0;
+    const maxBytes = maxEntryBytes(MAX_KEY_LENGTH, MAX_VALUE_BYTES);
+    return snapshotReserve(this.memoryLimit.limitBytes, maxBytes, SHARDS);
   }
 
   private derive(baselineBytes: number): Limits | string {

@@ -1,4 +1,10 @@
-import { type Counter, ROUTING_COUNTERS, SHARD_COUNTERS, TIER_COUNTERS } from '../shared/stats-counters.ts';
+import {
+  type Counter,
+  ROUTING_COUNTERS,
+  SHARD_COUNTERS,
+  SNAPSHOT_COUNTERS,
+  TIER_COUNTERS,
+} from '../shared/stats-counters.ts';
 
 /** One metric: what stands before its samples. */
 export interface Family {
@@ -149,6 +155,7 @@ export interface CounterFamily extends Family {
 
 export const SHARD_FAMILIES = SHARD_COUNTERS.map((counter) => familyOf(counter));
 export const ROUTING_FAMILIES = ROUTING_COUNTERS.map((counter) => familyOf(counter));
+export const SNAPSHOT_FAMILIES = SNAPSHOT_COUNTERS.map((counter) => familyOf(counter));
 /** Without samples where there is no engine behind the shards. */
 export const TIER_FAMILIES = TIER_COUNTERS.map((counter) => familyOf(counter, 'kvc_tier'));
 
@@ -167,5 +174,6 @@ export const ALL_FAMILIES: readonly Family[] = [
   ...Object.values(FAMILIES),
   ...SHARD_FAMILIES,
   ...ROUTING_FAMILIES,
+  ...SNAPSHOT_FAMILIES,
   ...TIER_FAMILIES,
 ];

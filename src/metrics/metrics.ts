@@ -3,8 +3,9 @@ import type { MemoryLimit } from '../memory/probe.ts';
 import type { Supervisor } from '../memory/supervisor.ts';
 import type { Ledger } from '../shared/ledger.ts';
 import type { ShardRouter, ShardRow } from '../shards/router.ts';
+import { type SnapshotFigures, noSnapshotFigures } from '../shared/stats-counters.ts';
 import { DELAY_BOUNDS_MS, PAUSE_BOUNDS_MS, type ThreadFigures, ThreadMeter } from '../shared/thread-meter.ts';
-import { FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES, TIER_FAMILIES } from './families.ts';
+import { FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES, SNAPSHOT_FAMILIES, TIER_FAMILIES } from './families.ts';
 import { type HttpFigures, withRouting } from './http-figures.ts';
 import { BOUNDS_MS, NO_STATUS } from './request-times.ts';
 import { TextWriter, secondsOf, toSeconds } from './text-writer.ts';
@@ -19,6 +20,8 @@ export interface MetricsSources {
   readonly supervisor: Supervisor;
   readonly router: ShardRouter;
   readonly ledger: Ledger;
+  /** Absent where there is no snapshot file. */
+  readonly snapshots: { readonly figures: SnapshotFigures } | undefined;
 }
 
 /** What `/metrics` says. */
@@ -45,6 +48,7 @@ export class Metrics {
     writeShards(writer, rows);
     writeTier(writer, rows);
     writeMemory(writer, sources);
+    writeSnapshot(writer, sources.snapshots?.figures ?? noSnapshotFigures());
     writeTraffic(writer, http);
     writeConnections(writer, http);
     writeThreads(writer, [{ name: 'main', figures: this.mainThread.read() }, ...fronts, ...threadsOf(rows)]);
@@ -101,6 +105,10 @@ function writeMemory(writer: TextWriter, { memoryLimit, limits, supervisor, ledg
     .single(FAMILIES.asked, askedBytes)
     .single(FAMILIES.freed, releasedBytes)
     .single(FAMILIES.orderSeconds, toSeconds(tookMs));
+}
+
+function writeSnapshot(writer: TextWriter, figures: SnapshotFigures): void {
+  for (const family of SNAPSHOT_FAMILIES) writer.single(family, figures[family.counter]);
 }
 
 function writeTraffic(writer: TextWriter, { times, refusals, cutOffs }: HttpFigures): void {

@@ -1,7 +1,8 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { ACCESS_SETTINGS, readAccessFiles } from '../config/access-files.ts';
-import { processors } from '../config/processors.ts';
+import { snapshotFaults } from '../config/snapshot-file.ts';
 import { type Environment, readSettings, settingsHelp, settingsInForce } from '../config/settings.ts';
+import { thisMachine } from '../config/threads.ts';
 import { ListenError, resolveHost } from '../listening.ts';
 import { LimitTooSmallError } from '../memory/memory-plan.ts';
 import { findMemoryLimit } from '../memory/probe.ts';
@@ -45,12 +46,12 @@ async function carryOut(
   if (flag === '--help') return print(helpText());
   if (flag === '--version') return print(packageJson.version);
 
-  const machine = { processors: processors(), memoryBytes: findMemoryLimit(undefined).limitBytes };
-  const read = readSettings(env, machine);
+  const read = readSettings(env, thisMachine(findMemoryLimit(undefined).limitBytes));
   if (read.faults) return misconfigured([...read.faults, ...faultsOfFiles(env)]);
   const { settings } = read;
   const access = readAccessFiles(settings);
-  if ('faults' in access) return misconfigured(access.faults);
+  const faults = ['faults' in access ? access.faults : [], snapshotFaults(settings)].flat();
+  if ('faults' in access || faults.length > 0) return misconfigured(faults);
   try {
     if (flag === undefined) return await serve(settings, access, signals, outputs);
     // Throws where a start would: nothing is started here.

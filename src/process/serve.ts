@@ -12,6 +12,7 @@ import {
   stopping,
 } from '../log-events.ts';
 import { type RunningServer, startServer } from '../server.ts';
+import { MAX_LAST_SAVE_MS } from '../snapshot/snapshots.ts';
 import { banner } from './banner.ts';
 import type { LineOutput } from './line-output.ts';
 import { createLogger, isInTerminal } from './logger.ts';
@@ -41,7 +42,7 @@ export async function serve(
   const server = await startServer(settings, log, access);
   const { logger } = server;
   outputs.output.onRecovery = ({ lines, why }) => logEvent(logger, linesLost(lines, why));
-  signals.target = stoppable(server, settings.SHUTDOWN_DELAY_MS, logger, outputs);
+  signals.target = stoppable(server, settings, logger, outputs);
   // A terminal that goes away must take the server with it; without one the signal is free for what daemons do with it.
   const readsAgain = hasAccessFiles(settings) && ![0, 1, 2].some((fd) => isatty(fd));
   signals.onHangUp(() => {
@@ -65,11 +66,17 @@ function readFilesAgain(settings: Settings, server: RunningServer, logger: LogSi
   logEvent(logger, filesReadAgain());
 }
 
-function stoppable(server: RunningServer, delayMs: number, logger: LogSink, outputs: Outputs): Stoppable {
+function stoppable(
+  server: RunningServer,
+  { SHUTDOWN_DELAY_MS: delayMs, SNAPSHOT_FILE }: Settings,
+  logger: LogSink,
+  outputs: Outputs,
+): Stoppable {
   const { unanswered } = server;
   let beganMs = 0;
   return {
     delayMs,
+    lastSaveMs: SNAPSHOT_FILE === '' ? 0 : MAX_LAST_SAVE_MS,
     begin: (signal) => {
       beganMs = performance.now();
       server.beginShutdown();

@@ -15,6 +15,8 @@ export type StopSignal = (typeof SIGNALS)[number] | 'SIGHUP';
 export interface Stoppable {
   /** How long it goes on serving after `begin`. */
   readonly delayMs: number;
+  /** How long `close` may take beyond the deadline of requests. */
+  readonly lastSaveMs: number;
   readonly begin: (signal: StopSignal) => void;
   readonly close: () => Promise<void>;
   /** Writes the last log lines; must be short. @param error the error with which `close` failed. */
@@ -75,7 +77,7 @@ export class StopSignals {
   private close(target: Stoppable): void {
     clearTimeout(this.delayTimer);
     this.stage = 'closing';
-    setTimeout(() => this.end(target), SHUTDOWN_DEADLINE_MS);
+    setTimeout(() => this.end(target), SHUTDOWN_DEADLINE_MS + target.lastSaveMs);
     target.close().then(
       () => this.end(target),
       (error: unknown) => this.end(target, error),

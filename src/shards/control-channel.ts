@@ -1,4 +1,5 @@
 import type { ControlReply, ControlRequest } from '../shared/protocol.ts';
+import type { SnapshotOrder } from '../shared/snapshots.ts';
 
 /** A control request before it has its id. */
 export type ControlOrder =
@@ -6,7 +7,8 @@ export type ControlOrder =
   | { readonly kind: 'stats'; readonly withThread?: boolean }
   | { readonly kind: 'inspect'; readonly key: string }
   | { readonly kind: 'keys'; readonly prefix: string; readonly cursor: number }
-  | { readonly kind: 'shed'; readonly shedBytes: number };
+  | { readonly kind: 'shed'; readonly shedBytes: number }
+  | SnapshotOrder;
 
 /** A shard's answer to a `stats` message. */
 export type StatsReply = Extract<ControlReply, { readonly kind: 'stats' }>;
@@ -24,9 +26,14 @@ interface PendingControl {
   readonly hasDeadline: boolean;
 }
 
+type Post = (request: ControlRequest, handedOver?: ArrayBuffer[]) => void;
+
+/** How long these take depends on how much there is to do. */
+const WITHOUT_DEADLINE: ReadonlySet<string> = new Set<ControlOrder['kind']>(['shed', 'save', 'load']);
+
 /** Control requests to a shard. They are rare, and their replies come in any order, so each carries an id. */
 export class ControlChannel {
-  private readonly post: (request: ControlRequest) => void;
+  private readonly post: Post;
   private readonly now: () => number;
   private readonly pending = new Map<number, PendingControl>();
   private nextId = 1;
@@ -37,21 +44,20 @@ export class ControlChannel {
   private figuresAtMs = -Infinity;
   private watchedAtMs = -Infinity;
 
-  constructor(post: (request: ControlRequest) => void, now: () => number) {
+  constructor(post: Post, now: () => number) {
     this.post = post;
     this.now = now;
     this.lastHeardMs = now();
   }
 
   /** @returns the shard's reply, or undefined if there is none: the shard died, or the deadline passed. */
-  request(order: ControlOrder): Promise<ControlReply | undefined> {
+  request(order: ControlOrder, handedOver?: ArrayBuffer[]): Promise<ControlReply | undefined> {
     if (this.isClosed) return Promise.resolve(undefined);
     const id = this.nextId++;
     return new Promise((resolve) => {
-      // How long a shed order takes depends on its size.
-      const hasDeadline = order.kind !== 'shed';
+      const hasDeadline = !WITHOUT_DEADLINE.has(order.kind);
       this.pending.set(id, { resolve, sentAtMs: this.now(), hasDeadline });
-      this.post({ ...order, id });
+      this.post({ ...order, id }, handedOver);
     });
   }
 
@@ -95,7 +101,7 @@ export class ControlChannel {
     return nowMs - this.pingedAtMs;
   }
 
-  /** Gives up requests that were sent at this time or earlier, except shed orders. */
+  /** Gives up requests that were sent at this time or earlier, except those without a deadline. */
   expire(overdueMs: number): void {
     for (const [id, { resolve, sentAtMs, hasDeadline }] of this.pending) {
       if (!hasDeadline || sentAtMs > overdueMs) continue;

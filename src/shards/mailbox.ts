@@ -85,7 +85,7 @@ export class Mailbox {
       onTurnEnd: () => this.pollForReply(),
     });
     this.loneClient = new LoneClient(options.maxPolledFor);
-    this.control = new ControlChannel((request) => this.post(request), options.now);
+    this.control = new ControlChannel((request, handedOver) => this.post(request, handedOver), options.now);
     this.largeValues = new LargeValues({
       post: (message, handedOver) => this.postLargeValue(message, handedOver),
       now: options.now,

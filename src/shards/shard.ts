@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Doorbell } from '../shared/doorbell.ts';
-import type { ShardStart } from '../shared/protocol.ts';
+import type { ShardStart } from '../shared/shard-start.ts';
 import { Mailbox, type MailboxOptions } from './mailbox.ts';
 import { ThreadLifeCycle, type ThreadState } from './thread-life-cycle.ts';
 import type { ThreadOptions } from './thread.ts';

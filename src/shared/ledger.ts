@@ -123,6 +123,15 @@ export class Ledger {
     return total > cells[0] * (1 - TIGHT_SHARE) && held > cells[0] - cells[2];
   }
 
+  /** True when all shards together hold so much that memory is about to be shed. Never without a margin. */
+  get isOverMargin(): boolean {
+    const { cells } = this;
+    const roomUnits = cells[0] - cells[2];
+    let held = 0;
+    for (let i = LIMIT_CELLS; i < cells.length; i++) held += Atomics.load(cells, i);
+    return roomUnits > 0 && held >= roomUnits;
+  }
+
   /** Gives back a part of what `tryReserve` took. Only that shard's thread may call this. */
   release(shard: number, amount: number): void {
     const units = Math.ceil(amount / this.unit);

@@ -3,13 +3,12 @@ import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
-import type { ShedResult } from './shed-result.ts';
+import type { SnapshotReply, SnapshotRequest } from './snapshots.ts';
 import type { ThreadFigures } from './thread-meter.ts';
-import type { TierFigures, TierStart } from './tier.ts';
+import type { TierFigures } from './tier.ts';
 
 /**
  * What crosses the port of a session. There are five kinds of message:
- *
  * - A batch, one string: requests one after the other, in the order in which they came. The shard answers with one or
  *   more strings of replies in the same order, so neither side sends numbers to match them by. A string of one-byte
  *   characters crosses a port as one copy of its bytes.
@@ -261,27 +260,13 @@ export function decodeU48(text: string, at: number): number {
   return decodeU16(text, at) * 2 ** 32 + decodeU32(text, at + 2);
 }
 
-/** Everything a shard needs to start, given to it in Piscina's task. */
-export interface ShardStart {
-  readonly shard: number;
-  readonly ledger: SharedArrayBuffer;
-  readonly ledgerUnitBytes: number;
-  readonly entryLedger: SharedArrayBuffer | undefined;
-  readonly seed: readonly [number, number];
-  readonly doorbell: DoorbellBuffers;
-  /** Whether the shard may busy-wait for the next request of a lone client. */
-  readonly pollsForRequests: boolean;
-  /** Longer bodies are compressed for clients that accept it; 0 turns compression off. */
-  readonly gzipThresholdBytes: number;
-  /** Bytes of large replies that are on their way to clients: an `Int32Array` with a cell per shard. */
-  readonly replyCells: SharedArrayBuffer;
-  /** Bytes of large replies that each shard may have on their way at once. */
-  readonly replyWindowBytes: number;
-  readonly deadlineMs: number;
-  /** The engine whose near cache the shard is; absent where it holds the entries themselves. */
-  readonly tier?: TierStart | undefined;
-  /** Whether the shard checks its whole segment now and then, to find an error. Each check takes long. */
-  readonly checksIntegrity: boolean;
+export interface ShedResult {
+  /** Bytes of live entries evicted by this order. Expired entries and cleared memory, which go first, are not included. */
+  readonly shedBytes: number;
+  readonly shedEntries: number;
+  /** Bytes given back to the system, cleaning included. */
+  readonly releasedBytes: number;
+  readonly longestSliceMs: number;
 }
 
 /** What is known of an entry without reading it. */
@@ -303,7 +288,8 @@ export type ControlRequest =
   | { readonly kind: 'inspect'; readonly id: number; readonly key: string }
   | { readonly kind: 'keys'; readonly id: number; readonly prefix: string; readonly cursor: number }
   | { readonly kind: 'delivered'; readonly bytes: number }
-  | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number };
+  | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number }
+  | SnapshotRequest;
 
 /** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */
 export type ControlReply =
@@ -321,6 +307,7 @@ export type ControlReply =
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
   | { readonly kind: 'keys'; readonly id: number; readonly keys: string[]; readonly cursor?: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
+  | SnapshotReply
   | {
       readonly kind: 'late';
       readonly ticket: number;

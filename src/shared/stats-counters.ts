@@ -7,7 +7,16 @@ export interface Counter {
   readonly name: string;
   readonly help: string;
   readonly kind: 'counter' | 'gauge';
-  readonly unit: 'entries' | 'bytes' | 'requests' | 'orders' | 'restarts' | 'seconds';
+  readonly unit:
+    | 'entries'
+    | 'bytes'
+    | 'requests'
+    | 'orders'
+    | 'restarts'
+    | 'seconds'
+    | 'snapshots'
+    | 'failures'
+    | 'sections';
   /** What the figure of all shards is; the sum when absent. */
   readonly total?: 'max';
 }
@@ -72,6 +81,12 @@ export const SHARD_COUNTERS = [
     unit: 'bytes',
     help: 'Bytes of the entries that shed orders evicted.',
   },
+  {
+    name: 'loaded',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries read from the snapshot file.',
+  },
 ] as const satisfies readonly Counter[];
 
 /** Counted by the main thread, for each shard. */
@@ -90,6 +105,67 @@ export const ROUTING_COUNTERS = [
     help: 'Requests refused because the queue of the shard was full.',
   },
 ] as const satisfies readonly Counter[];
+
+/** Counted by the main thread, where `SNAPSHOT_FILE` is set; else all are 0. */
+export const SNAPSHOT_COUNTERS = [
+  { name: 'snapshots', kind: 'counter', unit: 'snapshots', help: 'Snapshots written.' },
+  {
+    name: 'snapshotFailures',
+    kind: 'counter',
+    unit: 'failures',
+    help: 'Snapshots that could not be written. The file before stayed.',
+  },
+  {
+    name: 'snapshotTimeSeconds',
+    kind: 'gauge',
+    unit: 'seconds',
+    help: 'When the last snapshot was written, in seconds since the epoch; 0 for never.',
+  },
+  { name: 'snapshotEntries', kind: 'gauge', unit: 'entries', help: 'Entries of the last snapshot.' },
+  { name: 'snapshotBytes', kind: 'gauge', unit: 'bytes', help: 'Length of the file of the last snapshot.' },
+  {
+    name: 'snapshotDurationSeconds',
+    kind: 'gauge',
+    unit: 'seconds',
+    help: 'How long the last snapshot took.',
+  },
+  {
+    name: 'snapshotLoadSeconds',
+    kind: 'gauge',
+    unit: 'seconds',
+    help: 'How long the snapshot of the start took to read; 0 until then, or where there was none.',
+  },
+  {
+    name: 'snapshotSupersededEntries',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries of that snapshot that were put or removed since the start.',
+  },
+  {
+    name: 'snapshotExpiredEntries',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries of that snapshot whose ttl had passed.',
+  },
+  {
+    name: 'snapshotKeptOutEntries',
+    kind: 'counter',
+    unit: 'entries',
+    help: 'Entries of that snapshot for which there was no room, the least recently used.',
+  },
+  {
+    name: 'snapshotDamagedSections',
+    kind: 'counter',
+    unit: 'sections',
+    help: 'Sections of that snapshot that were not whole.',
+  },
+] as const satisfies readonly Counter[];
+
+export type SnapshotFigures = Record<(typeof SNAPSHOT_COUNTERS)[number]['name'], number>;
+
+export function noSnapshotFigures(): SnapshotFigures {
+  return Object.fromEntries(SNAPSHOT_COUNTERS.map(({ name }) => [name, 0])) as SnapshotFigures;
+}
 
 /** Counted by the shard's thread where there is an engine behind it. */
 export const TIER_COUNTERS = [

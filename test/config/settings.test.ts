@@ -28,6 +28,8 @@ const NAMES = [
   'SHUTDOWN_DELAY_MS',
   'TRUST_PROXY',
   'CORS_ORIGIN',
+  'SNAPSHOT_FILE',
+  'SNAPSHOT_INTERVAL',
   'TIER_URL',
   'TIER_UNAVAILABLE',
   'LOG_LEVEL',
@@ -92,13 +94,15 @@ describe('readSettings', () => {
       AUTH_READ_TOKEN: '',
       AUTH_READ_TOKEN_FILE: '',
       CORS_ORIGIN: '',
-      TIER_URL: '',
-      TIER_UNAVAILABLE: '503',
+      SNAPSHOT_FILE: '',
+      SNAPSHOT_INTERVAL: 0,
       TLS_CERT_FILE: '',
       TLS_KEY_FILE: '',
       RATE_LIMIT: 0,
       SHUTDOWN_DELAY_MS: 0,
       TRUST_PROXY: '',
+      TIER_URL: '',
+      TIER_UNAVAILABLE: '503',
       LOG_LEVEL: 'info',
     });
   });
@@ -144,10 +148,12 @@ describe('readSettings', () => {
   );
 
   test('knows the machine and MEMORY_LIMIT', () => {
-    const machine = { processors: 8, memoryBytes: 2 ** 31 };
+    const machine = { processors: 8, memoryBytes: 2 ** 31, sharesPort: true };
     expect(readSettings({}, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 4 });
     expect(readSettings({ MEMORY_LIMIT: '1gb' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 2 });
     expect(readSettings({ SHARDS: '7' }, machine).settings).toMatchObject({ SHARDS: 7, FRONTS: 1 });
+    const alone = { ...machine, sharesPort: false };
+    expect(readSettings({}, alone).settings).toMatchObject({ SHARDS: 2, FRONTS: 1 });
     expect(readSettings({ FRONTS: '9' }, machine).settings).toMatchObject({ SHARDS: 2, FRONTS: 9 });
   });
 
@@ -179,13 +185,15 @@ describe('readSettings', () => {
       AUTH_READ_TOKEN: 'r3ad',
       AUTH_READ_TOKEN_FILE: '/run/read',
       CORS_ORIGIN: '*',
-      TIER_URL: 'rediss://user:pass@a:1,b',
-      TIER_UNAVAILABLE: 'miss',
+      SNAPSHOT_FILE: '/var/cache/snapshot',
+      SNAPSHOT_INTERVAL: '300',
       TLS_CERT_FILE: 'cert.pem',
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: '1000',
       SHUTDOWN_DELAY_MS: '60000',
       TRUST_PROXY: 'loopback, 10.0.0.0/8',
+      TIER_URL: 'rediss://user:pass@a:1,b',
+      TIER_UNAVAILABLE: 'miss',
       LOG_LEVEL: 'silent',
     });
     expect(settings).toStrictEqual({
@@ -209,13 +217,15 @@ describe('readSettings', () => {
       AUTH_READ_TOKEN: 'r3ad',
       AUTH_READ_TOKEN_FILE: '/run/read',
       CORS_ORIGIN: '*',
-      TIER_URL: 'rediss://user:pass@a:1,b',
-      TIER_UNAVAILABLE: 'miss',
+      SNAPSHOT_FILE: '/var/cache/snapshot',
+      SNAPSHOT_INTERVAL: 300,
       TLS_CERT_FILE: 'cert.pem',
       TLS_KEY_FILE: 'key.pem',
       RATE_LIMIT: 1000,
       SHUTDOWN_DELAY_MS: 60_000,
       TRUST_PROXY: 'loopback, 10.0.0.0/8',
+      TIER_URL: 'rediss://user:pass@a:1,b',
+      TIER_UNAVAILABLE: 'miss',
       LOG_LEVEL: 'silent',
     });
   });

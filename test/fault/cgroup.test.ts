@@ -1,4 +1,7 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { formatBytes } from '../../src/config/byte-size.ts';
 import { type Flood, type NewestReport, floodServer, keysOfOneShard } from './flood.ts';
 import { IS_LONG } from '../support/long.ts';
@@ -20,6 +23,8 @@ const MIXED_MEAN_BYTES = MIXED_BYTES.reduce((sum, bytes) => sum + bytes, 0) / MI
 const mixedBytes = (i: number): number => MIXED_BYTES[i % MIXED_BYTES.length];
 const totalBytes = IS_LONG ? 2048 * MIB : 512 * MIB;
 
+const SNAPSHOT_FILE = join(tmpdir(), `kvc-snapshot-${process.pid}`);
+
 const FLOODS: Readonly<Record<string, Flood>> = {
   '16 KiB': { requests: totalBytes / (16 * KIB), valueBytes: () => 16 * KIB },
   '1 MiB': { requests: (totalBytes / MIB) * (IS_LONG ? 1 : 2), valueBytes: () => MIB },
@@ -37,6 +42,16 @@ const LONG_FLOODS: Readonly<Record<string, Flood>> = {
     requests: Math.floor(totalBytes / MIXED_MEAN_BYTES),
     valueBytes: mixedBytes,
     settings: { FRONTS: '2', SHARDS: '2' },
+  },
+  'mixed sizes, with a snapshot every second and at the end': {
+    requests: Math.floor(totalBytes / MIXED_MEAN_BYTES),
+    valueBytes: mixedBytes,
+    settings: { SNAPSHOT_FILE, SNAPSHOT_INTERVAL: '1' },
+  },
+  'mixed sizes, while that snapshot is read': {
+    requests: Math.floor(totalBytes / MIXED_MEAN_BYTES),
+    valueBytes: mixedBytes,
+    settings: { SNAPSHOT_FILE, SHARDS: '2' },
   },
   '16 KiB, each with a ttl of 1 s': {
     requests: totalBytes / (16 * KIB),
@@ -94,6 +109,7 @@ describe.skipIf(missing !== undefined)(
       group = MemoryGroup.create(`kvc-test-${process.pid}`, LIMIT_BYTES) as MemoryGroup;
     });
     afterEach(() => group.remove());
+    afterAll(() => rmSync(SNAPSHOT_FILE, { force: true }));
 
     test.each([
       [LIMIT_BYTES, '64'],

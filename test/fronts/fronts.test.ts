@@ -71,6 +71,9 @@ describe('four HTTP threads', () => {
     const { puts, hits } = first.totals;
     expect([puts - before.totals.puts, hits - before.totals.hits]).toStrictEqual([FRONTS, FRONTS]);
     expect(first.connections.open).toBe(FRONTS * 2);
+    // The spare thread has no connections to give.
+    const share = server.app.frontDoor.limits.maxConnections;
+    expect(Math.round(first.connections.limit / share)).toBe(FRONTS);
     for (const stats of all) {
       const { totals, connections, refusals, cutOffs, configuration } = stats;
       expect({ totals, connections, refusals, cutOffs, configuration }).toStrictEqual({

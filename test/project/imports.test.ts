@@ -10,6 +10,7 @@ const LAYERS = [
   'src/shared',
   'src/config',
   'src/shards',
+  'src/snapshot',
   'src/memory',
   'src/metrics',
   'src/dashboard',
@@ -36,22 +37,26 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Runs elsewhere than the server: in services, and in browsers.
   'src/client': ['src/api'],
   'src/keyv': ['src/client'],
+  // Makes the npm package; no part of the server.
+  'src/package': ['package.json'],
   // One HTTP thread of several, and the main thread's side of it.
   'src/fronts': [...LAYERS, 'src/log-events.ts', 'package.json'],
   // Server and process entry: they put the parts together.
   src: [...LAYERS, 'src/fronts', 'src/process', 'package.json'],
   'src/process': [...LAYERS, 'src/listening.ts', 'src/log-events.ts', 'src/server.ts', 'package.json'],
   // No protocol and no doorbell: the store knows no messages.
-  'workers/store': ['assert', 'free', 'key-hash', 'ledger', 'segment-sizes'].map(
+  'workers/store': ['assert', 'free', 'key-hash', 'ledger', 'segment-sizes', 'snapshot-format'].map(
     (name) => `src/shared/${name}.ts`,
   ),
   'workers/reads': ['src/shared', 'workers/session.ts', 'workers/store/segment-store.ts'],
+  'workers/snapshot': ['src/shared', 'workers/session.ts', 'workers/store/segment-store.ts'],
   workers: [
     'src/shared',
     'workers/reads/conditions.ts',
     'workers/reads/entity-tag.ts',
     'workers/reads/reads.ts',
     'workers/reads/reply-body.ts',
+    'workers/snapshot/snapshots.ts',
     'workers/store/segment-store.ts',
     'workers/tier/open-tier.ts',
     'workers/tier/tier.ts',

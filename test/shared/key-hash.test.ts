@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { hashKey, shardOfHash } from '../../src/shared/key-hash.ts';
+import { hashKey, hashKeyBytes, shardOfHash } from '../../src/shared/key-hash.ts';
 
 /** Of the Linux kernel's own test of `hsiphash` on 32 bits: the hash of the bytes 0, 1, 2, … of each length. */
 const KERNEL_SEED = [0x03020100, 0x07060504] as const;
@@ -9,6 +9,13 @@ const KERNEL_VECTORS = [
 ];
 
 const KEYS = Array.from({ length: 100_000 }, (_, i) => `user:${i}`);
+
+test('a key in a buffer has the same hash', () => {
+  for (const key of ['', 'a', 'ab', 'abc', 'abcd', 'abcde', 'é\xff\0', ...KEYS.slice(0, 1000)]) {
+    const bytes = Buffer.from(`--${key}--`, 'latin1');
+    expect(hashKeyBytes(bytes, 2, key.length, 17, 4711)).toBe(hashKey(key, 17, 4711));
+  }
+});
 
 describe('hashKey', () => {
   test.each(KERNEL_VECTORS.map((expected, length) => ({ length, expected })))(

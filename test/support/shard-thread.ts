@@ -3,7 +3,8 @@ import { onTestFinished } from 'vitest';
 import { type MailboxOptions, Mailbox } from '../../src/shards/mailbox.ts';
 import { Doorbell } from '../../src/shared/doorbell.ts';
 import { Ledger } from '../../src/shared/ledger.ts';
-import type { Connect, Payload, ShardStart } from '../../src/shared/protocol.ts';
+import type { Connect, Payload } from '../../src/shared/protocol.ts';
+import type { ShardStart } from '../../src/shared/shard-start.ts';
 
 const MIB = 2 ** 20;
 const MODULE = new URL('../../workers/shard-worker.ts', import.meta.url).href;

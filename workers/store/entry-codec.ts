@@ -76,6 +76,12 @@ export class EntryCodec {
     return true;
   }
 
+  /** Whether the entry has a key of this length, and with this check. */
+  mayHaveKey(slot: number, keyBytes: number, check: number): boolean {
+    const address = this.slots.address(slot);
+    return mayHaveKey(this.blocks.words[blockOf(address)][wordOf(address) + 1], keyBytes, check);
+  }
+
   valueBytes(slot: number): number {
     const address = this.slots.address(slot);
     const words = this.blocks.words[blockOf(address)];
@@ -304,7 +310,7 @@ export class EntryCodec {
   }
 
   /** Keeps the bounds of the blocks below an expiry time that was written. */
-  private noteExpiry(block: number, expiryMs: number): void {
+  noteExpiry(block: number, expiryMs: number): void {
     const { blocks } = this;
     if (expiryMs < blocks.earliestExpiryMs[block]) blocks.earliestExpiryMs[block] = expiryMs;
     if (expiryMs < blocks.soonestExpiryMs) blocks.soonestExpiryMs = expiryMs;

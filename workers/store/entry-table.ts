@@ -1,11 +1,12 @@
 import { assert } from '../../src/shared/assert.ts';
-import { hashKey } from '../../src/shared/key-hash.ts';
+import { hashKey, hashKeyBytes } from '../../src/shared/key-hash.ts';
 import type { Ledger } from '../../src/shared/ledger.ts';
 import { BlockPool } from './block-pool.ts';
 import { type Chain, ChainTable } from './chain-table.ts';
 import { EntryCodec } from './entry-codec.ts';
 import { HashIndex } from './hash-index.ts';
 import { LruList } from './lru-list.ts';
+import type { Removal, Restoring } from './restoring.ts';
 import { SegmentMemory } from './segment-memory.ts';
 import { NO_SLOT, SlotTable } from './slot-table.ts';
 
@@ -21,9 +22,6 @@ export interface SegmentOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
-
-/** Why an entry went. */
-export type Removal = 'deleted' | 'cleared' | 'replaced' | 'expired' | 'evicted' | 'shed';
 
 export interface SegmentCounters extends Record<Removal, number> {
   hits: number;
@@ -54,6 +52,8 @@ export class EntryTable {
   readonly chains: ChainTable;
   readonly list: LruList;
   readonly index: HashIndex;
+  /** While a snapshot is read. */
+  restoring: Restoring | undefined;
   readonly hashOfSlot = (slot: number): number => this.hash(this.codec.key(slot));
 
   private readonly options: SegmentOptions;
@@ -79,6 +79,21 @@ export class EntryTable {
 
   hash(key: string): number {
     return hashKey(key, this.seed0, this.seed1);
+  }
+
+  /** As `hash`, of a key that lies in a buffer. */
+  hashBytes(bytes: Uint8Array, start: number, length: number): number {
+    return hashKeyBytes(bytes, start, length, this.seed0, this.seed1);
+  }
+
+  /** False where there is no entry with a key of this length and hash, expired or not. */
+  mayHave(keyBytes: number, hash: number): boolean {
+    const { slots, codec } = this;
+    const check = hash >>> 24;
+    for (let slot = this.index.head(this.index.bucketOf(hash)); slot !== NO_SLOT; slot = slots.chain(slot)) {
+      if (codec.mayHaveKey(slot, keyBytes, check)) return true;
+    }
+    return false;
   }
 
   /** The slot of a key, expired or not; NO_SLOT where there is none. */
@@ -107,12 +122,20 @@ export class EntryTable {
     this.index.insert(hash, slot);
   }
 
+  /** The same, but makes it the least recently used. */
+  insertLeastRecent(hash: number, slot: number): void {
+    this.list.insertLeastRecent(slot);
+    this.index.insert(hash, slot);
+  }
+
   /** @returns the bytes that the entry had in its block, and those of its chain unless they are being read. */
   remove(slot: number, hash: number, reason: Removal): number {
     const address = this.slots.address(slot);
     const chainId = this.codec.chainId(slot);
     const chainBytes = chainId < 0 ? 0 : this.chains.release(chainId);
+    this.restoring?.remove(this.codec.key(slot), reason);
     this.list.remove(slot);
+    this.list.walk?.remove(slot);
     this.index.remove(hash, slot);
     this.slots.give(slot);
     const bytes = this.codec.free(address);
@@ -138,6 +161,7 @@ export class EntryTable {
     const { entryLedger, shard } = this.options;
     this.counters.cleared += this.count;
     entryLedger?.release(shard, this.count);
+    this.restoring?.close();
     this.chains.clear();
     this.reset();
   }
@@ -145,7 +169,7 @@ export class EntryTable {
   /** Gives all memory back. To be called when there is no entry. */
   reset(): void {
     this.blocks.clear();
-    this.list.ages.clear();
+    this.list.clear();
     this.slots.clear();
     this.index.clear();
   }

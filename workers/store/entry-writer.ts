@@ -72,6 +72,8 @@ export class EntryWriter {
     table.counters.puts++;
     const hash = table.hash(key);
     const old = table.lookup(key, hash);
+    const walk = table.list.walk;
+    const isNewToWalk = walk === undefined || old === NO_SLOT || walk.isVisited(old);
     if (old !== NO_SLOT) table.remove(old, hash, table.isExpired(old) ? 'expired' : 'replaced');
     eviction.begin();
     eviction.reservePlace();
@@ -85,6 +87,7 @@ export class EntryWriter {
     const expiryMs = ttlMs > 0 ? Math.ceil(this.options.now() + ttlMs) : Infinity;
     table.codec.write(address, slot, key, hash >>> 24, value, expiryMs, metadata);
     table.insert(hash, slot);
+    walk?.add(slot, isNewToWalk);
     this.cleaner.keepUp(bytes);
     return slot;
   }

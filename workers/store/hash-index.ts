@@ -17,6 +17,7 @@ const CHUNK_HEADS = INDEX_CHUNK_BYTES / 4;
 const CHUNK_BITS = Math.log2(CHUNK_HEADS);
 const CHUNK_MASK = CHUNK_HEADS - 1;
 const FIRST_BUCKETS = 16;
+const MAX_GROWN_AHEAD = 32;
 
 export class HashIndex {
   reservedBytes = 0;
@@ -64,6 +65,15 @@ export class HashIndex {
     if (this.slots.used > this.buckets * ENTRIES_PER_BUCKET) this.grow();
   }
 
+  /**
+   * Grows for entries that are to come, a few buckets at a time. While there are few entries that is quick: to split a full
+   * bucket, each key in it has to be hashed.
+   */
+  growFor(entries: number): void {
+    const wanted = Math.min(entries / ENTRIES_PER_BUCKET, this.buckets + MAX_GROWN_AHEAD);
+    while (this.buckets < wanted && this.grow());
+  }
+
   remove(hash: number, slot: number): void {
     this.relink(hash, slot, this.slots.chain(slot));
     // The table shrinks later than it grows, or a key that is put and deleted in turn would move it each time.
@@ -102,10 +112,10 @@ export class HashIndex {
     assert(false, 'an entry in a slot is in the chain of its bucket');
   }
 
-  /** Splits one bucket in two. If the ledger refuses a chunk, chains grow longer instead. */
-  private grow(): void {
+  /** Splits one bucket in two. If the ledger refuses a chunk, chains grow longer instead. @returns whether it did. */
+  private grow(): boolean {
     const bucket = this.buckets;
-    if (bucket >>> CHUNK_BITS === this.chunks.length && !this.addChunk()) return;
+    if (bucket >>> CHUNK_BITS === this.chunks.length && !this.addChunk()) return false;
     const { slots } = this;
     const bit = (this.mask + 1) >>> 1;
     const from = bucket & (bit - 1);
@@ -126,6 +136,7 @@ export class HashIndex {
     this.setHead(bucket, move);
     this.buckets++;
     if (this.buckets > this.mask) this.mask = this.mask * 2 + 1;
+    return true;
   }
 
   /** Joins the last bucket to the one it was split from. */

@@ -14,10 +14,14 @@ import type { LruList } from './lru-list.ts';
 import { Maintenance } from './maintenance.ts';
 import type { Metadata } from './metadata.ts';
 import { AHEAD_KEYS, ReadAhead } from './read-ahead.ts';
+import { type RecordBytes, type Restored, Restorer } from './restorer.ts';
 import { checkBlocks, checkChains, checkList } from './segment-integrity.ts';
 import { NO_SLOT } from './slot-table.ts';
+import { SnapshotCodec } from './snapshot-codec.ts';
+import { SnapshotSource } from './snapshot-source.ts';
 
 export { AHEAD_KEYS, type Chain, type KeyPage, type Metadata, NOTHING_DUE, NO_SLOT, type Piece };
+export type { RecordBytes, Restored };
 
 /**
  * All entries of one shard, in strict least-recently-used order, outside the JavaScript heap. The only face of this
@@ -29,6 +33,11 @@ export { AHEAD_KEYS, type Chain, type KeyPage, type Metadata, NOTHING_DUE, NO_SL
 export class SegmentStore {
   /** Values that come and are read in pieces. `putLarge` stores them. */
   readonly largeValues: LargeValues;
+
+  /** What a snapshot of the entries is made from. */
+  readonly snapshot: SnapshotSource;
+  /** Takes the entries of a snapshot. */
+  readonly restorer: Restorer;
 
   private readonly options: SegmentOptions;
   private readonly table: EntryTable;
@@ -57,6 +66,9 @@ export class SegmentStore {
     this.eviction = new Eviction(table, this.cleaner, this.sweep, options.now);
     this.writer = new EntryWriter(options, table, this.eviction, this.cleaner);
     this.largeValues = new LargeValues(options, table, this.eviction, this.cleaner);
+    const snapshotCodec = new SnapshotCodec(table.blocks, table.slots, table.codec);
+    this.snapshot = new SnapshotSource(table, snapshotCodec);
+    this.restorer = new Restorer(options, table, snapshotCodec);
     this.maintenance = new Maintenance(table, this.cleaner, this.sweep, options.now);
   }
 
@@ -251,6 +263,8 @@ export class SegmentStore {
     const { table } = this;
     const hash = table.hash(key);
     const slot = table.lookup(key, hash);
+    // It may be still to come from a snapshot.
+    if (slot === NO_SLOT) table.restoring?.add(key);
     if (slot === NO_SLOT || this.removeIfExpired(slot, hash)) return false;
     this.cleaner.keepUp(table.remove(slot, hash, 'deleted'));
     return true;

@@ -72,6 +72,11 @@ export class SlotTable {
     if (chunk < this.roomFrom) this.roomFrom = chunk;
   }
 
+  /** No slot has a number as large as this. */
+  get capacity(): number {
+    return this.chunks.length << CHUNK_BITS;
+  }
+
   /** Forgets every slot and gives back all chunks but the first. */
   clear(): void {
     while (this.chunks.length > 1) this.memory.giveBackLater(this.popChunk(), SLOT_CHUNK_BYTES);

@@ -1,5 +1,5 @@
 import { BroadcastChannel } from 'node:worker_threads';
-import type { ShardStart } from '../../src/shared/protocol.ts';
+import type { ShardStart } from '../../src/shared/shard-start.ts';
 import type { TierChange, TierStart } from '../../src/shared/tier.ts';
 import { Engine } from './engine.ts';
 import { Tier, type TierParts } from './tier.ts';

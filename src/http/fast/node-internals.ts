@@ -117,6 +117,11 @@ export function collectAll(): void {
   globalThis.gc?.();
 }
 
+/** The same, as thorough as it gets: what the heap does not need goes back to the system. Takes 20 to 50 ms. */
+export function shrinkHeap(): void {
+  globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+}
+
 let report: Report = () => undefined;
 
 function conclude(internal: Internal, isWorking: boolean): void {
