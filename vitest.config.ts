@@ -32,6 +32,7 @@ const SERVERS = testsOf([
   'package/**/*',
   'process/**/*',
   'shards/faults/*',
+  'tier/**/*',
 ]);
 
 /**

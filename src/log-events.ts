@@ -70,6 +70,16 @@ export function frontReplaced(front: number, downMs: number): LogEvent {
   };
 }
 
+export function tierChanged(address: string, isUp: boolean, reason: string): LogEvent {
+  return isUp
+    ? { level: 'info', message: `the engine at ${address} is connected`, fields: { tier: address } }
+    : {
+        level: 'warn',
+        message: `the engine at ${address} is gone, and all copies with it: ${reason}`,
+        fields: { tier: address, reason },
+      };
+}
+
 export function shedOrderDone(order: OrderReport, shedFraction: number): LogEvent {
   const asked = formatBytes(order.askedBytes);
   const freed = formatBytes(order.releasedBytes);

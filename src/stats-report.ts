@@ -2,6 +2,7 @@ import type { Ledger } from './shared/ledger.ts';
 import type { Limits } from './config/memory-shares.ts';
 import { type Settings, publicSettings } from './config/settings.ts';
 import type { ShardRouter, ShardRow } from './shards/router.ts';
+import { tierReport } from './shards/tier.ts';
 import type { MemoryLimit } from './memory/probe.ts';
 import type { Supervisor } from './memory/supervisor.ts';
 import { type HttpFigures, withRouting } from './metrics/http-figures.ts';
@@ -53,12 +54,21 @@ export async function statsReport(sources: StatsSources, http: HttpFigures) {
     connections: http.connections,
     refusals: http.refusals,
     cutOffs: http.cutOffs,
+    ...tierPart(rows),
     configuration: publicSettings(settings),
   };
 }
 
 function shardReport({ shard, state, restarts, inFlight, busyRejections, stats }: ShardRow) {
   return { shard, state, restarts, inFlight, busyRejections, ...stats };
+}
+
+/** Where there is an engine behind the shards. */
+function tierPart(rows: readonly ShardRow[]): { readonly tier?: ReturnType<typeof tierReport> } {
+  const figures = rows.flatMap(({ tier, stats }) =>
+    tier && stats ? [{ ...tier, nearHits: stats.hits }] : [],
+  );
+  return figures.length === 0 ? {} : { tier: tierReport(figures) };
 }
 
 function lastOrder({ lastReport }: Supervisor): object | null {

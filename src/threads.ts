@@ -6,7 +6,15 @@ import type { FrontHost } from './fronts/front.ts';
 import { Fronts, newsOf } from './fronts/fronts.ts';
 import { ReplyWaits } from './http/intake/reply-waits.ts';
 import { createRateCells } from './http/shared-rate-store.ts';
-import { type LogSink, frontDied, frontReplaced, logEvent, shardDied, shardIsBackUp } from './log-events.ts';
+import {
+  type LogSink,
+  frontDied,
+  frontReplaced,
+  logEvent,
+  shardDied,
+  shardIsBackUp,
+  tierChanged,
+} from './log-events.ts';
 import type { MemoryPlan } from './memory/memory-plan.ts';
 import type { Reports } from './reports.ts';
 import {
@@ -81,10 +89,11 @@ export function createThreads(options: ThreadsOptions): Threads {
   return { shards, fronts, traffic, rateCells, replyWaits };
 }
 
-function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestart'> {
+function shardEvents(logger: LogSink): Pick<ShardsOptions, 'onDeath' | 'onRestart' | 'onTierChange'> {
   return {
     onDeath: (shard, heldBytes, error) => logEvent(logger, shardDied(shard, heldBytes, error)),
     onRestart: (shard, downMs) => logEvent(logger, shardIsBackUp(shard, downMs)),
+    onTierChange: (...change) => logEvent(logger, tierChanged(...change)),
   };
 }
 

@@ -99,6 +99,18 @@ export class ClientBatches {
       answer.addBare(404);
       return;
     }
+    this.addFound(slot, isHead, wantsTag);
+  }
+
+  /** An answer of one record, that of an entry. */
+  recordOf(slot: number, isHead: boolean, wantsTag: boolean): Payload {
+    this.answer.begin();
+    this.addFound(slot, isHead, wantsTag);
+    return this.answer.take();
+  }
+
+  private addFound(slot: number, isHead: boolean, wantsTag: boolean): void {
+    const { store, answer } = this;
     const valueBytes = isHead ? 0 : store.valueBytes(slot);
     if (!isHead && store.chainOf(slot)) answer.addFailure(LARGE_HIT);
     else if (!answer.hasRoomFor(valueBytes)) answer.addFailure(BATCH_FULL);
@@ -128,15 +140,8 @@ export class ClientBatches {
 
   private put(record: RequestRecords, key: string, bytes: Buffer): void {
     const { flags } = record;
-    const options: PutOptions = {
-      ttlMs: flags & HAS_TTL ? Math.ceil(record.ttl * 1000) : 0,
-      contentType: record.contentType || (flags & IS_TEXT ? '' : DEFAULT_TYPE),
-      contentEncoding: record.contentEncoding,
-      headers: NO_HEADERS,
-      conditions: flags & CREATE_ONLY ? CREATES_ONLY : NO_CONDITIONS,
-    };
     const value = bytes.subarray(record.keyEnd, record.valueEnd);
-    const { code, tag } = this.writes.store(key, value, options, (flags & HAS_TAG) !== 0);
+    const { code, tag } = this.writes.store(key, value, putOptionsOf(record), (flags & HAS_TAG) !== 0);
     const status = code === CREATED ? 201 : 204;
     if (code !== CREATED && code !== REPLACED) this.answer.addFailure(code);
     else if ((flags & HAS_TAG) === 0) this.answer.addBare(status);
@@ -150,4 +155,16 @@ export class ClientBatches {
     this.reads.settle(key);
     this.answer.addBare(this.store.delete(key) ? 204 : 404);
   }
+}
+
+/** What a PUT of a batch is stored with. */
+export function putOptionsOf(record: RequestRecords): PutOptions {
+  const { flags } = record;
+  return {
+    ttlMs: flags & HAS_TTL ? Math.ceil(record.ttl * 1000) : 0,
+    contentType: record.contentType || (flags & IS_TEXT ? '' : DEFAULT_TYPE),
+    contentEncoding: record.contentEncoding,
+    headers: NO_HEADERS,
+    conditions: flags & CREATE_ONLY ? CREATES_ONLY : NO_CONDITIONS,
+  };
 }

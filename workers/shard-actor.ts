@@ -28,15 +28,17 @@ import {
   keyStart,
   requestEnd,
 } from '../src/shared/protocol.ts';
-import { decodeConditions } from '../src/shared/raw-entries.ts';
+import { NO_CONDITIONS, decodeConditions } from '../src/shared/raw-entries.ts';
 import { ClientBatches } from './client-batches.ts';
 import { RawWrites } from './raw-writes.ts';
 import { type ReadOptions, Reads } from './reads/reads.ts';
 import { readKindOf } from './reads/reply-body.ts';
 import type { Session } from './session.ts';
 import { Snapshots } from './snapshot/snapshots.ts';
+import { statsOf } from './shard-stats.ts';
 import { SHED_SLICE_MS, ShedOrder } from './shed-order.ts';
 import { AHEAD_KEYS, type KeyPage, NO_SLOT, type SegmentStore } from './store/segment-store.ts';
+import type { Tier, TierParts } from './tier/tier.ts';
 import { Uploads } from './uploads.ts';
 
 const MAINTENANCE_SLICE_MS = 2;
@@ -45,7 +47,12 @@ const MAINTENANCE_STEP_BYTES = 2 ** 15;
 const LISTING_SLICE_MS = 0.5;
 const MAX_LISTED_KEYS = 1000;
 
+/** What an engine behind the shard does with its requests. */
+export type ActorTier = Omit<Tier, 'invalidate' | 'flush'>;
+
 export interface ActorOptions extends ReadOptions {
+  /** Puts an engine behind the shard: it gets the writes, and the reads that find nothing here. */
+  readonly createTier?: ((parts: TierParts) => ActorTier) | undefined;
   /** Calls back when it is time for the next slice of a shed order, after messages have been handled. */
   readonly deferSlice: (slice: () => void, ageMs: number) => void;
   /** What this thread has done. */
@@ -61,6 +68,7 @@ export class ShardActor {
   private readonly uploads: Uploads;
   private readonly clientBatches: ClientBatches;
   private readonly snapshots: Snapshots;
+  private readonly tier: ActorTier | undefined;
   private order: ShedOrder | undefined;
   private shedOrders = 0;
 
@@ -72,6 +80,10 @@ export class ShardActor {
     this.clientBatches = new ClientBatches(options.store, this.reads, this.rawWrites);
     this.uploads = new Uploads({ ...options, writes: this.rawWrites });
     this.snapshots = new Snapshots(options);
+    const { store, reads, clientBatches } = this;
+    const tier = options.createTier?.({ store, reads, clientBatches });
+    this.tier = tier;
+    if (tier) reads.onMiss = (...read) => tier.read(...read);
   }
 
   /** True while slices of a shed order, or of a snapshot, are to come. */
@@ -81,14 +93,14 @@ export class ShardActor {
 
   /** True while something is being compressed, or a piece is being taken, which needs turns of the event loop. */
   get needsTurns(): boolean {
-    return this.reads.isCompressing || this.uploads.isBusy;
+    return this.reads.isCompressing || this.uploads.isBusy || this.tier?.isBusy === true;
   }
 
   /** A string is a batch of requests. */
   handle(session: Session, message: SessionMessage): void {
     if (typeof message === 'string') this.handleBatch(session, message);
     else if (message.kind === 'put') this.handleLargePut(session, message);
-    else if (message.kind === 'batch') this.clientBatches.run(session, message.requests);
+    else if (message.kind === 'batch') (this.tier ?? this.clientBatches).run(session, message.requests);
     else if ('upload' in message || 'read' in message) this.handleLargeValue(session, message);
     else this.handleControl(session, message);
   }
@@ -106,6 +118,7 @@ export class ShardActor {
     let hasMore = true;
     while (hasMore && nowMs() < stopMs) hasMore = this.store.maintain(MAINTENANCE_STEP_BYTES);
     this.reads.answerDeferred();
+    this.tier?.expire();
     return hasMore || this.reads.isWaiting;
   }
 
@@ -122,7 +135,7 @@ export class ShardActor {
 
   private handleLargePut(session: Session, { key, value, ttlMs, rawOptions }: LargePut): void {
     if (rawOptions === undefined) this.put(session, key, new Uint8Array(value), ttlMs);
-    else this.rawWrites.put(session, key, new Uint8Array(value), rawOptions);
+    else this.putRaw(session, key, new Uint8Array(value), rawOptions);
     free(value);
     session.flush();
   }
@@ -131,7 +144,8 @@ export class ShardActor {
     const { uploads, reads } = this;
     switch (message.kind) {
       case 'upload':
-        uploads.begin(session, message.upload, message.bytes);
+        if (this.tier) session.post({ kind: 'upload', upload: message.upload, code: TOO_LARGE, head: '' });
+        else uploads.begin(session, message.upload, message.bytes);
         break;
       case 'piece':
         uploads.take(session, message);
@@ -159,6 +173,7 @@ export class ShardActor {
           id: request.id,
           stats: this.stats(),
           thread: request.withThread ? this.options.readThread() : undefined,
+          tier: this.tier?.figures,
         });
         break;
       case 'ping':
@@ -168,7 +183,8 @@ export class ShardActor {
         session.post({ kind: 'inspect', id: request.id, entry: this.inspect(request.key) });
         break;
       case 'keys':
-        session.post({ kind: 'keys', id: request.id, ...this.listKeys(request.prefix, request.cursor) });
+        if (this.tier) this.tier.listKeys(session, request);
+        else session.post({ kind: 'keys', id: request.id, ...this.listKeys(request.prefix, request.cursor) });
         break;
       case 'delivered':
         this.reads.acknowledge(session, request.bytes);
@@ -256,12 +272,12 @@ export class ShardActor {
     if (opcode === RAW_PUT) {
       const valueStart = keyEnd + decodeU16(batch, at + 7);
       const value = Buffer.from(batch.slice(valueStart, end), 'latin1');
-      this.rawWrites.put(session, key, value, batch.slice(keyEnd, valueStart));
+      this.putRaw(session, key, value, batch.slice(keyEnd, valueStart));
       return;
     }
     const conditions = decodeConditions(batch.slice(keyEnd, end));
     if (opcode === RAW_DELETE) {
-      this.rawWrites.delete(session, key, conditions);
+      (this.tier ?? this.rawWrites).delete(session, key, conditions);
       return;
     }
     const isRead = opcode === RAW_GET || opcode === RAW_GET_GZIP || opcode === RAW_HEAD;
@@ -269,17 +285,34 @@ export class ShardActor {
     this.reads.getRaw(session, key, opcode, conditions);
   }
 
+  private putRaw(session: Session, key: string, value: Uint8Array, options: string): void {
+    if (this.tier) this.tier.putRaw(session, key, value, options);
+    else this.rawWrites.put(session, key, value, options);
+  }
+
   private put(session: Session, key: string, value: string | Uint8Array, ttlMs: number): void {
+    if (this.tier) {
+      this.tier.put(session, key, value, ttlMs);
+      return;
+    }
     this.reads.settle(key);
     session.reply(String.fromCharCode(this.store.put(key, value, ttlMs) ? STORED : TOO_LARGE));
   }
 
   private delete(session: Session, key: string): void {
+    if (this.tier) {
+      this.tier.delete(session, key, NO_CONDITIONS);
+      return;
+    }
     this.reads.settle(key);
     session.reply(String.fromCharCode(this.store.delete(key) ? DELETED : MISS));
   }
 
   private clear(session: Session): void {
+    if (this.tier) {
+      this.tier.clear(session);
+      return;
+    }
     this.reads.settle();
     session.reply(String.fromCharCode(CLEARED) + encodeU32(this.store.clear()));
   }
@@ -301,25 +334,7 @@ export class ShardActor {
   }
 
   private stats(): ShardStats {
-    const { store } = this;
-    const { hits, misses, puts, deleted, cleared, evicted, expired, shed } = store.counters;
-    return {
-      entries: store.entries,
-      liveBytes: store.liveBytes,
-      reservedBytes: store.reservedBytes,
-      hits,
-      misses,
-      puts,
-      deletes: deleted,
-      cleared,
-      evicted,
-      evictedUnread: store.evictedUnread,
-      oldestAgeSeconds: Math.floor(store.oldestAgeMs / 1000),
-      expired,
-      shedOrders: this.shedOrders,
-      shedEntries: shed,
-      shedBytes: store.shedBytes,
-      loaded: store.restorer.loaded,
-    };
+    const stats = statsOf(this.store, this.shedOrders);
+    return this.tier ? { ...stats, ...this.tier.clientCounts(stats) } : stats;
   }
 }

@@ -6,7 +6,7 @@ import { isSnapshotRequest } from '../src/shared/snapshots.ts';
 import { ThreadMeter } from '../src/shared/thread-meter.ts';
 import { RingPoller } from './ring-poller.ts';
 import { Session } from './session.ts';
-import { ShardActor } from './shard-actor.ts';
+import { type ActorOptions, ShardActor } from './shard-actor.ts';
 import type { SegmentStore } from './store/segment-store.ts';
 
 const MAINTENANCE_INTERVAL_MS = 100;
@@ -45,8 +45,14 @@ export class ShardLoop {
   private sliceDeferredMs = 0;
   private maintainedMs = nowMs();
   private maintenanceTimer: NodeJS.Timeout | undefined;
+  /** Whether sockets need turns of the event loop, however many messages come. */
+  private readonly givesTurns: boolean;
+  /** Messages that wait for the next turn of the event loop. */
+  private readonly putOff: { readonly session: Session; readonly message: ToShard }[] = [];
+  private turnBeganMs: number | undefined;
 
-  constructor(store: SegmentStore, start: ShardStart) {
+  constructor(store: SegmentStore, start: ShardStart, createTier?: ActorOptions['createTier']) {
+    this.givesTurns = createTier !== undefined;
     this.store = store;
     this.doorbell = new Doorbell(start.doorbell);
     this.poller = new RingPoller(this.doorbell, start.pollsForRequests);
@@ -62,6 +68,7 @@ export class ShardLoop {
       defer: setImmediate,
       deferSlice: (slice, ageMs) => this.deferSlice(slice, ageMs),
       readThread: () => meter.read(),
+      createTier,
     });
   }
 
@@ -88,10 +95,29 @@ export class ShardLoop {
 
   private takeTurn(session: Session, message: ToShard): void {
     if (!isSnapshotRequest(message)) this.isAsked = true;
+    if (this.givesTurns && this.isTurnOver()) {
+      this.putOff.push({ session, message });
+      return;
+    }
     const startMs = nowMs();
     this.handle(session, message);
     this.serveUntil(this.actor.hasSlices ? startMs : startMs + TURN_MS);
     this.catchUp();
+  }
+
+  /** A port delivers messages for as long as more of them come, and sockets have no turn meanwhile. */
+  private isTurnOver(): boolean {
+    const now = nowMs();
+    if (this.turnBeganMs === undefined) {
+      this.turnBeganMs = now;
+      setImmediate(() => this.beginTurn());
+    }
+    return this.putOff.length > 0 || now - this.turnBeganMs >= TURN_MS;
+  }
+
+  private beginTurn(): void {
+    this.turnBeganMs = undefined;
+    while (this.putOff.length > 0) this.handleNext();
   }
 
   private handle(session: Session, message: ToShard): void {
@@ -122,6 +148,11 @@ export class ShardLoop {
   /** Handles the next message of the sessions, which have turns. @returns whether there was one. */
   private handleNext(): boolean {
     const { sessions } = this;
+    const putOff = this.putOff.shift();
+    if (putOff) {
+      this.handle(putOff.session, putOff.message);
+      return true;
+    }
     for (let i = 0; i < sessions.length; i++) {
       this.turn = (this.turn + 1) % sessions.length;
       const session = sessions[this.turn];

@@ -5,7 +5,13 @@ import { ShardLoop } from './shard-loop.ts';
 import { SegmentStore } from './store/segment-store.ts';
 
 /** Piscina's handler: one task per shard, which ends only with its thread. */
-export default function runShard({ port, start }: { port: MessagePort; start: ShardStart }): Promise<never> {
+export default async function runShard({
+  port,
+  start,
+}: {
+  port: MessagePort;
+  start: ShardStart;
+}): Promise<never> {
   const store = new SegmentStore({
     shard: start.shard,
     ledger: new Ledger(start.ledger, start.ledgerUnitBytes),
@@ -14,6 +20,9 @@ export default function runShard({ port, start }: { port: MessagePort; start: Sh
     // The system's time of day may be set, and entries would expire early or late.
     now: () => performance.timeOrigin + performance.now(),
   });
-  new ShardLoop(store, start).start(port, start.checksIntegrity);
+  // Loaded only where there is an engine behind the shards.
+  const createTier =
+    start.tier && (await import('./tier/open-tier.ts').then(({ openTier }) => openTier(start, start.tier!)));
+  new ShardLoop(store, start, createTier).start(port, start.checksIntegrity);
   return new Promise(() => undefined);
 }

@@ -1,4 +1,4 @@
-import type { ShedResult } from '../src/shared/protocol.ts';
+import type { ShedResult } from '../src/shared/shed-result.ts';
 import { NOTHING_DUE, type SegmentStore } from './store/segment-store.ts';
 
 /** An order may leave this share of what is reserved as dead bytes: they are not worth moving other entries for. */

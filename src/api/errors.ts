@@ -26,6 +26,7 @@ export const ERRORS = {
   CACHE_ERR_SHARD_UNAVAILABLE: 503,
   CACHE_ERR_SHARD_DEADLINE: 503,
   CACHE_ERR_NOT_READY: 503,
+  CACHE_ERR_TIER_UNAVAILABLE: 503,
 } as const;
 
 export type ErrorCode = keyof typeof ERRORS;

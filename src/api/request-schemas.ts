@@ -65,7 +65,7 @@ export function requestSchemas({ maxKeyLength, maxValueBytes }: SchemaLimits) {
     .meta({ description: 'What the keys begin with; without it all are listed.', example: 'user:' });
   const cursor = z
     .string({ error: ({ input }) => `must be the cursor of the last page${typeFault(input)}` })
-    .regex(/^[0-9]{1,3}-[0-9]{1,10}$/, 'must be the cursor of the last page; leave it out for the first')
+    .regex(/^[0-9]{1,3}-[0-9]{1,16}$/, 'must be the cursor of the last page; leave it out for the first')
     .meta({ description: 'The `cursor` of the last page; without it the list begins.', example: '0-1024' });
   const schemas = {
     putBody: z.strictObject(

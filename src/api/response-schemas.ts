@@ -1,7 +1,12 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from './errors.ts';
 import { CUT_OFFS, REFUSALS } from '../metrics/refusals.ts';
-import { ROUTING_COUNTERS, SHARD_COUNTERS, SNAPSHOT_COUNTERS } from '../shared/stats-counters.ts';
+import {
+  ROUTING_COUNTERS,
+  SHARD_COUNTERS,
+  SNAPSHOT_COUNTERS,
+  TIER_COUNTERS,
+} from '../shared/stats-counters.ts';
 
 const okWithMessage = z.object({ status: z.literal('OK'), message: z.string() });
 
@@ -69,6 +74,14 @@ const stats = z.object({
   cutOffs: countsByReason(CUT_OFFS).describe(
     'Connections that the server closed and their clients would have kept, since the start.',
   ),
+  tier: z
+    .object({
+      nearHits: count.describe('Reads that found a copy here, without asking the engine.'),
+      ...countsOf(TIER_COUNTERS),
+      nodes: z.array(z.object({ address: z.string(), isUp: z.boolean() })),
+    })
+    .optional()
+    .describe('The engine behind the shards, where TIER_URL names one.'),
   configuration: z.looseObject({}).describe('The settings in force.'),
 });
 

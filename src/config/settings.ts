@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { parseByteSize } from './byte-size.ts';
 import { parseOriginList } from './origin-list.ts';
 import { MAX_THREADS, type Machine, defaultThreads, thisMachine } from './threads.ts';
 import { parseProxyList } from './proxy-list.ts';
+import { byteText, numberText, optionalBytes, wholeText } from './setting-schemas.ts';
+import { parseTierUrl } from './tier-url.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */
 interface Setting<Value> {
@@ -16,33 +17,8 @@ interface Setting<Value> {
   readonly isSecret?: true;
 }
 
+const TIER_ANSWERS = ['503', 'miss'] as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-
-function numberText(accepts: (value: number) => boolean): z.ZodType<number, string> {
-  return z
-    .string()
-    .refine((text) => /^\d+(\.\d+)?$/.test(text) && accepts(Number(text)))
-    .transform(Number);
-}
-
-function wholeText(least: number, most: number): z.ZodType<number, string> {
-  return numberText((value) => Number.isInteger(value) && value >= least && value <= most);
-}
-
-function byteText(least: number, most: number): z.ZodType<number, string> {
-  return z
-    .string()
-    .refine((text) => {
-      const bytes = parseByteSize(text);
-      return bytes !== undefined && bytes >= least && bytes <= most;
-    })
-    .transform((text) => parseByteSize(text)!);
-}
-
-const optionalBytes: z.ZodType<number | undefined, string> = z.union([
-  z.literal('').transform(() => undefined),
-  byteText(2 ** 20, Number.MAX_SAFE_INTEGER),
-]);
 
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
@@ -221,6 +197,19 @@ const SETTINGS = {
     allowed: '0 to 604800',
     meaning: 'it is written every so many seconds, too; 0 for not',
     schema: wholeText(0, 604_800),
+  },
+  TIER_URL: {
+    fallback: '',
+    allowed: 'redis://host:port or rediss://host:port, for a cluster with several hosts, separated by commas',
+    meaning: 'Redis or Valkey server or cluster whose near cache this is: see docs/several-machines.md',
+    schema: z.string().refine((text) => parseTierUrl(text) !== null),
+    isSecret: true,
+  },
+  TIER_UNAVAILABLE: {
+    fallback: '503',
+    allowed: TIER_ANSWERS.join(', '),
+    meaning: 'what a read is answered that needs the engine of TIER_URL while it is gone: 503, or a miss',
+    schema: z.enum(TIER_ANSWERS),
   },
   LOG_LEVEL: {
     fallback: 'info',

@@ -3,12 +3,14 @@ import { dirname } from 'node:path';
 import type { Settings } from './settings.ts';
 
 /** @returns one line per fault, in the form of the settings' own: what would keep every snapshot from being written. */
-export function snapshotFaults({ SNAPSHOT_FILE, SNAPSHOT_INTERVAL }: Settings): readonly string[] {
+export function snapshotFaults({ SNAPSHOT_FILE, SNAPSHOT_INTERVAL, TIER_URL }: Settings): readonly string[] {
   if (SNAPSHOT_FILE === '') {
     return SNAPSHOT_INTERVAL === 0
       ? []
       : ['SNAPSHOT_INTERVAL: is not allowed without SNAPSHOT_FILE; allowed: both, or the file alone'];
   }
+  // Copies from before the restart would be stale.
+  if (TIER_URL !== '') return ['SNAPSHOT_FILE: is not allowed with TIER_URL; allowed: one of them'];
   const why = whyNot(SNAPSHOT_FILE);
   return why === undefined ? [] : [`SNAPSHOT_FILE: "${SNAPSHOT_FILE}" is not allowed; ${why}`];
 }

@@ -7,6 +7,7 @@ import { parseOriginList } from '../config/origin-list.ts';
 import { parseProxyList } from '../config/proxy-list.ts';
 import type { Settings } from '../config/settings.ts';
 import { type AppOptions, createApp } from '../http/app.ts';
+import { MAX_WHOLE_BYTES } from '../shards/router.ts';
 import { type LogSink, connectionPressureChanged, logEvent, requestWasSlow } from '../log-events.ts';
 import { Traffic } from '../metrics/traffic.ts';
 
@@ -84,7 +85,9 @@ function settingsOf(settings: Settings, limits: TrafficLimits) {
     version: packageJson.version,
     maxKeyLength: settings.MAX_KEY_LENGTH,
     maxValueBytes: settings.MAX_VALUE_BYTES,
-    maxRawBytes: settings.MAX_RAW_BYTES,
+    // What comes in pieces is not passed on to an engine.
+    maxRawBytes:
+      settings.TIER_URL === '' ? settings.MAX_RAW_BYTES : Math.min(settings.MAX_RAW_BYTES, MAX_WHOLE_BYTES),
     gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
     rateLimit: settings.RATE_LIMIT,
     trustedProxies: parseProxyList(settings.TRUST_PROXY) ?? undefined,

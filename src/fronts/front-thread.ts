@@ -111,7 +111,9 @@ interface Routing {
 function createRouting({ routing, shards: news, settings }: FrontStart): Routing {
   const shards = news.map((one) => new FrontShard(one, { ...routing.mailbox, now: nowMs }));
   const ledger = new Ledger(routing.ledger, routing.ledgerUnitBytes);
-  return { shards, router: new ShardRouter(shards, ledger, routing.seed, settings.REQUEST_DEADLINE_MS) };
+  const { seed, clearWaits } = routing;
+  const router = new ShardRouter(shards, ledger, seed, settings.REQUEST_DEADLINE_MS, { clearWaits });
+  return { shards, router };
 }
 
 function loggerTo(tell: (event: LogEvent) => void): LogSink {

@@ -11,6 +11,7 @@ import {
   PRECONDITION_FAILED,
   type Payload,
   STORED,
+  TIER_UNAVAILABLE,
   TOO_LARGE,
   UNAVAILABLE,
   freePayload,
@@ -47,6 +48,11 @@ const FAILURES: Readonly<Record<number, Failure>> = {
     code: 'CACHE_ERR_SHARD_DEADLINE',
     message: 'The shard of this key did not answer in time.',
     refusal: 'shard_deadline',
+  },
+  [TIER_UNAVAILABLE]: {
+    code: 'CACHE_ERR_TIER_UNAVAILABLE',
+    message: 'The engine behind the cache is gone, or has refused the request.',
+    refusal: 'tier_unavailable',
   },
   [BUSY]: {
     code: 'CACHE_ERR_SHARD_BUSY',

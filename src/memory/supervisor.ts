@@ -1,4 +1,4 @@
-import type { ShedResult } from '../shared/protocol.ts';
+import type { ShedResult } from '../shared/shed-result.ts';
 import { type Pressure, type PressureChange, type PressureKind, nextPressure } from './pressure.ts';
 import { type Decision, type LastOrder, decideShed } from './shed-policy.ts';
 

@@ -3,6 +3,7 @@ import {
   ROUTING_COUNTERS,
   SHARD_COUNTERS,
   SNAPSHOT_COUNTERS,
+  TIER_COUNTERS,
 } from '../shared/stats-counters.ts';
 
 /** One metric: what stands before its samples. */
@@ -15,6 +16,11 @@ export interface Family {
 /** All metrics beside those of the table of counters. Names follow the conventions of Prometheus. */
 export const FAMILIES = {
   info: { name: 'kvc_info', type: 'gauge', help: 'Always 1; the label has the version.' },
+  tierNodeUp: {
+    name: 'kvc_tier_node_up',
+    type: 'gauge',
+    help: 'Whether a shard is connected to a node of the engine behind it.',
+  },
   shardUp: { name: 'kvc_shard_up', type: 'gauge', help: 'Whether the shard answers.' },
 
   requestDuration: {
@@ -147,18 +153,20 @@ export interface CounterFamily extends Family {
   readonly counter: string;
 }
 
-export const SHARD_FAMILIES = SHARD_COUNTERS.map(familyOf);
-export const ROUTING_FAMILIES = ROUTING_COUNTERS.map(familyOf);
-export const SNAPSHOT_FAMILIES = SNAPSHOT_COUNTERS.map(familyOf);
+export const SHARD_FAMILIES = SHARD_COUNTERS.map((counter) => familyOf(counter));
+export const ROUTING_FAMILIES = ROUTING_COUNTERS.map((counter) => familyOf(counter));
+export const SNAPSHOT_FAMILIES = SNAPSHOT_COUNTERS.map((counter) => familyOf(counter));
+/** Without samples where there is no engine behind the shards. */
+export const TIER_FAMILIES = TIER_COUNTERS.map((counter) => familyOf(counter, 'kvc_tier'));
 
 /** `evicted`, counted in entries, becomes `kvc_evicted_entries_total`. */
-function familyOf<Name extends string>(counter: Counter & { readonly name: Name }) {
+function familyOf<Name extends string>(counter: Counter & { readonly name: Name }, prefix = 'kvc') {
   const { name, kind, unit, help } = counter;
   const words = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   // What a counter of requests counts is in its name: hits, puts.
   const isNamed = words.endsWith(unit) || (kind === 'counter' && unit === 'requests');
   const full = isNamed ? words : `${words}_${unit}`;
-  return { counter: name, name: `kvc_${full}${kind === 'counter' ? '_total' : ''}`, type: kind, help };
+  return { counter: name, name: `${prefix}_${full}${kind === 'counter' ? '_total' : ''}`, type: kind, help };
 }
 
 /** Every metric that there is. */
@@ -167,4 +175,5 @@ export const ALL_FAMILIES: readonly Family[] = [
   ...SHARD_FAMILIES,
   ...ROUTING_FAMILIES,
   ...SNAPSHOT_FAMILIES,
+  ...TIER_FAMILIES,
 ];

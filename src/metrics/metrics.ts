@@ -5,7 +5,7 @@ import type { Ledger } from '../shared/ledger.ts';
 import type { ShardRouter, ShardRow } from '../shards/router.ts';
 import { type SnapshotFigures, noSnapshotFigures } from '../shared/stats-counters.ts';
 import { DELAY_BOUNDS_MS, PAUSE_BOUNDS_MS, type ThreadFigures, ThreadMeter } from '../shared/thread-meter.ts';
-import { FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES, SNAPSHOT_FAMILIES } from './families.ts';
+import { FAMILIES, ROUTING_FAMILIES, SHARD_FAMILIES, SNAPSHOT_FAMILIES, TIER_FAMILIES } from './families.ts';
 import { type HttpFigures, withRouting } from './http-figures.ts';
 import { BOUNDS_MS, NO_STATUS } from './request-times.ts';
 import { TextWriter, secondsOf, toSeconds } from './text-writer.ts';
@@ -46,6 +46,7 @@ export class Metrics {
     const writer = new TextWriter();
     writer.family(FAMILIES.info).sample(FAMILIES.info, `version="${this.version}"`, 1);
     writeShards(writer, rows);
+    writeTier(writer, rows);
     writeMemory(writer, sources);
     writeSnapshot(writer, sources.snapshots?.figures ?? noSnapshotFigures());
     writeTraffic(writer, http);
@@ -73,6 +74,21 @@ function writeShards(writer: TextWriter, rows: readonly ShardRow[]): void {
     writer.family(family);
     for (const { shard, stats } of rows) {
       if (stats) writer.sample(family, `shard="${shard}"`, stats[family.counter]);
+    }
+  }
+}
+
+function writeTier(writer: TextWriter, rows: readonly ShardRow[]): void {
+  writer.family(FAMILIES.tierNodeUp);
+  for (const { shard, tier } of rows) {
+    for (const { address, isUp } of tier?.nodes ?? []) {
+      writer.sample(FAMILIES.tierNodeUp, `shard="${shard}",node="${address}"`, isUp ? 1 : 0);
+    }
+  }
+  for (const family of TIER_FAMILIES) {
+    writer.family(family);
+    for (const { shard, tier } of rows) {
+      if (tier) writer.sample(family, `shard="${shard}"`, tier[family.counter]);
     }
   }
 }

@@ -3,6 +3,7 @@ export const REFUSALS = {
   shard_busy: '503, the queue or the reply window of the shard is full',
   shard_unavailable: '503, the shard is restarting',
   shard_deadline: '503, the shard did not answer in time',
+  tier_unavailable: '503, the engine behind the cache is gone, or has refused the request',
   bodies: '503, too many large bodies are being received',
   connections: '503, all connections are in use',
   admin: '503, too many pages and reports are being answered',

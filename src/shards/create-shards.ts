@@ -2,14 +2,18 @@ import { randomInt } from 'node:crypto';
 import { processors } from '../config/processors.ts';
 import type { Settings } from '../config/settings.ts';
 import { Ledger } from '../shared/ledger.ts';
+import type { TierStart } from '../shared/tier.ts';
 import { pollingPolicy } from './lone-client.ts';
 import type { MailboxOptions } from './mailbox.ts';
 import { ShardRouter } from './router.ts';
 import { Shard } from './shard.ts';
+import { TierWatch, tierStartOf } from './tier.ts';
 
 /** The heap of a shard's thread holds one batch of requests and one of replies. Entries lie outside the heap. */
 const WORKER_HEAP_MB = 192;
 const LEDGER_UNIT_BYTES = 4096;
+/** `DELETE /cache` with an engine behind the shards. */
+const MAX_CLEAR_WAITS = 60;
 /** For a thread that has a processor to itself. Threads that start together share the processors. */
 const START_DEADLINE_MS = 5000;
 const MIN_SILENCE_LIMIT_MS = 2000;
@@ -34,6 +38,8 @@ export interface ShardsOptions {
   readonly workerUrl: URL;
   readonly onDeath: (shard: number, heldBytes: number, error: unknown) => void;
   readonly onRestart: (shard: number, downMs: number) => void;
+  /** A node of the engine behind the shards has come or gone. */
+  readonly onTierChange: (address: string, isUp: boolean, reason: string) => void;
   /** Called when the state of a shard has changed. */
   readonly onChange: (shard: Shard) => void;
 }
@@ -44,6 +50,8 @@ export interface RoutingStart {
   readonly ledger: SharedArrayBuffer;
   readonly ledgerUnitBytes: number;
   readonly mailbox: Omit<MailboxOptions, 'now'>;
+  /** See `RouterTier`. */
+  readonly clearWaits: number;
 }
 
 export interface Shards {
@@ -69,14 +77,23 @@ export function createShards(options: ShardsOptions): Shards {
   const memory = createSharedMemory(options);
   const { ledger } = memory;
   const { pollsForRequests, mailbox } = sessionSettings(options.settings);
+  const tier = tierStartOf(options.settings);
+  const clearWaits = tier ? MAX_CLEAR_WAITS : 0;
+  const tierWatch = tier && new TierWatch(tier.channel, options.onTierChange);
   const shards = Array.from({ length: SHARDS }, (_, shard) =>
-    createShard({ shard, pollsForRequests, mailbox }, options, memory),
+    createShard({ shard, pollsForRequests, mailbox, tier }, options, memory),
   );
   const seed = randomSeed();
   return {
-    router: new ShardRouter(shards, ledger, seed, REQUEST_DEADLINE_MS),
+    router: new ShardRouter(
+      shards,
+      ledger,
+      seed,
+      REQUEST_DEADLINE_MS,
+      tierWatch && { clearWaits, onStop: () => tierWatch.close() },
+    ),
     ledger,
-    routing: { seed, ledger: ledger.buffer, ledgerUnitBytes: LEDGER_UNIT_BYTES, mailbox },
+    routing: { seed, ledger: ledger.buffer, ledgerUnitBytes: LEDGER_UNIT_BYTES, mailbox, clearWaits },
     start: async () => {
       await Promise.all(shards.map((shard) => shard.start()));
     },
@@ -108,10 +125,11 @@ interface Place {
   readonly shard: number;
   readonly pollsForRequests: boolean;
   readonly mailbox: RoutingStart['mailbox'];
+  readonly tier: TierStart | undefined;
 }
 
 function createShard(
-  { shard, pollsForRequests, mailbox }: Place,
+  { shard, pollsForRequests, mailbox, tier }: Place,
   { settings, replyWindowBytes, workerUrl, onDeath, onRestart, onChange }: ShardsOptions,
   { ledger, entryLedger, replyCells }: SharedMemory,
 ): Shard {
@@ -127,6 +145,7 @@ function createShard(
       replyCells: replyCells.buffer,
       replyWindowBytes,
       deadlineMs: settings.REQUEST_DEADLINE_MS,
+      tier,
       checksIntegrity: settings.LOG_LEVEL === 'trace',
     },
     thread: { workerUrl, heapMb: WORKER_HEAP_MB },

@@ -1,6 +1,8 @@
 import { hashKey, shardOfHash } from '../shared/key-hash.ts';
 import type { ShardStats } from '../shared/stats-counters.ts';
 import type { ThreadFigures } from '../shared/thread-meter.ts';
+import type { ShedResult } from '../shared/shed-result.ts';
+import type { TierFigures } from '../shared/tier.ts';
 import {
   BUSY,
   CLEARED,
@@ -11,7 +13,6 @@ import {
   RAW_GET,
   RAW_GET_GZIP,
   RAW_HEAD,
-  type ShedResult,
   TOO_LARGE,
   UNAVAILABLE,
   type UnsentPut,
@@ -31,18 +32,20 @@ import {
 } from '../shared/raw-entries.ts';
 import { guaranteeFor, maxEntryBytes, maxLargeValueBytes } from '../shared/segment-sizes.ts';
 import type { Ledger } from '../shared/ledger.ts';
+import { type Cleared, clearAll } from './clear.ts';
 import type { StatsReply } from './control-channel.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { PendingRequest } from './pending-requests.ts';
 import type { Shard } from './shard.ts';
 import type { ThreadState } from './thread-life-cycle.ts';
+import type { RouterTier } from './tier.ts';
 import type { Upload } from './upload.ts';
 
 /** Sweeps per deadline: a request is settled at most a twentieth of its deadline too late. */
 const SWEEPS_PER_DEADLINE = 20;
 const MIN_SWEEP_INTERVAL_MS = 5;
 /** Longer raw values cross in pieces. */
-const MAX_WHOLE_BYTES = 2 ** 20;
+export const MAX_WHOLE_BYTES = 2 ** 20;
 
 /** A shard as one HTTP thread sees it. */
 export interface RoutedShard {
@@ -72,6 +75,8 @@ export interface ShardRow extends RoutingFigures {
   readonly stats: ShardStats | undefined;
   /** Absent where it was not asked for, too. */
   readonly thread: ThreadFigures | undefined;
+  /** Absent where there is no engine behind the shard, too. */
+  readonly tier: TierFigures | undefined;
 }
 
 /** Which shard a key belongs to, and what is known of its entry: absent where there is none. */
@@ -92,9 +97,6 @@ export interface KeyPage {
   readonly next: KeyPlace | undefined;
 }
 
-/** The number of removed entries, or the reply code of a shard that failed. */
-export type Cleared = { readonly removed: number } | { readonly failed: number };
-
 /** Key → shard, on one HTTP thread. Every request ends in exactly one call of its `settle`. */
 export class ShardRouter<Routed extends RoutedShard = Shard> {
   readonly shards: readonly Routed[];
@@ -102,6 +104,7 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
   private readonly seed: readonly [number, number];
   private readonly busyRejections: number[];
   private readonly sweepTimer: NodeJS.Timeout;
+  private readonly tier: RouterTier | undefined;
 
   /**
    * @param ledger of the shards: it says how large a value may be.
@@ -113,7 +116,9 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
     ledger: Ledger,
     seed: readonly [number, number],
     deadlineMs: number,
+    tier?: RouterTier,
   ) {
+    this.tier = tier;
     this.shards = shards;
     this.ledger = ledger;
     this.seed = seed;
@@ -216,11 +221,8 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
   }
 
   /** Empties every shard. @returns how many entries there were, or the code of the first shard that failed. */
-  async clear(): Promise<Cleared> {
-    const replies = await Promise.all(this.shards.map((shard) => this.clearShard(shard)));
-    const failed = replies.find(({ code }) => code !== CLEARED);
-    if (failed) return { failed: failed.code };
-    return { removed: replies.reduce((sum, { removed }) => sum + removed, 0) };
+  clear(): Promise<Cleared> {
+    return clearAll(this.shards, (shard) => this.clearShard(shard), this.tier?.clearWaits ?? 0);
   }
 
   /** What each shard has counted, as of now. */
@@ -283,6 +285,7 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
   async stop(): Promise<void> {
     clearInterval(this.sweepTimer);
     await Promise.all(this.shards.map((shard) => shard.stop()));
+    this.tier?.onStop?.();
   }
 
   private rowOf({ number, state, restarts, mailbox }: Routed, reply: StatsReply | undefined): ShardRow {
@@ -294,6 +297,7 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
       busyRejections: this.busyRejections[number],
       stats: reply?.stats,
       thread: reply?.thread,
+      tier: reply?.tier,
     };
   }
 

@@ -5,6 +5,7 @@ import { free } from './free.ts';
 import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
 import type { SnapshotReply, SnapshotRequest } from './snapshots.ts';
 import type { ThreadFigures } from './thread-meter.ts';
+import type { TierFigures } from './tier.ts';
 
 /**
  * What crosses the port of a session. There are five kinds of message:
@@ -42,6 +43,7 @@ import type { ThreadFigures } from './thread-meter.ts';
  *              b ‖ length:4 ‖ records         the answer to a client's batch
  *              i ‖ length:4 ‖ records         the same, with failures in it
  *              e                              the answer to the client's batch is full
+ *              !                              the engine behind the shard is gone, or has refused the request
  *              l ‖ ticket:4                   the reply follows in a `late` message
  *              w ‖ ticket:4                   the same, once other large replies have reached their clients
  *
@@ -72,6 +74,8 @@ export const WAITING = 0x77;
 /** The value cannot be read as JSON: some of its bytes are not ASCII, or it is longer than a JSON entry may be. */
 export const NOT_TEXT = 0x78;
 export const PRECONDITION_FAILED = 0x66;
+/** The engine behind the shard is gone. It is not known whether it has carried out a write. */
+export const TIER_UNAVAILABLE = 0x21;
 
 /**
  * Replies to a `POST /batch`: the records of its answer. Where it is mixed, the status of some is the code of a reply, which
@@ -296,6 +300,8 @@ export type ControlReply =
       readonly stats: ShardStats;
       /** Where it was asked for. */
       readonly thread: ThreadFigures | undefined;
+      /** Where there is an engine behind the shard. */
+      readonly tier?: TierFigures | undefined;
     }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }

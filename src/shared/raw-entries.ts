@@ -114,13 +114,13 @@ function decodeTags(text: string, at: number): Tags | undefined {
   );
 }
 
-function encodeTexts({ contentType, contentEncoding, headers: [first, second] }: EntryTexts): string {
+export function encodeTexts({ contentType, contentEncoding, headers: [first, second] }: EntryTexts): string {
   const lengths = [contentType.length, contentEncoding.length, first.length, second.length];
   assert(Math.max(...lengths) <= MAX_METADATA_TEXT_BYTES, 'a text has a length of one byte');
   return String.fromCharCode(...lengths) + contentType + contentEncoding + first + second;
 }
 
-function decodeTexts(text: string, at: number): EntryTexts {
+export function decodeTexts(text: string, at: number): EntryTexts {
   const typeEnd = at + 4 + text.charCodeAt(at);
   const encodingEnd = typeEnd + text.charCodeAt(at + 1);
   const headerEnd = encodingEnd + text.charCodeAt(at + 2);

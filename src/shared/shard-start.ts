@@ -1,4 +1,5 @@
 import type { DoorbellBuffers } from './doorbell.ts';
+import type { TierStart } from './tier.ts';
 
 /** Everything a shard needs to start, given to it in Piscina's task. */
 export interface ShardStart {
@@ -17,6 +18,8 @@ export interface ShardStart {
   /** Bytes of large replies that each shard may have on their way at once. */
   readonly replyWindowBytes: number;
   readonly deadlineMs: number;
+  /** The engine whose near cache the shard is; absent where it holds the entries themselves. */
+  readonly tier?: TierStart | undefined;
   /** Whether the shard checks its whole segment now and then, to find an error. Each check takes long. */
   readonly checksIntegrity: boolean;
 }

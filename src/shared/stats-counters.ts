@@ -167,6 +167,43 @@ export function noSnapshotFigures(): SnapshotFigures {
   return Object.fromEntries(SNAPSHOT_COUNTERS.map(({ name }) => [name, 0])) as SnapshotFigures;
 }
 
+/** Counted by the shard's thread where there is an engine behind it. */
+export const TIER_COUNTERS = [
+  {
+    name: 'hits',
+    kind: 'counter',
+    unit: 'requests',
+    help: 'Reads that asked the engine, and found an entry there.',
+  },
+  { name: 'misses', kind: 'counter', unit: 'requests', help: 'Reads that asked the engine, and found none.' },
+  {
+    name: 'fetches',
+    kind: 'counter',
+    unit: 'requests',
+    help: 'Times that the engine was asked: many reads may wait for one answer.',
+  },
+  { name: 'writes', kind: 'counter', unit: 'requests', help: 'Writes that the engine has answered.' },
+  {
+    name: 'failures',
+    kind: 'counter',
+    unit: 'requests',
+    help: 'Requests that failed, since the engine was gone or refused them.',
+  },
+  {
+    name: 'invalidations',
+    kind: 'counter',
+    unit: 'requests',
+    help: 'Keys that the engine has announced as changed, whether or not there was a copy.',
+  },
+  {
+    name: 'flushes',
+    kind: 'counter',
+    unit: 'requests',
+    help: 'Times that all copies were dropped, since a change may have been missed.',
+  },
+] as const satisfies readonly Counter[];
+
+export type TierCounterName = (typeof TIER_COUNTERS)[number]['name'];
 export type ShardCounterName = (typeof SHARD_COUNTERS)[number]['name'];
 
 /** A shard's answer to a `stats` message. */

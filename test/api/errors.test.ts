@@ -29,6 +29,7 @@ test('codes and statuses stay what clients have been told', () => {
     CACHE_ERR_SHARD_UNAVAILABLE: 503,
     CACHE_ERR_SHARD_DEADLINE: 503,
     CACHE_ERR_NOT_READY: 503,
+    CACHE_ERR_TIER_UNAVAILABLE: 503,
   });
 });
 

@@ -30,6 +30,8 @@ const NAMES = [
   'CORS_ORIGIN',
   'SNAPSHOT_FILE',
   'SNAPSHOT_INTERVAL',
+  'TIER_URL',
+  'TIER_UNAVAILABLE',
   'LOG_LEVEL',
 ];
 
@@ -64,6 +66,7 @@ const FAULTS: readonly (readonly [name: string, ...values: string[]])[] = [
     '1.2.3.4/',
     '1.2.3.4/-1',
   ],
+  ['TIER_UNAVAILABLE', '404', 'Miss'],
   ['LOG_LEVEL', 'loud', 'INFO'],
 ];
 
@@ -98,6 +101,8 @@ describe('readSettings', () => {
       RATE_LIMIT: 0,
       SHUTDOWN_DELAY_MS: 0,
       TRUST_PROXY: '',
+      TIER_URL: '',
+      TIER_UNAVAILABLE: '503',
       LOG_LEVEL: 'info',
     });
   });
@@ -187,6 +192,8 @@ describe('readSettings', () => {
       RATE_LIMIT: '1000',
       SHUTDOWN_DELAY_MS: '60000',
       TRUST_PROXY: 'loopback, 10.0.0.0/8',
+      TIER_URL: 'rediss://user:pass@a:1,b',
+      TIER_UNAVAILABLE: 'miss',
       LOG_LEVEL: 'silent',
     });
     expect(settings).toStrictEqual({
@@ -217,6 +224,8 @@ describe('readSettings', () => {
       RATE_LIMIT: 1000,
       SHUTDOWN_DELAY_MS: 60_000,
       TRUST_PROXY: 'loopback, 10.0.0.0/8',
+      TIER_URL: 'rediss://user:pass@a:1,b',
+      TIER_UNAVAILABLE: 'miss',
       LOG_LEVEL: 'silent',
     });
   });

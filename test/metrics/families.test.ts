@@ -5,6 +5,7 @@ import { CUT_OFFS, REFUSALS } from '../../src/metrics/refusals.ts';
 /** Dashboards and alerts of others name these: none is renamed, none goes without notice. */
 const NAMES = [
   'gauge kvc_info',
+  'gauge kvc_tier_node_up',
   'gauge kvc_shard_up',
   'histogram kvc_http_request_duration_seconds',
   'gauge kvc_http_requests_in_progress',
@@ -62,6 +63,13 @@ const NAMES = [
   'counter kvc_snapshot_expired_entries_total',
   'counter kvc_snapshot_kept_out_entries_total',
   'counter kvc_snapshot_damaged_sections_total',
+  'counter kvc_tier_hits_total',
+  'counter kvc_tier_misses_total',
+  'counter kvc_tier_fetches_total',
+  'counter kvc_tier_writes_total',
+  'counter kvc_tier_failures_total',
+  'counter kvc_tier_invalidations_total',
+  'counter kvc_tier_flushes_total',
 ];
 
 test('names and types are pinned', () => {
@@ -82,6 +90,7 @@ test('reasons are pinned', () => {
     'shard_busy',
     'shard_unavailable',
     'shard_deadline',
+    'tier_unavailable',
     'bodies',
     'connections',
     'admin',

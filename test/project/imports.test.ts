@@ -58,6 +58,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'workers/reads/reply-body.ts',
     'workers/snapshot/snapshots.ts',
     'workers/store/segment-store.ts',
+    'workers/tier/open-tier.ts',
+    'workers/tier/tier.ts',
+  ],
+  // Loaded only where there is an engine behind the shards.
+  'workers/tier': [
+    'src/shared',
+    'workers/client-batches.ts',
+    'workers/session.ts',
+    'workers/reads/entity-tag.ts',
+    'workers/reads/reads.ts',
+    'workers/store/segment-store.ts',
   ],
 };
 

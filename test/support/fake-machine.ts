@@ -1,6 +1,6 @@
 import type { PressureChange } from '../../src/memory/pressure.ts';
 import { Supervisor } from '../../src/memory/supervisor.ts';
-import type { ShedResult } from '../../src/shared/protocol.ts';
+import type { ShedResult } from '../../src/shared/shed-result.ts';
 
 /** How a fake shard carries out an order. */
 export interface Manner {

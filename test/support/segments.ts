@@ -1,6 +1,6 @@
 import { Ledger } from '../../src/shared/ledger.ts';
 import { guaranteeFor, maxEntryBytes } from '../../src/shared/segment-sizes.ts';
-import type { ShedResult } from '../../src/shared/protocol.ts';
+import type { ShedResult } from '../../src/shared/shed-result.ts';
 import type { ShedOrder } from '../../workers/shed-order.ts';
 import { type Chain, SegmentStore } from '../../workers/store/segment-store.ts';
 

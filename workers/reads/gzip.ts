@@ -70,23 +70,24 @@ export class Gzip {
     this.budgetMs = BUDGET_MS;
   }
 
-  answer(session: Session, key: string, slot: number, readKind: ReadKind): Answer {
+  /** @param ticket of a read that has one already. */
+  answer(session: Session, key: string, slot: number, readKind: ReadKind, ticket?: number): Answer {
     const { store, thresholdBytes } = this.options;
     if (!readKind.acceptsGzip || thresholdBytes === 0) {
       return { kind: 'now', isGzip: false, payload: readKind.represent(store, key, slot) };
     }
     const gzip = store.gzipView(slot, readKind.isOfValue);
     if (gzip !== undefined) return { kind: 'now', isGzip: true, payload: payloadOf(gzip) };
-    const joined = this.compressor.isBusy ? this.join(session, key, slot, readKind) : undefined;
+    const joined = this.compressor.isBusy ? this.join(session, key, slot, readKind, ticket) : undefined;
     if (joined) return joined;
     const body = readKind.represent(store, key, slot);
     if (body.length <= thresholdBytes || store.isIncompressible(slot)) {
       return { kind: 'now', isGzip: false, payload: body };
     }
-    if (body.length > MAX_SYNC_BYTES) return this.compressLong(session, key, slot, readKind, body);
+    if (body.length > MAX_SYNC_BYTES) return this.compressLong(session, key, slot, readKind, body, ticket);
     return this.budgetMs > 0
       ? this.compressShort(slot, readKind, body)
-      : this.queueShort(session, key, readKind, body);
+      : this.queueShort(session, key, readKind, body, ticket);
   }
 
   /** The entry of a key is about to change, or all entries are: waiting reads get the present body, uncompressed. */
@@ -120,12 +121,18 @@ export class Gzip {
       : { kind: 'now', isGzip: true, payload: payloadOf(compressed) };
   }
 
-  private queueShort(session: Session, key: string, readKind: ReadKind, body: Payload): Answer {
+  private queueShort(
+    session: Session,
+    key: string,
+    readKind: ReadKind,
+    body: Payload,
+    given: number | undefined,
+  ): Answer {
     const bodyBytes = body.length;
     if (this.queuedBytes + bodyBytes > this.options.maxQueuedBytes) {
       return { kind: 'now', isGzip: false, payload: body };
     }
-    const ticket = session.nextTicket();
+    const ticket = given ?? session.nextTicket();
     this.queue.push({ session, ticket, key, readKind, bodyBytes });
     this.queuedBytes += bodyBytes;
     this.options.window.take(bodyBytes);
@@ -167,12 +174,13 @@ export class Gzip {
     slot: number,
     readKind: ReadKind,
     body: Payload,
+    ticket: number | undefined,
   ): Answer {
     // More jobs at once would all miss the deadline.
     if (!this.compressor.takesMore || this.compressor.isCompressing(key)) {
       return { kind: 'now', isGzip: false, payload: body };
     }
-    const read = this.readOf(session, key, slot, readKind);
+    const read = this.readOf(session, key, slot, readKind, ticket);
     this.options.window.take(body.length);
     this.compressor.compressLater(key, body, readKind.isOfValue, (compressed) =>
       this.finish(read, compressed, body),
@@ -181,8 +189,14 @@ export class Gzip {
   }
 
   /** Waits for a job that runs for the same entry, if there is one. */
-  private join(session: Session, key: string, slot: number, readKind: ReadKind): Answer | undefined {
-    const read = this.readOf(session, key, slot, readKind);
+  private join(
+    session: Session,
+    key: string,
+    slot: number,
+    readKind: ReadKind,
+    ticket: number | undefined,
+  ): Answer | undefined {
+    const read = this.readOf(session, key, slot, readKind, ticket);
     const bodyBytes = this.compressor.join(key, readKind.isOfValue, (compressed, body) =>
       this.finish(read, compressed, body),
     );
@@ -192,9 +206,15 @@ export class Gzip {
     return { kind: 'later', ticket: read.ticket };
   }
 
-  private readOf(session: Session, key: string, slot: number, readKind: ReadKind): CompressedRead {
+  private readOf(
+    session: Session,
+    key: string,
+    slot: number,
+    readKind: ReadKind,
+    ticket: number | undefined,
+  ): CompressedRead {
     const head = readKind.head?.(this.options.store, slot);
-    return { session, key, ticket: session.nextTicket(), readKind, head };
+    return { session, key, ticket: ticket ?? session.nextTicket(), readKind, head };
   }
 
   private finish(read: CompressedRead, compressed: Buffer | undefined, body: Payload): void {

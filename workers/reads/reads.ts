@@ -1,5 +1,7 @@
 import {
   BUSY,
+  GET,
+  GET_GZIP,
   LARGE_HIT,
   LARGE_PAYLOAD,
   MISS,
@@ -16,7 +18,7 @@ import {
   encodeWaiting,
   freePayload,
 } from '../../src/shared/protocol.ts';
-import type { Conditions } from '../../src/shared/raw-entries.ts';
+import { type Conditions, NO_CONDITIONS } from '../../src/shared/raw-entries.ts';
 import type { Session } from '../session.ts';
 import { NO_SLOT, type SegmentStore } from '../store/segment-store.ts';
 import { judge } from './conditions.ts';
@@ -26,7 +28,8 @@ import { tagOfEntry } from './entity-tag.ts';
 import { Gzip, codeOf } from './gzip.ts';
 import { LargeReads } from './large-reads.ts';
 import { sendEntryLate, sendLate } from './late-replies.ts';
-import { type ReadKind, headOf, payloadOf, rawReadKind } from './reply-body.ts';
+import type { WaitingRead } from './read-queue.ts';
+import { type ReadKind, headOf, payloadOf, rawReadKind, readKindOf } from './reply-body.ts';
 
 export interface ReadOptions {
   readonly store: SegmentStore;
@@ -44,12 +47,23 @@ export interface ReadOptions {
   readonly defer: (task: () => void) => void;
 }
 
+/** A read whose entry is asked for elsewhere. It has its ticket. */
+export interface RemoteRead extends WaitingRead {
+  readonly opcode: number;
+  readonly conditions: Conditions;
+}
+
+/** Takes a read that has found no entry. */
+type OnMiss = (session: Session, key: string, opcode: number, conditions: Conditions) => void;
+
 /** Bodies that may wait to be compressed: a sixth of a second's work. The next reader gets its body plain. */
 const MAX_QUEUED_BYTES = 2 ** 22;
 
 /** Answers reads: in their place among the replies, or later under a ticket. */
 export class Reads {
   readonly largeReads: LargeReads;
+  /** Called instead of a reply where entries may be elsewhere. */
+  onMiss: OnMiss | undefined;
 
   private readonly store: SegmentStore;
   private readonly window: FlowControlWindow;
@@ -92,7 +106,7 @@ export class Reads {
   /** Answers a JSON read. */
   get(session: Session, key: string, kind: ReadKind): void {
     const slot = this.store.access(key);
-    if (slot === NO_SLOT) session.reply(String.fromCharCode(MISS));
+    if (slot === NO_SLOT) this.miss(session, key, kind.acceptsGzip ? GET_GZIP : GET, NO_CONDITIONS);
     else if (!this.store.isText(slot)) session.reply(String.fromCharCode(NOT_TEXT));
     else this.answer(session, key, slot, kind);
   }
@@ -102,7 +116,7 @@ export class Reads {
     const { store } = this;
     const slot = store.access(key);
     if (slot === NO_SLOT) {
-      session.reply(String.fromCharCode(MISS));
+      this.miss(session, key, opcode, conditions);
       return;
     }
     const metadata = store.metadata(slot);
@@ -118,11 +132,40 @@ export class Reads {
     return this.window.hasRoom;
   }
 
+  /** As `sendBatch`, under a ticket. */
+  sendBatchLate(session: Session, ticket: number, code: number, records: Payload): void {
+    if (!session.isClosed) sendLate(this.window, { session, ticket, key: '' }, code, records);
+  }
+
   /** Sends the reply to a client's batch. @param code BATCH_DONE or BATCH_MIXED. */
   sendBatch(session: Session, code: number, records: Payload): void {
     if (records.length >= LARGE_PAYLOAD) this.window.send(session, records.length);
     reply(session, code, records, undefined);
     session.flush();
+  }
+
+  /** Answers a read whose entry has been asked for elsewhere, and may be here now. */
+  answerRemote(read: RemoteRead): void {
+    const { store, window } = this;
+    const { session, key, opcode, conditions } = read;
+    if (session.isClosed) return;
+    const slot = store.peek(key);
+    if (slot === NO_SLOT) {
+      sendLate(window, read, MISS, '');
+      return;
+    }
+    const jsonKind = readKindOf(opcode);
+    if (jsonKind) {
+      if (store.isText(slot)) this.answerUnderTicket(read, slot, jsonKind);
+      else sendLate(window, read, NOT_TEXT, '');
+      return;
+    }
+    const metadata = store.metadata(slot);
+    const verdict = judge(conditions, () => tagOfEntry(store, slot, metadata));
+    if (verdict === 'no match') sendLate(window, read, PRECONDITION_FAILED, '');
+    else if (verdict === 'match') sendLate(window, read, NOT_MODIFIED, '', headOf(store, slot));
+    else if (opcode === RAW_HEAD) sendLate(window, read, RAW_FOUND, '', headOf(store, slot));
+    else this.answerUnderTicket(read, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
   }
 
   /**
@@ -155,6 +198,23 @@ export class Reads {
     this.gzip.forget(session);
     this.window.forget(session);
     this.answerDeferred();
+  }
+
+  private miss(session: Session, key: string, opcode: number, conditions: Conditions): void {
+    if (this.onMiss) this.onMiss(session, key, opcode, conditions);
+    else session.reply(String.fromCharCode(MISS));
+  }
+
+  private answerUnderTicket(read: RemoteRead, slot: number, kind: ReadKind): void {
+    const { store, window } = this;
+    const { session, ticket, key } = read;
+    if (store.valueBytes(slot) >= LARGE_PAYLOAD && !window.hasRoom) {
+      if (!this.deferred.defer({ session, ticket, key, kind })) sendLate(window, read, BUSY, '');
+      return;
+    }
+    const head = kind.head?.(store, slot);
+    const answer = this.gzip.answer(session, key, slot, kind, ticket);
+    if (answer.kind === 'now') sendLate(window, read, codeOf(kind, answer.isGzip), answer.payload, head);
   }
 
   private answerRaw(session: Session, key: string, slot: number, kind: ReadKind): void {

@@ -15,7 +15,7 @@ import { textBytes } from './metadata.ts';
  * `check` is eight bits of the key's hash: a cheap "no" before the key itself is compared. The optional words stand in
  * this order, each only where its flag is set, so an entry pays for nothing that it does not have:
  *
- *     EXPIRES   2 words   time of expiry in ms since the epoch, high word first
+ *     EXPIRES   2 words   time of expiry in ms since the epoch, high word first; the first 20 of its bits are for copies
  *     TEXTS     1 word    the lengths of content type, content encoding and two headers, a byte each
  *     GZIP      1 word    bytes of the gzip form
  *
@@ -50,6 +50,13 @@ const FLAG_BITS = 11;
 const FLAG_MASK = 2 ** FLAG_BITS - 1;
 /** Longer keys cannot be stored. */
 export const MAX_KEY_BYTES = KEY_MASK;
+
+/** Bits of the high word of a time of expiry that are time: enough for five hundred years. */
+const EXPIRY_HIGH_BITS = 12;
+const EXPIRY_HIGH_MASK = 2 ** EXPIRY_HIGH_BITS - 1;
+/** The original lives on for ever. */
+export const LIVES_FOR_EVER = 2 ** (32 - EXPIRY_HIGH_BITS) - 1;
+export const MAX_LIVES_ON = LIVES_FOR_EVER - 1;
 
 const WORDS_OF_FLAG = [
   [EXPIRES, 2],
@@ -135,7 +142,17 @@ function allTextBytesAt(words: Uint32Array, at: number, flags: number): number {
 /** Time of expiry in ms since the epoch, `Infinity` for an entry that does not expire. */
 export function expiresAtMs(words: Uint32Array, at: number): number {
   if ((flagsOf(words[at + 1]) & EXPIRES) === 0) return Infinity;
-  return words[at + 3] * 2 ** 32 + words[at + 4];
+  return (words[at + 3] & EXPIRY_HIGH_MASK) * 2 ** 32 + words[at + 4];
+}
+
+/** For how many seconds the original of a copy lives on when the copy has expired; at most `MAX_LIVES_ON`. */
+export function livesOnAt(words: Uint32Array, at: number): number {
+  return (flagsOf(words[at + 1]) & EXPIRES) === 0 ? 0 : words[at + 3] >>> EXPIRY_HIGH_BITS;
+}
+
+/** Only for an entry that expires. */
+export function setLivesOnAt(words: Uint32Array, at: number, seconds: number): void {
+  words[at + 3] = ((words[at + 3] & EXPIRY_HIGH_MASK) | (seconds << EXPIRY_HIGH_BITS)) >>> 0;
 }
 
 /** The packed lengths of the texts, 0 where there are none. */

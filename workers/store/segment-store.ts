@@ -170,10 +170,17 @@ export class SegmentStore {
     return this.codec.bytes(slot) + SLOT_BYTES;
   }
 
-  /** How long until the entry expires; undefined for one that does not. */
+  /** Says that an entry is a copy, whose original lives on for so long when it has expired; `Infinity` for ever. */
+  setLivesOn(slot: number, ms: number): void {
+    this.codec.setLivesOn(slot, ms);
+  }
+
+  /** How long until the entry, or the original of a copy, expires; undefined for one that does not. */
   ttlMs(slot: number): number | undefined {
     const expiryMs = this.codec.expiryMs(slot);
-    return expiryMs === Infinity ? undefined : Math.max(0, expiryMs - this.options.now());
+    const livesOnMs = this.codec.livesOnMs(slot);
+    if (expiryMs === Infinity || livesOnMs === Infinity) return undefined;
+    return Math.max(0, expiryMs - this.options.now()) + livesOnMs;
   }
 
   value(slot: number): string {
