@@ -11,7 +11,9 @@ export const NX_DIALECT: Dialect = {
     // Nx shows this message only if the type is just this.
     if (code === 'CACHE_ERR_UNAUTHORIZED') return plainAnswer(401, message);
     if (method !== 'PUT') return plainAnswer(404, message);
-    return plainAnswer(code === 'CACHE_ERR_PRECONDITION_FAILED' ? 409 : 403, message);
+    // The condition is ours: Nx has sent none.
+    if (code === 'CACHE_ERR_PRECONDITION_FAILED') return plainAnswer(409, 'It is there already.');
+    return plainAnswer(403, message);
   },
 };
 

@@ -27,6 +27,7 @@ import {
 } from './exchanges.ts';
 import { type Failure, renderFailure } from './failures.ts';
 import { noteRefusal } from '../metrics/traffic.ts';
+import { acceptsGzip } from './fast/accept-gzip.ts';
 import type { LargeReplies } from './intake/large-replies.ts';
 import { whenClosed } from './intake/when-closed.ts';
 import { GZIP_SUFFIX, namesGzipForm } from './raw-request.ts';
@@ -93,7 +94,11 @@ export class RawGetExchange extends Exchange {
       return;
     }
     const bytes = code === RAW_FOUND || code === LARGE_HIT ? entry.valueBytes : payload.length;
-    headers.push('etag', `"${entry.tag}${isZipped ? GZIP_SUFFIX : ''}"`, 'content-length', String(bytes));
+    headers.push('etag', `"${entry.tag}${isZipped ? GZIP_SUFFIX : ''}"`);
+    // Nobody knows how long the gzip form is before it is made for a GET.
+    const isLengthKnown =
+      code !== RAW_FOUND || !this.mayBeZipped(entry) || !acceptsGzip(response.req.headers['accept-encoding']);
+    if (isLengthKnown) headers.push('content-length', String(bytes));
     headers.push('content-type', entry.contentType === '' ? 'text/plain' : entry.contentType);
     if (!INERT.test(entry.contentType)) headers.push(...SANDBOX);
     if (isZipped) headers.push('content-encoding', 'gzip');
@@ -112,11 +117,13 @@ export class RawGetExchange extends Exchange {
       ttlMs > 0
         ? ['cache-control', `max-age=${Math.floor(ttlMs / 1000)}`, 'x-ttl', String(ttlMs / 1000)]
         : ['cache-control', 'no-cache'];
-    const { gzipThresholdBytes } = this.options;
-    const mayBeZipped =
-      gzipThresholdBytes > 0 && entry.valueBytes > gzipThresholdBytes && isCompressible(entry);
-    if (isZipped || mayBeZipped) headers.push('vary', varyByEncoding(this.response));
+    if (isZipped || this.mayBeZipped(entry)) headers.push('vary', varyByEncoding(this.response));
     return headers;
+  }
+
+  private mayBeZipped(entry: EntryHead): boolean {
+    const { gzipThresholdBytes } = this.options;
+    return gzipThresholdBytes > 0 && entry.valueBytes > gzipThresholdBytes && isCompressible(entry);
   }
 }
 

@@ -15,6 +15,10 @@ const NO_HOST = invalid('The Host header is missing.');
 const TWO_HOSTS = invalid('There must be one Host header only.');
 const WRONG_HOST = invalid('The Host header is not a host name or address, with or without a port.');
 const WRONG_FRAMING = invalid('An HTTP/1.0 request must not have a Transfer-Encoding.');
+/** A body that is compressed for the way would be stored as it comes. */
+const UNKNOWN_CODING = invalid('The only Transfer-Encoding can be chunked.');
+/** After these a proxy may have read the end of the request elsewhere: what follows cannot be trusted. */
+const FRAMING_FAULTS: ReadonlySet<Failure> = new Set([WRONG_FRAMING, UNKNOWN_CODING]);
 
 /** RFC 3986, section 3.2.2. The host may be empty. */
 const HOST = /^(?:[\w.~!$&'()*+,;=%-]*|\[[\w.~!$&'()*+,;=:%-]+\])(?::\d*)?$/;
@@ -36,8 +40,7 @@ export function checkHeads(
   app.addHook('onRequest', (request, reply, done) => {
     const fault = faultOf(request.raw) ?? (request.url.includes('?') ? faultOfQuery(request) : undefined);
     if (fault) {
-      // A proxy may have read the end of this request elsewhere: what follows cannot be trusted.
-      if (fault === WRONG_FRAMING) void reply.header('connection', 'close');
+      if (FRAMING_FAULTS.has(fault)) void reply.header('connection', 'close');
       sendFailure(reply, fault);
     } else if (request.is404) {
       answerUnknown(request, reply);
@@ -52,7 +55,11 @@ function faultOf(request: IncomingMessage): Failure | undefined {
   const { rawHeaders, httpVersionMinor } = request;
   if (rawHeaders.length > 2 * MAX_HEADERS) return TOO_MANY_HEADERS;
   if (request.url!.includes('#')) return FRAGMENT;
-  if (httpVersionMinor === 0 && request.headers['transfer-encoding'] !== undefined) return WRONG_FRAMING;
+  const coding = request.headers['transfer-encoding'];
+  if (coding !== undefined) {
+    if (httpVersionMinor === 0) return WRONG_FRAMING;
+    if (coding.toLowerCase() !== 'chunked') return UNKNOWN_CODING;
+  }
   return faultOfHost(rawHeaders, httpVersionMinor > 0);
 }
 

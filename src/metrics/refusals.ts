@@ -1,6 +1,6 @@
 /** Why a request is refused though it may be right: each with the answer that says so. */
 export const REFUSALS = {
-  shard_busy: '503, the queue or the reply window of the shard is full',
+  shard_busy: '503, the queue or the reply window of the shard is full, or it has no room for a large value',
   shard_unavailable: '503, the shard is restarting',
   shard_deadline: '503, the shard did not answer in time',
   tier_unavailable: '503, the engine behind the cache is gone, or has refused the request',

@@ -175,7 +175,47 @@ task make(type: Build)
   hit: /^:make FROM-CACHE$/m,
 };
 
-const TOOLS = [CCACHE, TURBO, NX, BAZEL, GRADLE];
+const MOON: BuildTool = {
+  name: 'moon',
+  programs: ['git'],
+  files: {
+    '.moon/workspace.yml': `projects: ['a']
+telemetry: false
+remote:
+  api: http
+  auth:
+    token: CACHE_TOKEN
+`,
+    'a/moon.yml': `tasks:
+  build:
+    script: '${SCRIPT.build}'
+    outputs: ['dist']
+`,
+  },
+  output: 'a/dist/out.txt',
+  steps: ({ port, token }, state) => [
+    // Without a repository that has a commit it caches nothing.
+    { program: 'git', args: ['init', '--quiet'] },
+    {
+      program: 'git',
+      args: ['-c', 'user.name=a', '-c', 'user.email=a@b.c', 'commit', '--quiet', '--allow-empty', '-m', 'a'],
+    },
+    {
+      program: process.execPath,
+      args: [join(folderOf('@moonrepo/cli'), 'moon.js'), 'run', 'a:build'],
+      env: {
+        MOON_REMOTE_HOST: `http://127.0.0.1:${port}/kv/moon`,
+        CACHE_TOKEN: token,
+        // Its own code, which it compiles for seconds; results are in the project.
+        MOON_HOME: join(state, '..', 'moon'),
+        CI: '1',
+      },
+    },
+  ],
+  hit: /cached from remote/,
+};
+
+const TOOLS = [CCACHE, TURBO, NX, MOON, BAZEL, GRADLE];
 
 /** Those that can run here. */
 export const BUILD_TOOLS = TOOLS.filter(({ programs }) => programs.every(isInstalled));
@@ -184,8 +224,9 @@ for (const { name } of TOOLS.filter((tool) => !BUILD_TOOLS.includes(tool))) {
   console.warn(`skipped, ${name} is not installed`);
 }
 
-export function needsJava(tool: BuildTool): boolean {
-  return tool === BAZEL || tool === GRADLE;
+/** They start a virtual machine, or compile their own code first. */
+export function takesSecondsToStart(tool: BuildTool): boolean {
+  return tool === BAZEL || tool === GRADLE || tool === MOON;
 }
 
 export interface Build {

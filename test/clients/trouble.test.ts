@@ -7,12 +7,12 @@ import { HttpClient } from '../support/http-client.ts';
 import { HttpPipe } from '../support/http-pipe.ts';
 import { IS_LONG } from '../support/long.ts';
 import { startTestServer } from '../support/server.ts';
-import { BUILD_TOOLS, type BuildTool, Checkout, NX, needsJava } from './build-tools.ts';
+import { BUILD_TOOLS, type BuildTool, Checkout, NX, takesSecondsToStart } from './build-tools.ts';
 
 const TOKEN = 'sesame';
-/** Java takes seconds to start, for each build. */
+/** Some tools take seconds to start, for each build. */
 const TIMEOUT_MS = 300_000;
-const QUICK_TOOLS = IS_LONG ? BUILD_TOOLS : BUILD_TOOLS.filter((tool) => !needsJava(tool));
+const QUICK_TOOLS = IS_LONG ? BUILD_TOOLS : BUILD_TOOLS.filter((tool) => !takesSecondsToStart(tool));
 
 /** Asks the cache for a result, makes it, and wants it stored. */
 async function build(tool: BuildTool, port: number): Promise<void> {

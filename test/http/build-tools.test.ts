@@ -33,7 +33,8 @@ describe('Nx', () => {
     expect((await client.get('/v1/cache/1', { ...TOKEN, ...TYPE })).status).toBe(404);
     const stored = await put('/v1/cache/1', BYTES);
     expect([stored.status, stored.text]).toStrictEqual([200, '']);
-    expect((await put('/v1/cache/1', 'other')).status).toBe(409);
+    const refused = await put('/v1/cache/1', 'other');
+    expect([refused.status, refused.text]).toStrictEqual([409, 'It is there already.']);
     const got = await client.get('/v1/cache/1', { ...TOKEN, 'accept-encoding': 'gzip' });
     expect([got.status, got.bytes.equals(BYTES)]).toStrictEqual([200, true]);
     expect(got.headers).toMatchObject({ 'content-type': TYPE['content-type'], 'content-length': '256' });

@@ -23,6 +23,8 @@ async function answerTo(text: string): Promise<string> {
 const get = (headers: string, version = '1.1', url = '/cache/a'): string =>
   `GET ${url} HTTP/${version}\r\n${headers}\r\n`;
 const CLOSE = 'connection: close\r\n';
+const chunked = (coding: string, path: string): string =>
+  `PUT ${path} HTTP/1.1\r\nhost: test\r\n${coding}\r\n\r\n1\r\nv\r\n0\r\n\r\n`;
 
 describe('Host', () => {
   test.each([
@@ -115,6 +117,23 @@ describe('HTTP/1.0', () => {
       expect((await server.client.get('/cache/a')).status).toBe(200);
     },
   );
+});
+
+describe('Transfer-Encoding', () => {
+  test.each(['gzip, chunked', 'x, Chunked'])('%s is refused, and the connection closed', async (coding) => {
+    const path = '/kv/coded';
+    const text = await answerTo(
+      chunked(`transfer-encoding: ${coding}`, path) + get('host: test\r\n', '1.1', path),
+    );
+    expect(statusesIn(text)).toStrictEqual(['400']);
+    expect(text).toMatch(/connection: close[^]*can be chunked/i);
+    expect((await server.client.get(path)).status).toBe(404);
+  });
+
+  test('chunked is understood in any case', async () => {
+    const text = await answerTo(chunked(`transfer-encoding: Chunked\r\n${CLOSE.trimEnd()}`, '/kv/chunked'));
+    expect(text).toMatch(/^HTTP\/1\.1 201 /);
+  });
 });
 
 describe('Connection', () => {
