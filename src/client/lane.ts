@@ -90,7 +90,7 @@ export class Lane {
     breaker.begin();
     try {
       const [first] = this.sent;
-      const isPlain = this.sent.length === 1 && isPlainRead(first);
+      const isPlain = transport.isGetQuicker && this.sent.length === 1 && isPlainRead(first);
       this.exchange = transport.send(isPlain ? plainRead(first) : batchOf(body));
       const reply = await this.exchange.reply;
       if (isGatewayFailure(reply)) breaker.fail();
