@@ -156,6 +156,24 @@ test('in the binary form any bytes come back, with their type', async () => {
   expect(valueOf(7).toString()).toMatch(/^CACHE_ERR_KEY_INVALID key must be/);
 });
 
+test('texts that no header can hold are refused, and the entry is not stored', async () => {
+  const writer = new BatchWriter();
+  const texts = ['text/html\r\nSet-Cookie: a=b', 'a\0b', 'a\x7fb'];
+  for (const text of texts) {
+    writer.add({ method: PUT, key: 'header', value: '1', contentType: text });
+    writer.add({ method: PUT, key: 'header', value: '1', contentEncoding: text });
+  }
+  writer.add({ method: PUT, key: 'fine', value: '1', contentType: 'a\tb\xfc' });
+  const response = await post(writer.take(), BATCH_TYPE);
+  const reader = new BatchReader(new Uint8Array(await response.arrayBuffer()));
+  const statuses: number[] = [];
+  for (let record = reader.next(); record; record = reader.next()) statuses.push(record.status);
+  expect(statuses).toStrictEqual([...Array<number>(6).fill(400), 201]);
+  expect((await fetch(`http://127.0.0.1:${server.port}/kv/header`)).status).toBe(404);
+  const fine = await fetch(`http://127.0.0.1:${server.port}/kv/fine`);
+  expect(fine.headers.get('content-type')).toBe('a\tb\xfc');
+});
+
 test('a thousand keys over both shards; the entries are those of the other routes', async () => {
   const writer = new BatchWriter();
   for (let i = 0; i < 1000; i++) writer.add({ method: PUT, key: `many-${i}`, value: `value ${i}` });
