@@ -119,6 +119,16 @@ describe('in JSON', () => {
     expect((await fetch(url, { method: 'POST', headers, body: '{"requests":[]}' })).status).toBe(415);
   });
 
+  test('a query parameter is refused, as on the other routes that know none', async () => {
+    const response = await fetch(`http://127.0.0.1:${server.port}/batch?ttl=5`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"requests":[]}',
+    });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ message: expect.stringContaining('"ttl"') });
+  });
+
   test('another type is refused; an empty batch is none the less one', async () => {
     expect((await post('[]', 'text/plain')).status).toBe(415);
     expect(await ask()).toStrictEqual([]);
