@@ -15,9 +15,10 @@ export type Failure =
   /** The server may or may not have done it. */
   | 'unknown';
 
-/** Failures after which the request may have been carried out all the same: the last is that of a proxy before the server. */
+/** Failures after which the request may have been carried out all the same: in a shard, in the engine behind it, or behind a proxy. */
 const MAYBE_DONE: ReadonlySet<string> = new Set([
   'CACHE_ERR_SHARD_DEADLINE',
+  'CACHE_ERR_TIER_UNAVAILABLE',
   'CACHE_ERR_CLIENT_REPLY_INVALID',
 ]);
 
