@@ -137,7 +137,8 @@ export class CacheClient {
    * least once. The server looks at all its entries for that, in slices.
    */
   keys(prefix = '', options?: CallOptions): AsyncGenerator<readonly string[], void, void> {
-    return listKeys(prefix, (path) => this.ask<KeyPage>('GET', path, options));
+    const ask = (path: string, leftMs: number): Promise<KeyPage> => this.ask('GET', path, options, leftMs);
+    return listKeys(prefix, ask, this.timeoutMs);
   }
 
   /** What `GET /stats` tells. */
@@ -203,13 +204,18 @@ export class CacheClient {
     return answer;
   }
 
-  private async ask<T>(method: 'GET' | 'DELETE', path: string, { signal }: CallOptions = {}): Promise<T> {
+  private async ask<T>(
+    method: 'GET' | 'DELETE',
+    path: string,
+    { signal }: CallOptions = {},
+    leftMs = this.timeoutMs,
+  ): Promise<T> {
     if (this.isClosed) throw closedError();
     signal?.throwIfAborted();
     const exchange = this.transport.send({ method, path, isAside: true });
     const abort = (): void => exchange.abort(signal!.reason);
     signal?.addEventListener('abort', abort);
-    const timer = setTimeout(() => exchange.abort(timeoutError(this.timeoutMs)), this.timeoutMs);
+    const timer = setTimeout(() => exchange.abort(timeoutError(this.timeoutMs)), leftMs);
     const reply = await exchange.reply
       .catch((error: unknown) => {
         if (signal?.aborted) throw signal.reason;

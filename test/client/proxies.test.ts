@@ -63,3 +63,14 @@ test.each([404, 200, 500])(
     await expect(cache.keys().next()).rejects.toMatchObject({ ...error, status });
   },
 );
+
+test('a page of keys is asked for again, within the time of one call', async () => {
+  const { url, requests } = await foreign(503);
+  const error = { code: 'CACHE_ERR_CLIENT_REPLY_INVALID', status: 503 };
+  await expect(connect(url).keys().next()).rejects.toMatchObject(error);
+  expect(requests()).toBe(6);
+  const beganMs = performance.now();
+  await expect(connect(url, { timeoutMs: 200 }).keys().next()).rejects.toMatchObject(error);
+  expect(performance.now() - beganMs).toBeLessThan(200);
+  expect(requests()).toBeLessThan(11);
+});
