@@ -113,11 +113,30 @@ export class BatchWriter {
 
   /** @throws RangeError for a key of more than 65,535 bytes and for other texts of more than 255; nothing is added then. */
   add(request: BatchRequest): void {
+    this.begin();
+    const start = this.length;
+    try {
+      this.addRecord(request, start);
+    } catch (error) {
+      // Half a record would shift all that follow.
+      this.length = start;
+      throw error;
+    }
+  }
+
+  /** The batch in memory of its own; the writer is empty afterwards. */
+  take(): Uint8Array<ArrayBuffer> {
+    this.begin();
+    const batch = this.codec.allocate(this.length);
+    batch.set(this.bytes.subarray(0, this.length));
+    this.length = 0;
+    return batch;
+  }
+
+  private addRecord(request: BatchRequest, start: number): void {
     const { method, key, ttl, contentType = '', contentEncoding = '' } = request;
     checkText(contentType);
     checkText(contentEncoding);
-    this.begin();
-    const start = this.length;
     const flags = flagsOf(request);
     this.reserve(MAX_HEAD_BYTES + contentType.length + contentEncoding.length);
     this.length += method === PUT ? 8 : 4;
@@ -129,7 +148,6 @@ export class BatchWriter {
     if (flags & HAS_ENCODING) this.addShort(contentEncoding);
     const keyBytes = this.addText(key);
     if (keyBytes > MAX_KEY_BYTES) {
-      this.length = start;
       throw new RangeError(`A key has at most ${MAX_KEY_BYTES} bytes; this one has ${keyBytes}.`);
     }
     const valueBytes = method === PUT ? this.addValue(request.value ?? '') : 0;
@@ -143,15 +161,6 @@ export class BatchWriter {
     bytes[start + 5] = valueBytes >>> 16;
     bytes[start + 6] = valueBytes >>> 8;
     bytes[start + 7] = valueBytes;
-  }
-
-  /** The batch in memory of its own; the writer is empty afterwards. */
-  take(): Uint8Array<ArrayBuffer> {
-    this.begin();
-    const batch = this.codec.allocate(this.length);
-    batch.set(this.bytes.subarray(0, this.length));
-    this.length = 0;
-    return batch;
   }
 
   private begin(): void {

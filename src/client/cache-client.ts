@@ -1,29 +1,16 @@
 import { DELETE, GET, HEAD, MAX_BATCH_REQUESTS, PUT } from '../api/batch-format.ts';
-import { HttpTransport, TEXT_CODEC } from '#http-transport';
+import { HttpTransport } from '#http-transport';
 import { MAX_BATCH_BYTES } from './batch-limits.ts';
 import { BYTES, Call, type CallRequest, DONE, FOUND, type Reading, TEXT, WAS_THERE } from './call.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
+import { type CacheClientOptions, checkedOptions, checkedUrl } from './client-options.ts';
 import { CacheError } from './errors.ts';
 import { type KeyPage, listKeys } from './key-listing.ts';
 import { Lane, type LaneOptions, failureToSend, timeoutError } from './lane.ts';
+import { errorOf, jsonOf } from './replies.ts';
 
+export type { CacheClientOptions } from './client-options.ts';
 export { CacheError } from './errors.ts';
-
-export interface CacheClientOptions {
-  /** `AUTH_TOKEN` of the server. */
-  readonly token?: string;
-  /** The most that any call takes, in ms, all attempts and waits included. 2,000. */
-  readonly timeoutMs?: number;
-  /** Connections, each with one batch in flight, and with keys of its own. With one, batches are largest. 1. */
-  readonly connections?: number;
-  /** Whether what is asked in one turn leaves together. Yes. */
-  readonly batching?: boolean;
-  /**
-   * What a call does when the cache cannot be reached or is overloaded: `throw` a CacheError, or go on as if the entry was
-   * not there (`miss`); then writes do nothing. `throw`.
-   */
-  readonly onUnavailable?: 'throw' | 'miss';
-}
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -46,15 +33,14 @@ export interface Entry extends SetOptions {
   readonly value: string | Uint8Array;
 }
 
-const DEFAULT_TIMEOUT_MS = 2000;
-const DEFAULT_CONNECTIONS = 1;
 const nowMs = (): number => performance.now();
 
 /**
  * A client of one key-value-cache.
  *
  * Calls for one key take effect in the order in which they were made. All methods reject with a `CacheError`: with the
- * code of the server's answer, or a `CACHE_ERR_CLIENT_…` when there was none.
+ * code of the server's answer, or a `CACHE_ERR_CLIENT_…` when there was none. Only an argument of a wrong type is a
+ * `TypeError`.
  */
 export class CacheClient {
   private readonly transport: HttpTransport;
@@ -65,18 +51,16 @@ export class CacheClient {
   private readonly loads = new Map<string, Promise<unknown>>();
   private isClosed = false;
 
-  /** @param url of the server, with a path prefix if there is one before it. */
+  /**
+   * @param url of the server, with a path prefix if there is one before it.
+   * @throws TypeError or RangeError if the URL or an option is not valid.
+   */
   constructor(url: string | URL, options: CacheClientOptions = {}) {
-    const {
-      token,
-      timeoutMs = DEFAULT_TIMEOUT_MS,
-      connections = DEFAULT_CONNECTIONS,
-      batching = true,
-    } = options;
+    const { token, timeoutMs, connections, batching, onUnavailable } = checkedOptions(options);
     const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
     this.timeoutMs = timeoutMs;
-    this.takesMisses = options.onUnavailable === 'miss';
-    this.transport = new HttpTransport(new URL(url), headers, connections);
+    this.takesMisses = onUnavailable === 'miss';
+    this.transport = new HttpTransport(checkedUrl(url), headers, connections);
     const laneOptions: LaneOptions = {
       transport: this.transport,
       breaker: this.breaker,
@@ -107,13 +91,15 @@ export class CacheClient {
   }
 
   set(key: string, value: string | Uint8Array, options?: SetOptions): Promise<void> {
+    if (typeof value !== 'string' && !isBytes(value)) return Promise.reject(wrongType('A value', value));
     const ttlMs = options?.ttlMs;
     const ttl = ttlMs === undefined ? undefined : ttlMs / 1000;
     return this.call({ method: PUT, key, value, ttl }, DONE, options?.signal);
   }
 
-  setJson(key: string, value: unknown, options?: SetOptions): Promise<void> {
-    return this.set(key, JSON.stringify(value), options);
+  /** Rejects with a TypeError if there is no JSON of the value: `undefined`, a function, a circle. */
+  async setJson(key: string, value: unknown, options?: SetOptions): Promise<void> {
+    await this.set(key, JSON.stringify(value), options);
   }
 
   /** @returns whether there was an entry. */
@@ -151,7 +137,8 @@ export class CacheClient {
    * least once. The server looks at all its entries for that, in slices.
    */
   keys(prefix = '', options?: CallOptions): AsyncGenerator<readonly string[], void, void> {
-    return listKeys(prefix, (path) => this.ask<KeyPage>('GET', path, options));
+    const ask = (path: string, leftMs: number): Promise<KeyPage> => this.ask('GET', path, options, leftMs);
+    return listKeys(prefix, ask, this.timeoutMs);
   }
 
   /** What `GET /stats` tells. */
@@ -160,8 +147,9 @@ export class CacheClient {
   }
 
   /**
-   * The entry's value, or what `load` gives, which is then stored as JSON. In this process one load runs at a time for a
-   * key; whoever asks meanwhile gets its result. A stale value is given out at once, and loaded anew behind.
+   * The entry's value, or what `load` gives, which is then stored as JSON, while the caller goes on. In this process one
+   * load runs at a time for a key; whoever asks meanwhile gets its result. A stale value is given out at once, and loaded
+   * anew behind.
    *
    * @throws what `load` throws.
    */
@@ -197,12 +185,14 @@ export class CacheClient {
     load: () => Promise<T> | T,
   ): Promise<T> {
     const value = await load();
-    // The caller wants the value, whether or not the cache can keep it.
-    await this.setJson(key, value, { ttlMs: ttlMs + staleMs }).catch(() => undefined);
+    // The caller wants the value, whether or not the cache can keep it, and does not wait for that. Later calls of this key
+    // are behind it. There is no JSON of undefined.
+    if (value !== undefined) this.setJson(key, value, { ttlMs: ttlMs + staleMs }).catch(() => undefined);
     return value;
   }
 
   private call<T>(request: CallRequest, reading: Reading<T>, signal?: AbortSignal): Promise<T> {
+    if (typeof request.key !== 'string') return Promise.reject(wrongType('A key', request.key));
     if (this.isClosed) return Promise.reject(closedError());
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (!this.breaker.allows) {
@@ -214,25 +204,31 @@ export class CacheClient {
     return answer;
   }
 
-  private async ask<T>(method: 'GET' | 'DELETE', path: string, { signal }: CallOptions = {}): Promise<T> {
+  private async ask<T>(
+    method: 'GET' | 'DELETE',
+    path: string,
+    { signal }: CallOptions = {},
+    leftMs = this.timeoutMs,
+  ): Promise<T> {
     if (this.isClosed) throw closedError();
     signal?.throwIfAborted();
     const exchange = this.transport.send({ method, path, isAside: true });
     const abort = (): void => exchange.abort(signal!.reason);
     signal?.addEventListener('abort', abort);
-    const timer = setTimeout(() => exchange.abort(timeoutError(this.timeoutMs)), this.timeoutMs);
+    const timer = setTimeout(() => exchange.abort(timeoutError(this.timeoutMs)), leftMs);
     const reply = await exchange.reply
       .catch((error: unknown) => {
         if (signal?.aborted) throw signal.reason;
+        if (this.isClosed) throw closedError();
         throw failureToSend(error, this.timeoutMs);
       })
       .finally(() => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', abort);
       });
-    const body = JSON.parse(TEXT_CODEC.read(reply.body, 0, reply.body.length));
-    if (reply.status !== 200) throw new CacheError(body.code, body.message, reply.status);
-    return body;
+    const body = reply.status === 200 ? jsonOf(reply) : undefined;
+    if (body === undefined) throw errorOf(reply);
+    return body as T;
   }
 }
 
@@ -248,6 +244,16 @@ function laneOf(key: string, lanes: number): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
   return (hash >>> 0) % lanes;
+}
+
+/** Not by `instanceof`: test runners give a program classes of its own. */
+function isBytes(value: unknown): value is Uint8Array {
+  return ArrayBuffer.isView(value) && (value as Uint8Array).BYTES_PER_ELEMENT === 1;
+}
+
+function wrongType(what: string, value: unknown): TypeError {
+  const types = what === 'A key' ? 'a string' : 'a string or a Uint8Array';
+  return new TypeError(`${what} must be ${types}; this one is of type ${typeof value}.`);
 }
 
 function closedError(): CacheError {

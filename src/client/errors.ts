@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../api/errors.ts';
+import { isGateway } from './retry-policy.ts';
 
 /** What the client itself finds, without an answer of the server's. */
 export type ClientErrorCode =
@@ -25,6 +26,6 @@ export class CacheError extends Error {
   get isUnavailable(): boolean {
     return this.status === 0
       ? this.code !== 'CACHE_ERR_CLIENT_CLOSED'
-      : this.status === 503 || this.status === 429;
+      : this.status === 429 || isGateway(this.status);
   }
 }

@@ -12,6 +12,8 @@ export const TEXT_CODEC: TextCodec = WEB_CODEC;
 
 /** For browsers, Deno and Bun. `fetch` does not say whether a request was sent before it failed. */
 export class HttpTransport implements Transport {
+  /** A browser asks the server for leave once for each URL, and reports each 404 on its console. */
+  readonly isGetQuicker = false;
   private readonly url: string;
   private readonly headers: Readonly<Record<string, string>>;
 

@@ -4,7 +4,8 @@ import type { Call } from './call.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import { CacheError } from './errors.ts';
 import { LargeKeys, isPlainRead, plainRead, recordOf, requestAlone } from './large-values.ts';
-import { type Failure, failureOf, retryDelayMs } from './retry-policy.ts';
+import { errorOf } from './replies.ts';
+import { type Failure, failureOf, isGateway, retryDelayMs } from './retry-policy.ts';
 import { ConnectionError, type Exchange, type HttpRequest, type Reply, type Transport } from './transport.ts';
 
 export interface LaneOptions {
@@ -89,10 +90,11 @@ export class Lane {
     breaker.begin();
     try {
       const [first] = this.sent;
-      const isPlain = this.sent.length === 1 && isPlainRead(first);
+      const isPlain = transport.isGetQuicker && this.sent.length === 1 && isPlainRead(first);
       this.exchange = transport.send(isPlain ? plainRead(first) : batchOf(body));
       const reply = await this.exchange.reply;
-      breaker.succeed();
+      if (isGatewayFailure(reply)) breaker.fail();
+      else breaker.succeed();
       if (isPlain) this.settleAlone(first, reply);
       else this.receive(reply);
     } catch (error) {
@@ -130,16 +132,16 @@ export class Lane {
       call.attempts++;
       sent.push(call);
     } catch (error) {
-      call.fail(error);
+      call.fail(new CacheError('CACHE_ERR_KEY_INVALID', (error as Error).message, 400));
     }
   }
 
-  private receive({ status, retryAfterMs, body }: Reply): void {
+  private receive(reply: Reply): void {
     const { sent } = this;
+    const { status, retryAfterMs, body } = reply;
     if (status !== 200) {
-      const { code, message } = errorIn(body);
-      const failure = failureOf(status, code);
-      const error = new CacheError(code, message, status);
+      const error = errorOf(reply);
+      const failure = failureOf(status, error.code);
       for (const call of sent) this.failOrRetry(call, failure, retryAfterMs, error);
       return;
     }
@@ -220,21 +222,21 @@ export class Lane {
         },
       );
     } catch (error) {
-      // The key cannot stand in a path.
       this.release(call, false);
       call.fail(error);
     }
   }
 
   /** Takes the answer to a call that was sent by itself. */
-  private settleAlone(call: Call, { status, ttl, retryAfterMs, body }: Reply): void {
-    if (status < 300 || status === 404) {
+  private settleAlone(call: Call, reply: Reply): void {
+    const { status, ttl, retryAfterMs, body } = reply;
+    const error = status < 300 ? undefined : errorOf(reply);
+    if (!error || error.code === 'CACHE_ERR_KEY_NOT_FOUND') {
       this.largeKeys.note(call, body.length);
       call.succeed(recordOf(status, ttl, body), body);
-      return;
+    } else {
+      this.failOrRetry(call, failureOf(status, error.code), retryAfterMs, error);
     }
-    const { code, message } = errorIn(body);
-    this.failOrRetry(call, failureOf(status, code), retryAfterMs, new CacheError(code, message, status));
   }
 
   /** Keeps the later calls of its key until it is released. */
@@ -255,6 +257,8 @@ export class Lane {
   /** Calls of one lane have the same time, so the one that came first is over first. */
   private watch(call: Call): void {
     this.timer = setTimeout(() => this.endOverdue(), Math.max(1, call.deadlineMs - this.options.nowMs()));
+    // A process whose calls are over may end; open ones have a connection that keeps it. In a browser it is a number.
+    if (typeof this.timer === 'object') this.timer.unref();
   }
 
   private endOverdue(): void {
@@ -277,6 +281,11 @@ export class Lane {
 
 function batchOf(body: Uint8Array<ArrayBuffer>): HttpRequest {
   return { method: 'POST', path: '/batch', contentType: BATCH_TYPE, body, isAside: false };
+}
+
+/** Whether a proxy answered, since the cache behind it did not. */
+function isGatewayFailure(reply: Reply): boolean {
+  return isGateway(reply.status) && errorOf(reply).code === 'CACHE_ERR_CLIENT_REPLY_INVALID';
 }
 
 function failureOfSending(error: unknown): Failure {
@@ -307,15 +316,4 @@ export function timeoutError(timeoutMs: number): CacheError {
 function splitError(text: string): { code: CacheError['code']; message: string } {
   const space = text.indexOf(' ');
   return { code: text.slice(0, space) as CacheError['code'], message: text.slice(space + 1) };
-}
-
-function errorIn(body: Uint8Array): { code: CacheError['code']; message: string } {
-  try {
-    const { code, message } = JSON.parse(TEXT_CODEC.read(body, 0, body.length));
-    if (typeof code === 'string' && typeof message === 'string')
-      return { code: code as CacheError['code'], message };
-  } catch {
-    // Not from a cache: from a proxy before it, perhaps.
-  }
-  return { code: 'CACHE_ERR_CLIENT_REPLY_INVALID', message: 'The answer is not one of a key-value-cache.' };
 }

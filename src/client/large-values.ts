@@ -1,6 +1,7 @@
 import { type BatchRecord, DELETE, GET, HAS_TTL, PUT } from '../api/batch-format.ts';
 import { MAX_BATCHED_BYTES } from './batch-limits.ts';
 import type { Call } from './call.ts';
+import { CacheError } from './errors.ts';
 import type { HttpRequest } from './transport.ts';
 
 const MAX_REMEMBERED = 1000;
@@ -22,13 +23,10 @@ export function plainRead({ key }: Call): HttpRequest {
 
 /**
  * A call by itself, as `/kv/` takes it: for values that are too large for a batch.
- * @throws URIError for a key that cannot stand in a path.
+ * @throws CacheError for a key that cannot stand in a path.
  */
 export function requestAlone({ method, key, value = '', ttl }: Call): HttpRequest {
-  // It would name another path.
-  if (key === '.' || key === '..')
-    throw new URIError('A key of dots cannot have a value of more than 1 MiB.');
-  const path = `/kv/${encodeURIComponent(key)}`;
+  const path = `/kv/${encodedKey(key)}`;
   if (method !== PUT) return { method: method === DELETE ? 'DELETE' : 'GET', path, isAside: true };
   return {
     method: 'PUT',
@@ -38,6 +36,13 @@ export function requestAlone({ method, key, value = '', ttl }: Call): HttpReques
     contentType: typeof value === 'string' ? 'text/plain' : 'application/octet-stream',
     body: typeof value === 'string' ? encoder.encode(value) : new Uint8Array(value),
   };
+}
+
+function encodedKey(key: string): string {
+  // These would name another path.
+  if (key !== '.' && key !== '..' && key.isWellFormed()) return encodeURIComponent(key);
+  const message = 'key must not be . or .. for a value of more than 1 MiB, and printable ASCII.';
+  throw new CacheError('CACHE_ERR_KEY_INVALID', message, 400);
 }
 
 /** Keys whose values are known to be too large for a batch: so they are not asked for by one in vain. */

@@ -15,13 +15,22 @@ export type Failure =
   /** The server may or may not have done it. */
   | 'unknown';
 
-/** 503s after which the request may have been carried out all the same. */
-const MAYBE_DONE: ReadonlySet<string> = new Set(['CACHE_ERR_SHARD_DEADLINE']);
+/** Failures after which the request may have been carried out all the same: in a shard, in the engine behind it, or behind a proxy. */
+const MAYBE_DONE: ReadonlySet<string> = new Set([
+  'CACHE_ERR_SHARD_DEADLINE',
+  'CACHE_ERR_TIER_UNAVAILABLE',
+  'CACHE_ERR_CLIENT_REPLY_INVALID',
+]);
+
+/** Whether proxies answer so when they have no answer of the server. The server itself answers 503 only. */
+export function isGateway(status: number): boolean {
+  return status === 502 || status === 503 || status === 504;
+}
 
 /** @returns undefined for an answer that stands. */
 export function failureOf(status: number, code: string): Failure | undefined {
   if (status === 429) return 'refused';
-  if (status !== 503) return undefined;
+  if (!isGateway(status)) return undefined;
   return MAYBE_DONE.has(code) ? 'unknown' : 'refused';
 }
 

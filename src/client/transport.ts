@@ -26,6 +26,8 @@ export interface Exchange {
 
 /** Sends HTTP requests on connections that are kept. */
 export interface Transport {
+  /** Whether a single read is quicker as a GET of its key than as a batch. */
+  readonly isGetQuicker: boolean;
   send(request: HttpRequest): Exchange;
   close(): Promise<void>;
 }

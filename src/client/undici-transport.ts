@@ -30,6 +30,7 @@ export const TEXT_CODEC: TextCodec = {
 
 /** For Node: several times as quick as `fetch`. */
 export class HttpTransport implements Transport {
+  readonly isGetQuicker = true;
   private readonly batches: Pool;
   private readonly others: Pool;
   private readonly prefix: string;

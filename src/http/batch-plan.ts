@@ -2,7 +2,9 @@ import {
   BATCH_VERSION,
   DELETE,
   GET,
+  HAS_ENCODING,
   HAS_TTL,
+  HAS_TYPE,
   HEAD,
   MAX_BATCH_REQUESTS,
   PUT,
@@ -45,6 +47,13 @@ const UNKNOWN_FLAG = invalid('A flag of a request is not known, or not for reque
 export const TOO_LARGE_FOR_BATCH: Failure = {
   code: 'CACHE_ERR_VALUE_TOO_LARGE',
   message: 'value has more than 1 MiB: such entries are stored and read at /kv/{key}.',
+};
+/** A GET of the entry sends these texts as headers, and Node throws where they have other characters. */
+const HEADER_TEXT = /^[\t\x20-\x7e\x80-\xff]*$/;
+const NOT_A_HEADER: Failure = {
+  code: 'CACHE_ERR_REQUEST_INVALID',
+  message:
+    'The content type and the content encoding must have the characters of a header: no line break, no control.',
 };
 const FIRST_PRINTABLE = 0x20;
 const LAST_PRINTABLE = 0x7e;
@@ -96,6 +105,10 @@ function faultOf(
   if ((record.flags & HAS_TTL) !== 0) {
     const ttlMs = secondsToMs('ttl', record.ttl);
     if (typeof ttlMs !== 'number') return ttlMs;
+  }
+  if ((record.flags & (HAS_TYPE | HAS_ENCODING)) !== 0) {
+    const areHeaders = HEADER_TEXT.test(record.contentType) && HEADER_TEXT.test(record.contentEncoding);
+    if (!areHeaders) return NOT_A_HEADER;
   }
   const takesIt = router.takesWhole(keyEnd - keyStart, record.valueEnd - keyEnd);
   return takesIt ? undefined : TOO_LARGE_FOR_BATCH;

@@ -86,6 +86,8 @@ test('what does not fit the lengths of a record is refused, and the batch goes o
   writer.add({ method: GET, key: 'a' });
   expect(() => writer.add({ method: GET, key: 'k'.repeat(65_536) })).toThrow('65535 bytes');
   expect(() => writer.add({ method: PUT, key: 'b', value: '', contentType: 't'.repeat(256) })).toThrow('255');
+  expect(() => writer.add({ method: PUT, key: 'b', value: 5 as unknown as string })).toThrow();
+  expect(() => writer.add({ method: GET, key: 5 as unknown as string })).toThrow();
   writer.add({ method: GET, key: 'c' });
   expect([...writer.take()]).toStrictEqual([1, GET, 0, 0, 1, 0x61, GET, 0, 0, 1, 0x63]);
 });

@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { CacheClient, type CacheClientOptions, CacheError } from '../../src/client/cache-client.ts';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { freePort } from '../support/free-port.ts';
+import { runProgram } from '../support/run.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -74,7 +79,6 @@ test('an error of the server has its code and status; others of the batch are fi
   const [bad, good] = await Promise.allSettled([cache.get('ä'), cache.set('good', 'x')]);
   expect(good.status).toBe('fulfilled');
   expect(bad).toMatchObject({ reason: { code: 'CACHE_ERR_KEY_INVALID', status: 400 } });
-  await expect(cache.get('k'.repeat(70_000))).rejects.toThrow(RangeError);
 });
 
 test('the token is sent; without it calls are refused', async () => {
@@ -86,6 +90,59 @@ test('the token is sent; without it calls are refused', async () => {
     code: 'CACHE_ERR_UNAUTHORIZED',
     status: 401,
   });
+});
+
+test('an argument of a wrong type fails its own call, not the others of the batch', async () => {
+  const key = 5 as unknown as string;
+  const wrong = [5, undefined, {}, new ArrayBuffer(4), new Float64Array(1), new DataView(new ArrayBuffer(4))];
+  const [first, last, ...refused] = await Promise.allSettled([
+    cache.set('right', '1'),
+    cache.get('right'),
+    ...wrong.map((value) => cache.set('wrong', value as unknown as string)),
+    cache.get(key),
+    cache.set(key, '1'),
+    cache.delete(key),
+  ]);
+  expect([first.status, last.status]).toStrictEqual(['fulfilled', 'fulfilled']);
+  for (const result of refused) {
+    expect(result).toMatchObject({ status: 'rejected', reason: { name: 'TypeError' } });
+  }
+  expect(await cache.has('wrong')).toBe(false);
+});
+
+test('a key that no request can carry is refused like any other', async () => {
+  const large = 'x'.repeat(2 ** 20 + 1);
+  const error = { code: 'CACHE_ERR_KEY_INVALID', status: 400 };
+  await expect(cache.get('x'.repeat(70_000))).rejects.toMatchObject(error);
+  for (const key of ['.', '..', '\ud800']) await expect(cache.set(key, large)).rejects.toMatchObject(error);
+});
+
+test.each<[CacheClientOptions, string]>([
+  [{ connections: 0 }, 'connections must be'],
+  [{ connections: 1.5 }, 'connections must be'],
+  [{ timeoutMs: 0 }, 'timeoutMs must be'],
+  [{ timeoutMs: NaN }, 'timeoutMs must be'],
+  [{ timeoutMs: 1e10 }, 'timeoutMs must be'],
+  [{ token: 'secret\n' }, 'token must be'],
+  [{ onUnavailable: 'mis' as 'miss' }, 'onUnavailable must be'],
+])('options that are not valid are refused at once: %o', (options, message) => {
+  expect(() => new CacheClient('http://127.0.0.1', options)).toThrow(message);
+});
+
+test('a URL without its scheme is refused at once', () => {
+  expect(() => new CacheClient('localhost:7171')).toThrow('must begin with http:// or https://');
+});
+
+test('a process ends when its calls are over, though it has not closed the client', async () => {
+  const client = new URL('../../src/client/cache-client.ts', import.meta.url).href;
+  const program = `
+    import { CacheClient } from '${client}';
+    const cache = new CacheClient('http://127.0.0.1:${server.port}', { timeoutMs: 60_000 });
+    await Promise.all([cache.set('ended', '1'), cache.get('ended')]);
+    console.log(await cache.get('ended'));`;
+  expect(await runProgram(process.execPath, ['--input-type=module', '-e', program], { cwd: tmpdir() })).toBe(
+    '1\n',
+  );
 });
 
 test('a call that is aborted settles at once, and takes nothing with it', async () => {
@@ -175,6 +232,35 @@ describe('wrap', () => {
     const wrapped = expect(one.wrap('no json', { ttlMs: 1000 }, () => 1)).rejects.toThrow(SyntaxError);
     expect(await one.get('no json')).toBe('plain text');
     await wrapped;
+  });
+
+  test('gives back what cannot be stored', async () => {
+    const circle: Record<string, unknown> = {};
+    circle['self'] = circle;
+    for (const value of [undefined, 5n, circle, 'x'.repeat(65 * 2 ** 20)]) {
+      expect(await cache.wrap('not stored', { ttlMs: 60_000 }, () => value)).toBe(value);
+      expect(await cache.has('not stored')).toBe(false);
+    }
+    expect(await cache.wrap('not stored', { ttlMs: 60_000 }, () => null)).toBeNull();
+    expect(await cache.get('not stored')).toBe('null');
+    for (const value of [undefined, 5n]) {
+      await expect(cache.setJson('not stored', value)).rejects.toThrow(TypeError);
+    }
+  });
+
+  test('does not wait until the value is stored', async () => {
+    const mute = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    onTestFinished(() => {
+      mute.closeAllConnections();
+      mute.close();
+    });
+    const { port } = mute.address() as AddressInfo;
+    const lonely = connect({ onUnavailable: 'miss', timeoutMs: 1000 }, port);
+    let loadedMs = NaN;
+    const load = (): number => (loadedMs = performance.now());
+    await lonely.wrap('a', { ttlMs: 1000 }, load);
+    expect(performance.now() - loadedMs).toBeLessThan(900);
   });
 
   test('passes on what the load throws', async () => {

@@ -119,6 +119,16 @@ describe('in JSON', () => {
     expect((await fetch(url, { method: 'POST', headers, body: '{"requests":[]}' })).status).toBe(415);
   });
 
+  test('a query parameter is refused, as on the other routes that know none', async () => {
+    const response = await fetch(`http://127.0.0.1:${server.port}/batch?ttl=5`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"requests":[]}',
+    });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ message: expect.stringContaining('"ttl"') });
+  });
+
   test('another type is refused; an empty batch is none the less one', async () => {
     expect((await post('[]', 'text/plain')).status).toBe(415);
     expect(await ask()).toStrictEqual([]);
@@ -154,6 +164,24 @@ test('in the binary form any bytes come back, with their type', async () => {
   expect(records[5].valueEnd).toBe(records[5].valueStart);
   expect(records[7].flags & IS_ERROR).toBe(IS_ERROR);
   expect(valueOf(7).toString()).toMatch(/^CACHE_ERR_KEY_INVALID key must be/);
+});
+
+test('texts that no header can hold are refused, and the entry is not stored', async () => {
+  const writer = new BatchWriter();
+  const texts = ['text/html\r\nSet-Cookie: a=b', 'a\0b', 'a\x7fb'];
+  for (const text of texts) {
+    writer.add({ method: PUT, key: 'header', value: '1', contentType: text });
+    writer.add({ method: PUT, key: 'header', value: '1', contentEncoding: text });
+  }
+  writer.add({ method: PUT, key: 'fine', value: '1', contentType: 'a\tb\xfc' });
+  const response = await post(writer.take(), BATCH_TYPE);
+  const reader = new BatchReader(new Uint8Array(await response.arrayBuffer()));
+  const statuses: number[] = [];
+  for (let record = reader.next(); record; record = reader.next()) statuses.push(record.status);
+  expect(statuses).toStrictEqual([...Array<number>(6).fill(400), 201]);
+  expect((await fetch(`http://127.0.0.1:${server.port}/kv/header`)).status).toBe(404);
+  const fine = await fetch(`http://127.0.0.1:${server.port}/kv/fine`);
+  expect(fine.headers.get('content-type')).toBe('a\tb\xfc');
 });
 
 test('a thousand keys over both shards; the entries are those of the other routes', async () => {

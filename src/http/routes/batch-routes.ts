@@ -1,6 +1,6 @@
 import { parse as parseContentType } from 'content-type';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { BATCH_TYPE, MAX_BATCH_BYTES } from '../../api/batch-format.ts';
+import { BATCH_TYPE, MAX_BATCH_BYTES, MAX_BATCH_REQUESTS } from '../../api/batch-format.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';
 import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import { Batch, type BatchForm, type BatchOptions } from '../batch.ts';
@@ -21,6 +21,36 @@ const NO_TYPE: Failure = {
   message: `The content type must be application/json or ${BATCH_TYPE}.`,
 };
 
+const JSON_BATCH = {
+  type: 'object',
+  required: ['requests'],
+  additionalProperties: false,
+  properties: {
+    requests: {
+      type: 'array',
+      maxItems: MAX_BATCH_REQUESTS,
+      items: {
+        type: 'object',
+        required: ['method', 'key'],
+        additionalProperties: false,
+        properties: {
+          method: { enum: ['GET', 'PUT', 'DELETE', 'HEAD'] },
+          key: { type: 'string' },
+          value: { type: 'string', description: 'Of a PUT.' },
+          ttl: { type: 'number', description: 'Of a PUT: seconds until the entry expires.' },
+        },
+      },
+    },
+  },
+  example: {
+    requests: [
+      { method: 'PUT', key: 'a', value: '1', ttl: 60 },
+      { method: 'GET', key: 'a' },
+      { method: 'DELETE', key: 'b' },
+    ],
+  },
+};
+
 export interface BatchRouteOptions extends BatchOptions {
   readonly schemas: RequestSchemas;
   readonly bodies: Bodies;
@@ -34,9 +64,14 @@ export function registerBatchRoute(app: FastifyInstance, options: BatchRouteOpti
     {
       config: {
         isRead: true,
+        parameters: [],
         documented: {
-          consumes: ['application/json', BATCH_TYPE],
-          body: { type: 'object', required: ['requests'], properties: { requests: { type: 'array' } } },
+          body: {
+            content: {
+              'application/json': { schema: JSON_BATCH },
+              [BATCH_TYPE]: { schema: { type: 'string', format: 'binary' } },
+            },
+          },
         },
       },
       schema: {
