@@ -94,8 +94,7 @@ export class Snapshots {
     deadline.addEventListener('abort', () => resolve());
     await Promise.race([this.work, isOverdue]);
     if (this.isStarted && !deadline.aborted) await this.save(true, deadline);
-    await this.reader?.close();
-    this.reader = undefined;
+    await this.closeReader();
   }
 
   private waitForNext(): void {
@@ -146,7 +145,15 @@ export class Snapshots {
       onLoadFailed(error);
     } finally {
       await endLoad(router);
+      // The space of a file that has been replaced is free when nobody has it open.
+      await this.closeReader();
     }
+  }
+
+  private async closeReader(): Promise<void> {
+    const { reader } = this;
+    this.reader = undefined;
+    await reader?.close();
   }
 
   private countLoad({ superseded, expired, keptOut, damagedSections }: LoadResult, tookMs: number): void {

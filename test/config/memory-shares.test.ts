@@ -6,6 +6,7 @@ import {
   deriveTrafficLimits,
   frontYoungMb,
   heapFlags,
+  snapshotReserve,
 } from '../../src/config/memory-shares.ts';
 import { Random, printedSeed } from '../support/random.ts';
 
@@ -150,5 +151,12 @@ describe('deriveTrafficLimits', () => {
       );
       for (const bound of Object.values(traffic)) expect(bound).toBeGreaterThan(0);
     }
+  });
+});
+
+describe('snapshotReserve', () => {
+  test('is three sections, the keys that each shard may remember, and a bit for each entry', () => {
+    expect(snapshotReserve(256 * MIB, 1000, 1) / MIB).toBeCloseTo(3 + 1 + 1, 2);
+    expect(snapshotReserve(8192 * MIB, 8 * MIB, 4) / MIB).toBeCloseTo(24 + 4 + 32, 2);
   });
 });

@@ -150,6 +150,24 @@ describe('a snapshot file', () => {
     expect(() => statSync(`${path}.unfinished`)).toThrow('ENOENT');
   });
 
+  test('is not replaced when a shard dies while it is written, and read without a shard that dies', async () => {
+    const { bytes, values, path } = await savedFile();
+    const { stores } = createSegments({ shards: 2 });
+    const { shards, ...rest } = shardsOf(stores);
+    const dead = { mailbox: { control: { request: () => Promise.resolve(undefined) } } };
+    const broken = { ...rest, shards: [shards[0], dead] };
+    const saving = saveSnapshot(path, broken, { isUrgent: false, signal: NEVER });
+    await expect(saving).rejects.toThrow('a shard died meanwhile');
+    expect(readFileSync(path)).toStrictEqual(bytes);
+
+    const reader = new SnapshotReader(memoryFile(bytes));
+    await beginLoad(broken);
+    const { loaded } = await new Load(broken, reader).run(await reader.contents());
+    const expected = [...values.keys()].filter((key) => rest.shardNumberOf(key) === 0);
+    expect(loaded).toBe(expected.length);
+    expect(stores[0].entries).toBe(expected.length);
+  });
+
   test.each([
     ['nothing', Buffer.alloc(0)],
     ['text', Buffer.from('#!/bin/sh\necho hello\n'.repeat(1000))],

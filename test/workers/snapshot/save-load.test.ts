@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { Metadata } from '../../../workers/store/segment-store.ts';
 import { MIB, addPiece, createSegment } from '../../support/segments.ts';
+import { IS_LONG } from '../../support/long.ts';
 import { Random, printedSeed } from '../../support/random.ts';
 import { drainKeys, headerOf, inReadingOrder, loadAll, peekValue, saveAll } from '../../support/snapshots.ts';
 
+const MANY = IS_LONG ? 1_000_000 : 20_000;
 const METADATA: Metadata = {
   contentType: 'image/png',
   contentEncoding: 'br',
@@ -80,6 +82,23 @@ describe('a snapshot', () => {
     const order = drainKeys(store, keys);
     expect(drainKeys(other, [...keys, 'new'])).toStrictEqual([...order, 'new']);
   });
+
+  test(
+    `of ${MANY} entries is the same when it has been read, and is written again`,
+    { timeout: 300_000 },
+    () => {
+      const random = new Random(printedSeed('snapshot of a snapshot'));
+      const { store } = createSegment();
+      for (let i = 0; i < MANY; i++) store.put(`key-${i}`, `value-${i}-`.padEnd(100, 'v'), 0);
+      for (let i = 0; i < MANY / 10; i++) store.get(`key-${random.whole(0, MANY - 1)}`);
+      const sections = saveAll(store);
+      const { store: other, counts } = reload(sections);
+      expect(counts.loaded).toBe(MANY);
+      const again = saveAll(other);
+      expect(again.length).toBe(sections.length);
+      for (const [i, { bytes }] of again.entries()) expect(Buffer.compare(bytes, sections[i].bytes)).toBe(0);
+    },
+  );
 
   test('has large values, and values that need a section of their own', () => {
     const { store } = createSegment({ mostValueBytes: 4 * MIB });
