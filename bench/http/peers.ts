@@ -27,7 +27,7 @@ export function peerOf(
   return { name, label, kind, start, dialect };
 }
 
-const DEFAULT_SHARDS = Math.min(64, Math.max(1, availableParallelism() - 1));
+const DEFAULT_SHARDS = Math.min(64, Math.ceil(availableParallelism() / 5));
 
 /** The name of our server with that many shards. */
 export function oursWith(shards: number): string {

@@ -9,7 +9,7 @@ import { markdownTable, printPage } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
 import { slowDown, whyNoSlowMotion } from './slow-motion.ts';
 
-const DEFAULT_THREADS = '1+1,2+1,4+2,8+3';
+const DEFAULT_THREADS = '1+1,2+1,4+1,8+2';
 const KEYS = 10_000;
 /** The code is compiled by V8 at full speed. */
 const WARM_UP_SECONDS = 1.5;
@@ -171,7 +171,7 @@ const control = [...new Set(threads.map(({ fronts }) => fronts))].map(bare);
 const all = [...servers, ...control];
 const title =
   `${workload.title.replace(/, \d+ connections/, '')}; ${connections} connections for each HTTP thread; ` +
-  `${share * 100} % of a processor for each thread. "4 + 2" means four HTTP threads and two shards; "bare" threads share ` +
+  `${share * 100} % of a processor for each thread. "8 + 2" means eight HTTP threads and two shards; "bare" threads share ` +
   'a port and nothing else, and give a constant answer: what this machine can scale to.';
 try {
   for (const scale of all) await scale.start();

@@ -43,10 +43,10 @@ const SETTINGS = {
   },
   SHARDS: {
     fallback: String(THREADS.SHARDS),
-    byDefault: 'processors ÷ 4',
+    byDefault: 'processors ÷ 5',
     allowed: '1 to 64',
     meaning:
-      'threads that own the data; by default processors ÷ 4, rounded up, at most one per 1,000 of CAPACITY',
+      'threads that own the data; by default processors ÷ 5, rounded up, at most one per 1,000 of CAPACITY',
     schema: wholeText(1, MAX_THREADS),
   },
   FRONTS: {

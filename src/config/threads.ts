@@ -5,8 +5,8 @@ const MIN_CAPACITY_PER_SHARD = 1000;
 
 /** Most shards, and most HTTP threads. */
 export const MAX_THREADS = 64;
-/** A shard can serve three HTTP threads: see docs/scaling.md. */
-const PROCESSORS_PER_SHARD = 4;
+/** A shard has time for four HTTP threads: see docs/scaling.md. */
+const PROCESSORS_PER_SHARD = 5;
 
 /** How many shards there are where SHARDS does not say. */
 export function defaultShards(processorCount: number, capacity: number): number {

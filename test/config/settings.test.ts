@@ -115,15 +115,15 @@ describe('readSettings', () => {
 
   test.each([
     [1, 0, 1],
-    [4, 0, 1],
-    [5, 0, 2],
-    [32, 0, 8],
+    [5, 0, 1],
+    [6, 0, 2],
+    [32, 0, 7],
     [1000, 0, 64],
     [32, 1, 1],
     [32, 1999, 1],
     [32, 2000, 2],
-    [32, 8000, 8],
-    [32, 1_000_000, 8],
+    [32, 6000, 6],
+    [32, 1_000_000, 7],
     [1, 1_000_000, 1],
   ])('with %i processors and a capacity of %i there are %i shards', (processors, capacity, shards) => {
     expect(defaultShards(processors, capacity)).toBe(shards);
@@ -135,7 +135,7 @@ describe('readSettings', () => {
     [4, 3],
     [8, 6],
     [16, 12],
-    [32, 24],
+    [32, 25],
     [256, 64],
   ])(
     'with %i processors there are %i HTTP threads, and fewer where memory is small',

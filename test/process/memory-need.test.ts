@@ -2,12 +2,16 @@ import { expect, test } from 'vitest';
 import { ChildServer } from '../support/child-server.ts';
 import { readPage } from '../readme/page.ts';
 
-const SENTENCE = /One shard needs a limit of about (\d+) MiB, each further one about (\d+) MiB more/.exec(
-  readPage('README.md').replaceAll(/\s+/g, ' '),
-)!;
-const [firstMib, furtherMib] = SENTENCE.slice(1).map(Number);
+/** The one number, in MiB, of a sentence of a page. */
+function mibIn(page: string, sentence: RegExp): number {
+  const [, mib] = sentence.exec(readPage(page).replaceAll(/\s+/g, ' '))!;
+  return Number(mib);
+}
 
-test.each([1, 2, 4])('%i shard(s) start with the memory limit that README names', async (shards) => {
+const firstMib = mibIn('README.md', /One shard needs a limit of about (\d+) MiB/);
+const furtherMib = mibIn('docs/scaling.md', /Each further shard takes about (\d+) MiB of the limit/);
+
+test.each([1, 2, 4])('%i shard(s) start with the memory limit that the documents name', async (shards) => {
   const env = { SHARDS: String(shards), MEMORY_LIMIT: `${firstMib + (shards - 1) * furtherMib}mb` };
   const { child } = await ChildServer.listening({ env });
   await child.end();

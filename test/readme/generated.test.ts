@@ -47,7 +47,7 @@ describe('withGenerated', () => {
     expect(made).not.toContain('of yesterday');
     for (const { name } of settingsTable()) expect(made).toContain(`\n| \`${name}\` | `);
     // The same on every machine.
-    expect(made).toContain('| `SHARDS` | processors ÷ 4 |');
+    expect(made).toContain('| `SHARDS` | processors ÷ 5 |');
   });
 
   test('has the figures of each server, and the better setting of each cache', () => {

@@ -9,7 +9,8 @@ if (isMainThread) {
   const url = new URL(import.meta.url);
   for (let i = 1; i < THREADS; i++) new Worker(url).on('error', (error) => console.error(error));
 }
-createServer((_request, response) => {
+createServer((request, response) => {
+  if (request.method === 'PUT') response.statusCode = 201;
   response.setHeader('content-type', 'application/json; charset=utf-8');
   response.end(BODY);
 }).listen({ port: Number(process.env['PORT']), host: '127.0.0.1', reusePort: true });

@@ -115,6 +115,29 @@ describe('a snapshot file', () => {
     expect(drainKeys(others[0], values.keys())).toStrictEqual(drainKeys(stores[0], values.keys()));
   });
 
+  test('of a store in use has in front what was used while it was written', async () => {
+    const path = join(makeFolder(), 'snapshot');
+    const { stores } = createSegments();
+    const keys = Array.from({ length: 300 }, (_, i) => `key-${i}`);
+    for (const key of keys) stores[0].put(key, key.padEnd(10_000, 'v'), 0);
+    const shards = shardsOf(stores);
+    const { control } = shards.shards[0].mailbox!;
+    let sections = 0;
+    const request: typeof control.request = async (order, handedOver) => {
+      const reply = await control.request(order, handedOver);
+      // The coldest, whose turn has not come.
+      if (sections++ === 0) for (const key of ['key-1', 'key-0']) stores[0].get(key);
+      return reply;
+    };
+    const inUse = { ...shards, shards: [{ mailbox: { control: { request } } }] };
+    await saveSnapshot(path, inUse, { isUrgent: false, signal: NEVER });
+    expect(sections).toBeGreaterThan(3);
+    const { stores: others } = createSegments();
+    const { result } = await read(others, readFileSync(path));
+    expect(result.loaded).toBe(300);
+    expect(drainKeys(others[0], keys)).toStrictEqual([...keys.slice(2), 'key-1', 'key-0']);
+  });
+
   test('that is given up leaves the one before, and nothing beside it', async () => {
     const { bytes, path } = await savedFile();
     const { stores } = createSegments();
