@@ -72,7 +72,7 @@ describe.skipIf(!HAS_REDIS)('random histories over two servers', () => {
   test('announcements come late', async () => {
     const random = new Random(printedSeed('late'));
     await using engine = await behindProxy(random);
-    await using one = await startTestServer({ TIER_URL: engine.url });
+    await using one = await startTestServer({ TIER_URL: engine.url, FRONTS: '2' });
     await using other = await startTestServer({ TIER_URL: engine.url, SHARDS: '1' });
     await expectRight([one, other], random, NONE);
   });

@@ -48,9 +48,12 @@ export class Engine {
   private refreshing: Promise<void> | undefined;
   private refreshedAtMs = -Infinity;
   private readonly timer: NodeJS.Timeout;
+  private tickedAtMs: number;
+  private isPutOff = false;
 
   constructor(options: EngineOptions) {
     this.options = options;
+    this.tickedAtMs = options.nowMs();
     this.timer = setInterval(() => this.tick(), HEARTBEAT_INTERVAL_MS);
     for (const address of options.start.nodes) this.nodeAt(address);
   }
@@ -63,7 +66,8 @@ export class Engine {
   /** @returns when it is connected, or the first attempt has failed. */
   async connect(): Promise<void> {
     await Promise.all([...this.nodes.values()].map((node) => this.open(node)));
-    await Promise.all([...this.nodes.values()].map((node) => this.open(node)));
+    // Those that the first ones have named.
+    await Promise.all([...this.nodes.values()].map(({ opening }) => opening));
   }
 
   /** Ends all connections for good. */
@@ -179,6 +183,10 @@ export class Engine {
 
   private tick(): void {
     const nowMs = this.options.nowMs();
+    // If this thread was blocked, answers may lie in its sockets. They are read before the next tick.
+    this.isPutOff = nowMs - this.tickedAtMs > 2 * HEARTBEAT_INTERVAL_MS && !this.isPutOff;
+    this.tickedAtMs = nowMs;
+    if (this.isPutOff) return;
     for (const node of this.nodes.values()) {
       node.connection?.heartbeat();
       if (!node.connection?.isUp && nowMs >= node.retryAtMs) void this.open(node);
