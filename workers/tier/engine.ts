@@ -67,7 +67,7 @@ export class Engine {
   async connect(): Promise<void> {
     await Promise.all([...this.nodes.values()].map((node) => this.open(node)));
     // Those that the first ones have named.
-    await Promise.all([...this.nodes.values()].map(({ opening }) => opening));
+    await Promise.all([...this.nodes.values()].flatMap(({ opening }) => opening ?? []));
   }
 
   /** Ends all connections for good. */
