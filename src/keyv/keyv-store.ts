@@ -58,8 +58,9 @@ export class KeyvStore {
     return true;
   }
 
-  async setMany(entries: readonly KeyvEntry[]): Promise<void> {
-    await Promise.all(entries.map(({ key, value, ttl }) => this.set(key, value, ttl)));
+  /** @returns that each is stored: Keyv 5 passes it on. */
+  setMany(entries: readonly KeyvEntry[]): Promise<boolean[]> {
+    return Promise.all(entries.map(({ key, value, ttl }) => this.set(key, value, ttl)));
   }
 
   delete(key: string): Promise<boolean> {

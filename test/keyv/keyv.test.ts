@@ -56,7 +56,8 @@ describe.each(MAJORS)('%s', (_major, create) => {
 
   test('many keys at once', async () => {
     const keyv = open();
-    await keyv.setMany(Array.from({ length: 2500 }, (_, i) => ({ key: `k${i}`, value: i })));
+    const entries = Array.from({ length: 2500 }, (_, i) => ({ key: `k${i}`, value: i }));
+    expect(await keyv.setMany(entries)).toStrictEqual(entries.map(() => true));
     expect(await keyv.get(['k0', 'none', 'k2499'])).toStrictEqual([0, undefined, 2499]);
     expect(await keyv.hasMany(['k0', 'none'])).toStrictEqual([true, false]);
     await keyv.delete(['k0', 'k1']);
