@@ -84,6 +84,8 @@ export class Front {
     this.host = host;
     this.events = events;
     this.deadlineMs = deadlineMs;
+    // Only the start of the server waits for it.
+    this.firstListening.promise.catch(() => undefined);
     this.life = new ThreadLifeCycle({
       name: 'HTTP thread',
       thread: { workerUrl, heapMb: heapMb(), youngMb },
@@ -199,6 +201,8 @@ export class Front {
     this.watchers.clear();
     for (const id of this.reading.keys()) this.endReading(id);
     this.closed.resolve();
+    // Has no effect once it has listened.
+    this.firstListening.reject(new Error('the HTTP thread ended before it listened'));
     if (!this.figures) return;
     this.figuresOfDead = addHttpFigures(this.lastFigures.map(countsAlone));
     this.figures = undefined;
