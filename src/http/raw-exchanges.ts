@@ -41,6 +41,8 @@ export interface Dialect {
   readonly headers: (head: EntryHead) => readonly string[];
 }
 
+const NONE: readonly string[] = [];
+
 /** That of `/kv/`. */
 export const PLAIN_DIALECT: Dialect = {
   stored: (isNew, tag) => {
@@ -50,7 +52,7 @@ export const PLAIN_DIALECT: Dialect = {
       : { status: 204, headers: etag, body: '' };
   },
   failed: ({ code, message }) => renderFailure(code, message),
-  headers: () => [],
+  headers: () => NONE,
 };
 
 /** Types that a browser runs no script of. */
@@ -103,7 +105,7 @@ export class RawGetExchange extends Exchange {
     if (!INERT.test(entry.contentType)) headers.push(...SANDBOX);
     if (isZipped) headers.push('content-encoding', 'gzip');
     else if (entry.contentEncoding !== '') headers.push('content-encoding', entry.contentEncoding);
-    headers.push(...dialect.headers(entry));
+    for (const text of dialect.headers(entry)) headers.push(text);
     response.writeHead(200, 'OK', headers);
     if (largeRead) void sendPieces(response, largeRead, options.largeReplies);
     else if (code === RAW_HIT || isZipped) endWith(response, payload);

@@ -57,6 +57,7 @@ export function isCompressible({ contentType, contentEncoding }: Omit<EntryTexts
 
 export const NO_CONDITIONS: Conditions = {};
 
+const NO_TTL = encodeU48(0);
 const ABSENT = 0xffff;
 const ANY = 0xfffe;
 /** More do not fit into the headers of one request. */
@@ -84,16 +85,21 @@ export function decodePutOptions(text: string): PutOptions {
 }
 
 export function encodeHead(head: EntryHead): string {
-  return encodeU32(head.valueBytes) + encodeU48(head.ttlMs) + head.tag + encodeTexts(head);
+  const ttl = head.ttlMs === 0 ? NO_TTL : encodeU48(head.ttlMs);
+  return encodeU32(head.valueBytes) + ttl + head.tag + encodeTexts(head);
 }
 
 export function decodeHead(text: string): EntryHead {
   const tagEnd = 10 + TAG_CHARACTERS;
+  // Named one by one: to spread an object takes as long as all the rest.
+  const { contentType, contentEncoding, headers } = decodeTexts(text, tagEnd);
   return {
     valueBytes: decodeU32(text, 0),
     ttlMs: decodeU48(text, 4),
     tag: text.slice(10, tagEnd),
-    ...decodeTexts(text, tagEnd),
+    contentType,
+    contentEncoding,
+    headers,
   };
 }
 
@@ -115,9 +121,9 @@ function decodeTags(text: string, at: number): Tags | undefined {
 }
 
 export function encodeTexts({ contentType, contentEncoding, headers: [first, second] }: EntryTexts): string {
-  const lengths = [contentType.length, contentEncoding.length, first.length, second.length];
-  assert(Math.max(...lengths) <= MAX_METADATA_TEXT_BYTES, 'a text has a length of one byte');
-  return String.fromCharCode(...lengths) + contentType + contentEncoding + first + second;
+  const [a, b, c, d] = [contentType.length, contentEncoding.length, first.length, second.length];
+  assert(Math.max(a, b, c, d) <= MAX_METADATA_TEXT_BYTES, 'a text has a length of one byte');
+  return String.fromCharCode(a, b, c, d) + contentType + contentEncoding + first + second;
 }
 
 export function decodeTexts(text: string, at: number): EntryTexts {
