@@ -28,7 +28,6 @@ import {
 import { type Failure, renderFailure } from './failures.ts';
 import { noteRefusal } from '../metrics/traffic.ts';
 import { acceptsGzip } from './fast/accept-gzip.ts';
-import type { LargeReplies } from './intake/large-replies.ts';
 import { whenClosed } from './intake/when-closed.ts';
 import { GZIP_SUFFIX, namesGzipForm } from './raw-request.ts';
 
@@ -85,7 +84,7 @@ export class RawGetExchange extends Exchange {
       return;
     }
     // What is cut out of the batch keeps all of it.
-    const entry = decodeHead(isHeld(response) ? ownCopy(head) : head);
+    const entry = decodeHead(largeRead || isHeld(response) ? ownCopy(head) : head);
     const isZipped = code === RAW_HIT_GZIP;
     const headers = this.headersOf(entry, isZipped);
     if (code === NOT_MODIFIED) {
@@ -106,9 +105,12 @@ export class RawGetExchange extends Exchange {
     if (isZipped) headers.push('content-encoding', 'gzip');
     else if (entry.contentEncoding !== '') headers.push('content-encoding', entry.contentEncoding);
     for (const text of dialect.headers(entry)) headers.push(text);
+    if (largeRead) {
+      void this.sendPieces(largeRead, headers);
+      return;
+    }
     response.writeHead(200, 'OK', headers);
-    if (largeRead) void sendPieces(response, largeRead, options.largeReplies);
-    else if (code === RAW_HIT || isZipped) endWith(response, payload);
+    if (code === RAW_HIT || isZipped) endWith(response, payload);
     else response.end();
   }
 
@@ -123,33 +125,41 @@ export class RawGetExchange extends Exchange {
     return headers;
   }
 
+  /** Sends a value piece by piece, as its client takes it. */
+  private async sendPieces(read: LargeRead, headers: string[]): Promise<void> {
+    const { response, options, dialect } = this;
+    const closed = new Promise<void>((resolve) => {
+      whenClosed(response, resolve);
+    });
+    whenClosed(response, () => read.cancel());
+    let piece = await read.next();
+    if (typeof piece === 'number' && !response.destroyed) {
+      // Nothing has been sent yet: so the client can be told.
+      writeRawFailure(response, failureOfReply(piece), dialect);
+      return;
+    }
+    response.writeHead(200, 'OK', headers);
+    for (; piece !== undefined; piece = await read.next()) {
+      if (typeof piece === 'number') {
+        // What has been sent is too short for its Content-Length: so the client sees that it is not all.
+        response.req.socket.destroy();
+        return;
+      }
+      const { bytes, delivered } = piece;
+      const endPiece = options.largeReplies.beginPiece(response);
+      // Past the end of a connection nobody may call back.
+      const isTaken = await Promise.race([written(response, bytes), closed]);
+      endPiece();
+      if (isTaken !== true) await closed;
+      delivered();
+    }
+    response.end();
+  }
+
   private mayBeZipped(entry: EntryHead): boolean {
     const { gzipThresholdBytes } = this.options;
     return gzipThresholdBytes > 0 && entry.valueBytes > gzipThresholdBytes && isCompressible(entry);
   }
-}
-
-/** Sends a value piece by piece, as its client takes it. */
-async function sendPieces(response: ServerResponse, read: LargeRead, replies: LargeReplies): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    whenClosed(response, resolve);
-  });
-  whenClosed(response, () => read.cancel());
-  for (let piece = await read.next(); piece !== undefined; piece = await read.next()) {
-    if (typeof piece === 'number') {
-      // What has been sent is too short for its Content-Length: so the client sees that it is not all.
-      response.req.socket.destroy();
-      return;
-    }
-    const { bytes, delivered } = piece;
-    const endPiece = replies.beginPiece(response);
-    // Past the end of a connection nobody may call back.
-    const isTaken = await Promise.race([written(response, bytes), closed]);
-    endPiece();
-    if (isTaken !== true) await closed;
-    delivered();
-  }
-  response.end();
 }
 
 function written(response: ServerResponse, bytes: Uint8Array): Promise<boolean> {

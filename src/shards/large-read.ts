@@ -52,6 +52,11 @@ export class LargeRead {
     });
   }
 
+  /** Whether it asked for its next piece at this time or earlier, and waits for it. */
+  isWaitingSince(timeMs: number): boolean {
+    return this.resolveNext !== undefined && this.askedAtMs <= timeMs;
+  }
+
   /** Nothing more is wanted. */
   cancel(): void {
     if (this.code !== undefined || this.leftBytes === 0) return;
@@ -75,7 +80,7 @@ export class LargeRead {
 
   /** Gives it up if the piece that was asked for at this time or earlier has not come. */
   expire(overdueMs: number): void {
-    if (this.resolveNext === undefined || this.askedAtMs > overdueMs) return;
+    if (!this.isWaitingSince(overdueMs)) return;
     this.options.post({ kind: 'cancel', read: this.options.id });
     this.finish(OVERDUE);
   }

@@ -3,6 +3,9 @@ import { UNAVAILABLE } from '../shared/protocol.ts';
 import { LargeRead, freed } from './large-read.ts';
 import { Upload } from './upload.ts';
 
+/** A shard that has room for a piece sends it long before. */
+const MIN_WAIT_MS = 50;
+
 export interface LargeValuesOptions {
   readonly post: (message: LargeValueMessage, handedOver?: ArrayBuffer[]) => void;
   readonly now: () => number;
@@ -20,6 +23,12 @@ export class LargeValues {
 
   constructor(options: LargeValuesOptions) {
     this.options = options;
+  }
+
+  /** True while a piece waits for room in the shard's reply window. */
+  get awaitsReplyRoom(): boolean {
+    const sinceMs = this.options.now() - MIN_WAIT_MS;
+    return this.reads.values().some((read) => read.isWaitingSince(sinceMs));
   }
 
   /**

@@ -103,7 +103,7 @@ export class Mailbox {
 
   /** True while replies wait for room in the shard's reply window. */
   get awaitsReplyRoom(): boolean {
-    return this.requests.awaitsReplyRoom;
+    return this.requests.awaitsReplyRoom || this.largeValues.awaitsReplyRoom;
   }
 
   /** The last places are for reads, so that they are served while writes are refused. */

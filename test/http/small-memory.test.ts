@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { makeCertificate } from '../support/certificate.ts';
 import { ChildServer } from '../support/child-server.ts';
 import { HttpClient } from '../support/http-client.ts';
-import { getText } from '../support/http-text.ts';
+import { getText, requestText } from '../support/http-text.ts';
 import { IS_LONG } from '../support/long.ts';
 import { scrape } from '../support/metrics-text.ts';
 import { RawSocket } from '../support/raw-socket.ts';
@@ -292,6 +292,29 @@ describe(`with ${LIMIT}, one server for all that follows`, { timeout: 120_000 },
       .toBe(200);
     const cutOffs = 'kvc_http_connections_cut_off_total{reason="slow_answer"}';
     expect((await scrape(client)).get(cutOffs)).toBeGreaterThan(0);
+    for (const raw of raws) raw.close();
+  });
+
+  test('clients that do not take their large values make room for those that do', async () => {
+    const cutOffs = 'kvc_http_connections_cut_off_total{reason="slow_answer"}';
+    const before = (await scrape(client)).get(cutOffs)!;
+    const path = '/kv/large-value';
+    const value = Buffer.alloc(16 * 2 ** 20, 'v');
+    await client.call({ method: 'PUT', path, body: value });
+    const raws = await Promise.all(Array.from({ length: 100 }, () => RawSocket.open(port)));
+    for (const raw of raws) {
+      raw.socket.pause();
+      raw.write(requestText(path));
+    }
+    await client.get('/health');
+    // Less than the time after which clients that take nothing are cut off, though nobody waits.
+    const read = (): Promise<number> =>
+      client.get(path).then(
+        ({ bytes }) => bytes.length,
+        () => 0,
+      );
+    await expect.poll(read, { timeout: 20_000, interval: 50 }).toBe(value.length);
+    expect((await scrape(client)).get(cutOffs)).toBeGreaterThan(before);
     for (const raw of raws) raw.close();
   });
 });

@@ -187,10 +187,12 @@ describe('a read', () => {
     await pieces[0];
     await ask(mailbox, rawHead('a'));
     expect(shard.replyCells[0]).toBeLessThanOrEqual(MIB + 2 ** 18);
+    await expect.poll(() => mailbox.awaitsReplyRoom).toBe(true);
     for (const piece of pieces) {
       const got = await piece;
       if (typeof got === 'object') got.delivered();
     }
+    expect(mailbox.awaitsReplyRoom).toBe(false);
     for (const { read } of readers) read!.cancel();
     await expect.poll(() => shard.replyCells[0]).toBe(0);
   });

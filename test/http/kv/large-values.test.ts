@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { OVERDUE } from '../../../src/shared/protocol.ts';
+import { LargeRead } from '../../../src/shards/large-read.ts';
 import { faultValue } from '../../support/faults.ts';
 import { type FaultyServer, startFaultyServer } from '../../support/faulty-server.ts';
 import { expectError } from '../../support/http-client.ts';
@@ -85,6 +87,19 @@ describe('a reader', () => {
       ['200', `${15 * MIB}`],
     ]);
   });
+});
+
+test('a read that gets no first piece is answered: 503, to Nx a miss', async () => {
+  const next = vi.spyOn(LargeRead.prototype, 'next');
+  onTestFinished(() => next.mockRestore());
+  for (const path of ['/kv/v1/cache/late', '/v1/cache/late']) {
+    await putValue('/kv/v1/cache/late');
+    next.mockResolvedValueOnce(OVERDUE);
+    const answer = await server.client.get(path);
+    if (path.startsWith('/kv/')) expectError(answer, 503, 'CACHE_ERR_SHARD_DEADLINE');
+    else expect(answer.status).toBe(404);
+    expect((await server.client.get(path)).bytes.equals(VALUE)).toBe(true);
+  }
 });
 
 describe('a shard that dies', () => {
