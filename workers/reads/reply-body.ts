@@ -127,7 +127,13 @@ function escape(text: string): string {
   return JSON.stringify(text).slice(1, -1);
 }
 
+/**
+ * Bodies of this size or more are handed over where they are a copy of stored bytes. On the way to the client the text of
+ * a string is copied four times more.
+ */
+const HANDED_OVER_COPY_BYTES = 2 ** 13;
+
 /** A copy of bytes for one reader: a string, or a buffer that can be handed over. */
 export function payloadOf(bytes: Buffer): Payload {
-  return bytes.length >= HANDED_OVER_BYTES ? bytesOf(bytes) : bytes.toString('latin1');
+  return bytes.length >= HANDED_OVER_COPY_BYTES ? bytesOf(bytes) : bytes.toString('latin1');
 }

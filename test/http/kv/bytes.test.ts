@@ -61,7 +61,8 @@ describe.each([
   }
 
   // Around the sizes where a value crosses otherwise, or comes in pieces.
-  const sizes = [0, 1, 255, 256, 4095, 4096, 16_383, 16_384, 100_000, MIB - 64, MIB, MIB + 1, 8 * MIB];
+  const short = [0, 1, 255, 256, 1023, 1024, 4095, 4096, 8191, 8192];
+  const sizes = [...short, 16_383, 16_384, 100_000, MIB - 64, MIB, MIB + 1, 8 * MIB];
   test.each(sizes)('%i bytes', async (size) => {
     const body = randomBytes(size);
     await expectRoundTrip(`/kv/length/${size}`, body, { 'content-length': String(size) });
