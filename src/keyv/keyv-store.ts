@@ -58,8 +58,9 @@ export class KeyvStore {
     return true;
   }
 
-  /** @returns that each is stored: Keyv 5 passes it on. */
-  setMany(entries: readonly KeyvEntry[]): Promise<boolean[]> {
+  /** @returns that each is stored, as `boolean[]`: Keyv 5 passes it on. */
+  // oxlint-disable-next-line typescript/no-explicit-any -- Keyv 5's type of a store says void here, Keyv 6's boolean[].
+  setMany(entries: readonly KeyvEntry[]): Promise<any> {
     return Promise.all(entries.map(({ key, value, ttl }) => this.set(key, value, ttl)));
   }
 

@@ -32,7 +32,7 @@ import {
 } from '../shared/raw-entries.ts';
 import { guaranteeFor, maxEntryBytes, maxLargeValueBytes } from '../shared/segment-sizes.ts';
 import type { Ledger } from '../shared/ledger.ts';
-import { type Cleared, clearAll } from './clear.ts';
+import { type ClearReply, type Cleared, clearAll, clearThroughTier } from './clear.ts';
 import type { StatsReply } from './control-channel.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { PendingRequest } from './pending-requests.ts';
@@ -222,7 +222,9 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
 
   /** Empties every shard. @returns how many entries there were, or the code of the first shard that failed. */
   clear(): Promise<Cleared> {
-    return clearAll(this.shards, (shard) => this.clearShard(shard), this.tier?.clearWaits ?? 0);
+    const { shards, tier } = this;
+    const clear = (shard: Routed): Promise<ClearReply> => this.clearShard(shard);
+    return tier ? clearThroughTier(shards, clear, tier.clearWaits) : clearAll(shards, clear);
   }
 
   /** What each shard has counted, as of now. */
@@ -338,7 +340,7 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
     return undefined;
   }
 
-  private clearShard(shard: Routed): Promise<{ readonly code: number; readonly removed: number }> {
+  private clearShard(shard: Routed): Promise<ClearReply> {
     return new Promise((resolve) => {
       const settle = (code: number, payload: Payload): void => {
         const removed = code === CLEARED && typeof payload === 'string' ? decodeU32(payload, 0) : 0;
