@@ -1,4 +1,5 @@
-import { CLEARED, OVERDUE } from '../shared/protocol.ts';
+import { CLEARED, OVERDUE, type Payload, decodeU32 } from '../shared/protocol.ts';
+import type { PendingRequest } from './pending-requests.ts';
 
 /** The number of removed entries, or the reply code of a shard that failed. */
 export type Cleared = { readonly removed: number } | { readonly failed: number };
@@ -6,6 +7,17 @@ export type Cleared = { readonly removed: number } | { readonly failed: number }
 export interface ClearReply {
   readonly code: number;
   readonly removed: number;
+}
+
+/** @param send sends the order to the shard. */
+export function clearShard(send: (pending: PendingRequest) => void): Promise<ClearReply> {
+  return new Promise((resolve) => {
+    const settle = (code: number, payload: Payload): void => {
+      const removed = code === CLEARED && typeof payload === 'string' ? decodeU32(payload, 0) : 0;
+      resolve({ code, removed });
+    };
+    send({ connection: undefined, settle });
+  });
 }
 
 /**

@@ -5,7 +5,6 @@ import type { ShedResult } from '../shared/shed-result.ts';
 import type { TierFigures } from '../shared/tier.ts';
 import {
   BUSY,
-  CLEARED,
   type EntryFacts,
   HANDED_OVER_BYTES,
   type Payload,
@@ -16,7 +15,6 @@ import {
   TOO_LARGE,
   UNAVAILABLE,
   type UnsentPut,
-  decodeU32,
   encodeClear,
   encodeDelete,
   encodeGet,
@@ -32,7 +30,7 @@ import {
 } from '../shared/raw-entries.ts';
 import { guaranteeFor, maxEntryBytes, maxLargeValueBytes } from '../shared/segment-sizes.ts';
 import type { Ledger } from '../shared/ledger.ts';
-import { type ClearReply, type Cleared, clearAll, clearThroughTier } from './clear.ts';
+import { type ClearReply, type Cleared, clearAll, clearShard, clearThroughTier } from './clear.ts';
 import type { StatsReply } from './control-channel.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { PendingRequest } from './pending-requests.ts';
@@ -223,7 +221,8 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
   /** Empties every shard. @returns how many entries there were, or the code of the first shard that failed. */
   clear(): Promise<Cleared> {
     const { shards, tier } = this;
-    const clear = (shard: Routed): Promise<ClearReply> => this.clearShard(shard);
+    const clear = (shard: Routed): Promise<ClearReply> =>
+      clearShard((pending) => this.send(shard, encodeClear(), pending, 'write'));
     return tier ? clearThroughTier(shards, clear, tier.clearWaits) : clearAll(shards, clear);
   }
 
@@ -338,15 +337,5 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
       return mailbox;
     }
     return undefined;
-  }
-
-  private clearShard(shard: Routed): Promise<ClearReply> {
-    return new Promise((resolve) => {
-      const settle = (code: number, payload: Payload): void => {
-        const removed = code === CLEARED && typeof payload === 'string' ? decodeU32(payload, 0) : 0;
-        resolve({ code, removed });
-      };
-      this.send(shard, encodeClear(), { connection: undefined, settle }, 'write');
-    });
   }
 }
