@@ -111,8 +111,8 @@ interface Routing {
 function createRouting({ routing, shards: news, settings }: FrontStart): Routing {
   const shards = news.map((one) => new FrontShard(one, { ...routing.mailbox, now: nowMs }));
   const ledger = new Ledger(routing.ledger, routing.ledgerUnitBytes);
-  const { seed, clearWaits } = routing;
-  const router = new ShardRouter(shards, ledger, seed, settings.REQUEST_DEADLINE_MS, { clearWaits });
+  const { seed, tier } = routing;
+  const router = new ShardRouter(shards, ledger, seed, settings.REQUEST_DEADLINE_MS, tier);
   return { shards, router };
 }
 

@@ -7,7 +7,7 @@ import { pollingPolicy } from './lone-client.ts';
 import type { MailboxOptions } from './mailbox.ts';
 import { ShardRouter } from './router.ts';
 import { Shard } from './shard.ts';
-import { TierWatch, tierStartOf } from './tier.ts';
+import { type RouterTier, TierWatch, tierStartOf } from './tier.ts';
 
 /** The heap of a shard's thread holds one batch of requests and one of replies. Entries lie outside the heap. */
 const WORKER_HEAP_MB = 192;
@@ -50,8 +50,8 @@ export interface RoutingStart {
   readonly ledger: SharedArrayBuffer;
   readonly ledgerUnitBytes: number;
   readonly mailbox: Omit<MailboxOptions, 'now'>;
-  /** See `RouterTier`. */
-  readonly clearWaits: number;
+  /** Absent where there is no engine behind the shards. */
+  readonly tier: RouterTier | undefined;
 }
 
 export interface Shards {
@@ -78,7 +78,7 @@ export function createShards(options: ShardsOptions): Shards {
   const { ledger } = memory;
   const { pollsForRequests, mailbox } = sessionSettings(options.settings);
   const tier = tierStartOf(options.settings);
-  const clearWaits = tier ? MAX_CLEAR_WAITS : 0;
+  const routerTier = tier && { clearWaits: MAX_CLEAR_WAITS };
   const tierWatch = tier && new TierWatch(tier.channel, options.onTierChange);
   const shards = Array.from({ length: SHARDS }, (_, shard) =>
     createShard({ shard, pollsForRequests, mailbox, tier }, options, memory),
@@ -90,10 +90,10 @@ export function createShards(options: ShardsOptions): Shards {
       ledger,
       seed,
       REQUEST_DEADLINE_MS,
-      tierWatch && { clearWaits, onStop: () => tierWatch.close() },
+      tierWatch && { ...routerTier!, onStop: () => tierWatch.close() },
     ),
     ledger,
-    routing: { seed, ledger: ledger.buffer, ledgerUnitBytes: LEDGER_UNIT_BYTES, mailbox, clearWaits },
+    routing: { seed, ledger: ledger.buffer, ledgerUnitBytes: LEDGER_UNIT_BYTES, mailbox, tier: routerTier },
     start: async () => {
       await Promise.all(shards.map((shard) => shard.start()));
     },

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { MAX_WATCHERS } from '../../src/dashboard/feed.ts';
 import { type HttpClient, cachePath, expectError } from '../support/http-client.ts';
+import { HttpPipe } from '../support/http-pipe.ts';
 import { RawSocket } from '../support/raw-socket.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 import { connectionsByFront, servingFronts, spreadClients } from '../support/spread-clients.ts';
@@ -38,6 +39,19 @@ const countOf = (sample: string, text: string): number =>
 const firstOfEach = (): HttpClient[] => [...byFront.values()].map(([client]) => client);
 
 describe('four HTTP threads', () => {
+  test('a read behind DELETE /cache on one connection finds nothing, whichever thread and shard serve it', async () => {
+    const keys = Array.from({ length: 8 }, (_, i) => `key-${i}`);
+    // The kernel chooses the thread of each: hardly ever the same one for all.
+    const pipes = await Promise.all(Array.from({ length: 16 }, () => HttpPipe.open(server.port)));
+    for (const pipe of pipes) {
+      await Promise.all(keys.map((key) => pipe.put(key, 'v')));
+      const replies = [pipe.delete('/cache'), ...keys.map((key) => pipe.get(cachePath(key)))];
+      const statuses = (await Promise.all(replies)).map(({ status }) => status);
+      expect(statuses).toStrictEqual([200, ...keys.map(() => 404)]);
+      pipe.close();
+    }
+  });
+
   test('serve the same cache', async () => {
     for (const [i, writer] of firstOfEach().entries()) {
       expect((await writer.put(`key-${i}`, `value-${i}`)).status).toBe(201);
