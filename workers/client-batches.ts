@@ -20,6 +20,7 @@ import {
   LARGE_PAYLOAD,
   type Payload,
   REPLACED,
+  bufferOf,
   freePayload,
 } from '../src/shared/protocol.ts';
 import { DEFAULT_TYPE, NO_CONDITIONS, type PutOptions } from '../src/shared/raw-entries.ts';
@@ -54,10 +55,7 @@ export class ClientBatches {
   /** @param requests which the main thread has checked. They are freed. */
   run(session: Session, requests: Payload): void {
     const { answer, keys } = this;
-    const bytes =
-      typeof requests === 'string'
-        ? Buffer.from(requests, 'latin1')
-        : Buffer.from(requests.buffer, requests.byteOffset, requests.length);
+    const bytes = bufferOf(requests);
     const records = new RequestRecords(bytes);
     const ahead = new RequestRecords(bytes);
     answer.begin();

@@ -17,9 +17,9 @@ import {
   PUT,
   RequestRecords,
 } from '../shared/batch-records.ts';
-import { MISS } from '../shared/protocol.ts';
+import { MISS, bufferOf } from '../shared/protocol.ts';
 import { type BatchPlan, type BatchRules, invalid, planBatch } from './batch-plan.ts';
-import { type BatchForm, bufferOf } from './batch.ts';
+import type { BatchForm } from './batch.ts';
 import { failureOfReply } from './exchanges.ts';
 import { failureOfIssue } from './failure-of-error.ts';
 import type { Failure } from './failures.ts';

@@ -9,10 +9,11 @@ import {
   LARGE_HIT,
   MISS,
   type Payload,
+  bufferOf,
   bytesOf,
   freePayload,
 } from '../shared/protocol.ts';
-import { ResponseRecords } from '../shared/response-records.ts';
+import { MIN_STATUS, ResponseRecords } from '../shared/response-records.ts';
 import type { PendingRequest } from '../shards/pending-requests.ts';
 import type { HttpRouter } from '../shards/router.ts';
 import { type BatchPlan, TOO_LARGE_FOR_BATCH } from './batch-plan.ts';
@@ -31,8 +32,6 @@ export interface BatchOptions extends GetOptions {
   readonly router: HttpRouter;
 }
 
-/** Smaller numbers in the place of a status are codes of replies. */
-const MIN_STATUS = 200;
 const HIT_STATUS = 200;
 
 const FULL: Failure = {
@@ -157,12 +156,6 @@ export class Batch {
     response.writeHead(200, 'OK', answerHeaders(form.type, answer.length));
     endWith(response, answer);
   }
-}
-
-/** The bytes of an answer. */
-export function bufferOf(payload: Payload): Buffer {
-  if (typeof payload === 'string') return Buffer.from(payload, 'latin1');
-  return Buffer.from(payload.buffer, payload.byteOffset, payload.length);
 }
 
 /** Adds the record that begins at `start` of a shard's reply. @returns where the next one begins. */

@@ -173,6 +173,12 @@ export function bytesOf(...parts: readonly (string | Uint8Array)[]): Buffer<Arra
   return bytes;
 }
 
+/** The bytes of a payload: those of a buffer are not copied. */
+export function bufferOf(payload: Payload): Buffer {
+  if (typeof payload === 'string') return Buffer.from(payload, 'latin1');
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+}
+
 /** Frees a payload that nobody uses any more. A string is left to the collector. */
 export function freePayload(payload: Payload): void {
   if (typeof payload !== 'string') free(payload.buffer);

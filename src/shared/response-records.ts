@@ -1,6 +1,9 @@
 import { HANDED_OVER_BYTES, type Payload } from './protocol.ts';
 import { BATCH_VERSION, IS_ERROR, MAX_BATCH_BYTES, RESPONSE_HEAD_BYTES } from './batch-records.ts';
 
+/** Smaller numbers in the place of a status are codes of replies. */
+export const MIN_STATUS = 200;
+
 const MIN_CAPACITY = 2 ** 14;
 /** More is not kept for the next batch. */
 const MAX_KEPT_CAPACITY = 2 ** 18;

@@ -17,10 +17,11 @@ import {
   MISS,
   type Payload,
   REPLACED,
+  bufferOf,
   freePayload,
 } from '../../src/shared/protocol.ts';
 import { NO_CONDITIONS } from '../../src/shared/raw-entries.ts';
-import { ResponseRecords } from '../../src/shared/response-records.ts';
+import { MIN_STATUS, ResponseRecords } from '../../src/shared/response-records.ts';
 import { type ClientBatches, putOptionsOf } from '../client-batches.ts';
 import { NO_SLOT, type SegmentStore } from '../store/segment-store.ts';
 import type { NearEntries } from './near-entries.ts';
@@ -31,7 +32,7 @@ const NOT_FOUND = 404;
 
 /** Whether all requests of a batch are reads of entries that have copies. */
 export function isNear(store: SegmentStore, requests: Payload): boolean {
-  const bytes = bytesOf(requests);
+  const bytes = bufferOf(requests);
   const records = new RequestRecords(bytes);
   while (records.next()) {
     if (records.method !== GET && records.method !== HEAD) return false;
@@ -48,7 +49,6 @@ export class TierBatch {
   /** The record of each request's answer, in an answer of its own. */
   private readonly records: Buffer[] = [];
   private bytes = 0;
-  private hasFailures = false;
   private left = 1;
   private onEnd: (code: number, records: Payload) => void = () => undefined;
 
@@ -61,7 +61,7 @@ export class TierBatch {
   /** @param requests are freed. @param onEnd called with the reply when all have been carried out. */
   run(requests: Payload, onEnd: (code: number, records: Payload) => void): void {
     this.onEnd = onEnd;
-    const bytes = bytesOf(requests);
+    const bytes = bufferOf(requests);
     const records = new RequestRecords(bytes);
     for (let place = 0; records.next(); place++) {
       this.left++;
@@ -100,7 +100,7 @@ export class TierBatch {
     const { near, store, clientBatches } = this;
     const answer = (slot: number): void => {
       if (slot === NO_SLOT) this.fail(place, MISS);
-      else this.take(place, bytesOf(clientBatches.recordOf(slot, isHead, wantsTag)));
+      else this.take(place, bufferOf(clientBatches.recordOf(slot, isHead, wantsTag)));
     };
     const slot = store.access(key);
     if (slot !== NO_SLOT) answer(slot);
@@ -109,12 +109,12 @@ export class TierBatch {
   }
 
   private fail(place: number, code: number): void {
-    this.take(place, code === MISS ? bare(NOT_FOUND) : failed(code));
+    this.take(place, bare(code === MISS ? NOT_FOUND : code));
   }
 
   private take(place: number, record: Buffer): void {
     const hasRoom = this.bytes + record.length <= MAX_BATCH_BYTES;
-    this.records[place] = hasRoom ? record : failed(BATCH_FULL);
+    this.records[place] = hasRoom ? record : bare(BATCH_FULL);
     this.bytes += this.records[place].length;
     this.settle();
   }
@@ -124,23 +124,17 @@ export class TierBatch {
     this.left--;
     if (this.left > 0) return;
     answers.begin();
-    for (const record of this.records) {
-      // A status below 200 is the code of a failure.
-      if (record.readUInt16BE(1) < 200) this.hasFailures = true;
-      answers.addRecord(record, 1, record.length);
-    }
-    this.onEnd(this.hasFailures ? BATCH_MIXED : BATCH_DONE, answers.take());
+    for (const record of this.records) answers.addRecord(record, 1, record.length);
+    const hasFailures = this.records.some((record) => record.readUInt16BE(1) < MIN_STATUS);
+    this.onEnd(hasFailures ? BATCH_MIXED : BATCH_DONE, answers.take());
   }
 }
 
+/** @param status or the code of a failure. */
 function bare(status: number): Buffer {
   answers.begin();
   answers.addBare(status);
-  return bytesOf(answers.take());
-}
-
-function failed(code: number): Buffer {
-  return bare(code);
+  return bufferOf(answers.take());
 }
 
 function stored(status: number, tag: string): Buffer {
@@ -148,10 +142,5 @@ function stored(status: number, tag: string): Buffer {
   answers.begin();
   answers.addHead(status, HAS_TAG, 0);
   answers.addShort(`"${tag}"`);
-  return bytesOf(answers.take());
-}
-
-function bytesOf(payload: Payload): Buffer {
-  if (typeof payload === 'string') return Buffer.from(payload, 'latin1');
-  return Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  return bufferOf(answers.take());
 }
