@@ -79,7 +79,7 @@ export function planBatch(bytes: Buffer, rules: BatchRules): BatchPlan | Failure
     if (failure) (failures ??= new Map()).set(size, failure);
     else hasWrites ||= isWrite;
     if (shards) {
-      shards[size] = router.shardNumberOf(bytes.toString('latin1', records.keyStart, records.keyEnd));
+      shards[size] = router.shardNumberAt(bytes, records.keyStart, records.keyEnd - records.keyStart);
     }
     size++;
   }

@@ -1,4 +1,4 @@
-import { hashKey, shardOfHash } from '../shared/key-hash.ts';
+import { hashKey, hashKeyBytes, shardOfHash } from '../shared/key-hash.ts';
 import type { ShardStats } from '../shared/stats-counters.ts';
 import type { ThreadFigures } from '../shared/thread-meter.ts';
 import type { ShedResult } from '../shared/shed-result.ts';
@@ -194,9 +194,10 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
     mailbox?.sendClientBatch(requests, size, pending);
   }
 
-  /** The number of the shard that owns a key. */
-  shardNumberOf(key: string): number {
-    return shardOfHash(hashKey(key, this.seed[0], this.seed[1]), this.shards.length);
+  /** The number of the shard that owns the key at these bytes. */
+  shardNumberAt(bytes: Uint8Array, start: number, length: number): number {
+    const [seed0, seed1] = this.seed;
+    return shardOfHash(hashKeyBytes(bytes, start, length, seed0, seed1), this.shards.length);
   }
 
   /** The largest value that a shard can ever hold. */
@@ -303,7 +304,7 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
   }
 
   private shardOf(key: string): Routed {
-    return this.shards[this.shardNumberOf(key)];
+    return this.shards[shardOfHash(hashKey(key, this.seed[0], this.seed[1]), this.shards.length)];
   }
 
   private sendRaw(

@@ -1,7 +1,7 @@
 import { HEADER_BYTES, LARGE_RECORD, PIECE, alignedBytes } from '../shared/snapshot-format.ts';
 import type { LoadedCounts, SnapshotRequest } from '../shared/snapshots.ts';
 import type { Contents, Section, SnapshotReader } from './snapshot-reader.ts';
-import type { SnapshotShards } from './snapshot-shards.ts';
+import type { ShardNumberAt, SnapshotShards } from './snapshot-shards.ts';
 import { ownerOf, splitRecords } from './split.ts';
 
 type LoadOrder = Omit<SnapshotRequest & { readonly kind: 'load' }, 'kind' | 'id'>;
@@ -94,9 +94,10 @@ export class Load {
   ): Promise<(ArrayBuffer | undefined)[]> {
     const { router } = this;
     const { length } = router.shards;
-    const shardNumberOf = (key: string): number => router.shardNumberOf(key);
-    if (kind === LARGE_RECORD) this.largeOwner = ownerOf(body, shardNumberOf);
-    else if (kind !== PIECE) return splitRecords(body, length, shardNumberOf);
+    const shardNumberAt: ShardNumberAt = (bytes, start, keyBytes) =>
+      router.shardNumberAt(bytes, start, keyBytes);
+    if (kind === LARGE_RECORD) this.largeOwner = ownerOf(body, shardNumberAt);
+    else if (kind !== PIECE) return splitRecords(body, length, shardNumberAt);
     const owner = this.largeOwner;
     return Array.from({ length }, (_, shard) => (shard === owner ? body.buffer : undefined));
   }

@@ -1,5 +1,8 @@
 import type { ControlChannel } from '../shards/control-channel.ts';
 
+/** The number of the shard that owns the key at these bytes. */
+export type ShardNumberAt = (bytes: Uint8Array, start: number, length: number) => number;
+
 /** What of the router snapshots need. */
 export interface SnapshotShards {
   readonly isReady: boolean;
@@ -7,6 +10,5 @@ export interface SnapshotShards {
     /** Absent while the shard is not up. */
     readonly mailbox: { readonly control: Pick<ControlChannel, 'request'> } | undefined;
   }[];
-  /** The number of the shard that owns a key. */
-  readonly shardNumberOf: (key: string) => number;
+  readonly shardNumberAt: ShardNumberAt;
 }

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { free } from '../shared/free.ts';
 import { RecordCursor } from '../shared/snapshot-format.ts';
+import type { ShardNumberAt } from './snapshot-shards.ts';
 
 /** Records that are looked at before others have their turn: a quarter of a millisecond. */
 const STEP_RECORDS = 512;
@@ -12,17 +13,16 @@ const STEP_RECORDS = 512;
 export async function splitRecords(
   body: Uint8Array<ArrayBuffer>,
   shards: number,
-  shardNumberOf: (key: string) => number,
+  shardNumberAt: ShardNumberAt,
 ): Promise<(ArrayBuffer | undefined)[]> {
   if (shards === 1) return [body.buffer];
   const words = new Uint32Array(body.buffer, 0, body.length >>> 2);
-  const bytes = Buffer.from(body.buffer);
   const record = new RecordCursor();
   const partWords = Array.from({ length: shards }, () => 0);
   const owners: number[] = [];
   let count = 0;
   for (let at = 0; record.moveTo(words, at); at = record.end) {
-    const owner = shardNumberOf(keyOf(record, bytes));
+    const owner = shardNumberAt(body, record.keyStart, record.keyBytes);
     owners.push(owner);
     partWords[owner] += record.end - at;
     if (++count % STEP_RECORDS === 0) await nextTurn();
@@ -42,15 +42,8 @@ export async function splitRecords(
 }
 
 /** The shard that owns the one record of a section. */
-export function ownerOf(
-  body: Uint8Array<ArrayBuffer>,
-  shardNumberOf: (key: string) => number,
-): number | undefined {
+export function ownerOf(body: Uint8Array<ArrayBuffer>, shardNumberAt: ShardNumberAt): number | undefined {
   const record = new RecordCursor();
   const words = new Uint32Array(body.buffer, 0, body.length >>> 2);
-  return record.moveTo(words, 0) ? shardNumberOf(keyOf(record, Buffer.from(body.buffer))) : undefined;
-}
-
-function keyOf(record: RecordCursor, bytes: Buffer): string {
-  return bytes.toString('latin1', record.keyStart, record.keyStart + record.keyBytes);
+  return record.moveTo(words, 0) ? shardNumberAt(body, record.keyStart, record.keyBytes) : undefined;
 }

@@ -1,9 +1,9 @@
 import { HEADER_BYTES, type SectionHeader, readHeader } from '../../src/shared/snapshot-format.ts';
-import { hashKey, shardOfHash } from '../../src/shared/key-hash.ts';
+import { hashKey, hashKeyBytes, shardOfHash } from '../../src/shared/key-hash.ts';
 import type { ControlReply } from '../../src/shared/protocol.ts';
 import type { LoadedCounts, SavedSection, SnapshotRequest } from '../../src/shared/snapshots.ts';
 import type { ControlChannel } from '../../src/shards/control-channel.ts';
-import type { SnapshotShards } from '../../src/snapshot/snapshot-shards.ts';
+import type { ShardNumberAt, SnapshotShards } from '../../src/snapshot/snapshot-shards.ts';
 import type { Session } from '../../workers/session.ts';
 import { Snapshots } from '../../workers/snapshot/snapshots.ts';
 import { LoadJob } from '../../workers/snapshot/load-job.ts';
@@ -79,10 +79,14 @@ export function drainKeys(store: SegmentStore, keys: Iterable<string>): string[]
 }
 
 /** Shards without threads, as snapshots see them. What is asked is done at once. */
-export function shardsOf(stores: readonly SegmentStore[]): SnapshotShards {
+export function shardsOf(
+  stores: readonly SegmentStore[],
+): SnapshotShards & { readonly shardNumberOf: (key: string) => number } {
   const shards = stores.map((store) => ({ mailbox: { control: { request: answering(store) } } }));
   const shardNumberOf = (key: string): number => shardOfHash(hashKey(key, 11, 12), stores.length);
-  return { isReady: true, shards, shardNumberOf };
+  const shardNumberAt: ShardNumberAt = (bytes, start, length) =>
+    shardOfHash(hashKeyBytes(bytes, start, length, 11, 12), stores.length);
+  return { isReady: true, shards, shardNumberOf, shardNumberAt };
 }
 
 function answering(store: SegmentStore): ControlChannel['request'] {
