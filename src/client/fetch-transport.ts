@@ -5,6 +5,7 @@ import {
   type HttpRequest,
   type Reply,
   type Transport,
+  headersOf,
   retryAfterMs,
 } from './transport.ts';
 
@@ -31,9 +32,9 @@ export class HttpTransport implements Transport {
     return Promise.resolve();
   }
 
-  private async fetch({ method, path, contentType, body }: HttpRequest, signal: AbortSignal): Promise<Reply> {
-    const headers =
-      contentType === undefined ? this.headers : { ...this.headers, 'content-type': contentType };
+  private async fetch(request: HttpRequest, signal: AbortSignal): Promise<Reply> {
+    const { method, path, body } = request;
+    const headers = headersOf(request, this.headers);
     try {
       // A browser may have kept an answer, for as long as its entry lived then.
       const options = { method, headers, body: body ?? null, signal, cache: 'no-store' } as const;

@@ -51,3 +51,11 @@ export function retryAfterMs(header: string | undefined | null, nowMs: number): 
   const ms = Number.isNaN(seconds) ? Date.parse(header) - nowMs : seconds * 1000;
   return Number.isNaN(ms) ? 0 : Math.max(0, ms);
 }
+
+/** The headers of one request: those of all, and the type of its body if it has one. */
+export function headersOf(
+  { contentType }: HttpRequest,
+  all: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  return contentType === undefined ? all : { ...all, 'content-type': contentType };
+}

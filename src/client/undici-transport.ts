@@ -6,6 +6,7 @@ import {
   type HttpRequest,
   type Reply,
   type Transport,
+  headersOf,
   retryAfterMs,
 } from './transport.ts';
 
@@ -44,9 +45,9 @@ export class HttpTransport implements Transport {
     this.headers = { ...headers, 'cache-control': 'no-cache' };
   }
 
-  send({ method, path, contentType, body, isAside }: HttpRequest): Exchange {
-    const headers =
-      contentType === undefined ? this.headers : { ...this.headers, 'content-type': contentType };
+  send(request: HttpRequest): Exchange {
+    const { method, path, body, isAside } = request;
+    const headers = headersOf(request, this.headers);
     const exchange = new UndiciExchange();
     const pool = isAside ? this.others : this.batches;
     pool.dispatch({ method, path: this.prefix + path, headers, body: body ?? null }, exchange);

@@ -1,25 +1,13 @@
 import { Keyv as Keyv5 } from 'keyv';
 import { Keyv as Keyv6 } from 'keyv6';
-import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { CacheClient } from '../../src/client/cache-client.ts';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { KeyvStore } from '../../src/keyv/keyv-store.ts';
 import { freePort } from '../support/free-port.ts';
-import { type TestServer, startTestServer } from '../support/server.ts';
+import { ServedClient } from '../support/served-client.ts';
 
-let server: TestServer;
-let cache: CacheClient;
+const served = new ServedClient();
 
-beforeAll(async () => {
-  server = await startTestServer({ SHARDS: '2' });
-  cache = new CacheClient(`http://127.0.0.1:${server.port}`);
-});
-
-afterAll(async () => {
-  await cache.close();
-  await server[Symbol.asyncDispose]();
-});
-
-afterEach(() => cache.clear());
+afterEach(() => served.cache.clear());
 
 /** What both have, as they are used here. */
 interface AnyKeyv {
@@ -44,7 +32,7 @@ const MAJORS: readonly [string, (store: KeyvStore, namespace?: string) => AnyKey
 const UNICODE = ['grün', '🌱 leaf', '日本', '%25', 'a/b?c', '\u0000\n', '\ud800', '', ':', 'x'.repeat(200)];
 
 describe.each(MAJORS)('%s', (_major, create) => {
-  const open = (namespace?: string): AnyKeyv => create(new KeyvStore(cache), namespace);
+  const open = (namespace?: string): AnyKeyv => create(new KeyvStore(served.cache), namespace);
 
   test('keys and values of any characters come back as they were', async () => {
     const keyv = open('ünïcode');
@@ -80,17 +68,17 @@ describe.each(MAJORS)('%s', (_major, create) => {
     for (const keyv of all) {
       await keyv.setMany(Array.from({ length: 1500 }, (_, i) => ({ key: `k${i}`, value: i })));
     }
-    await cache.set('a::by hand', 'v');
-    await cache.set('by hand', 'v');
+    await served.cache.set('a::by hand', 'v');
+    await served.cache.set('by hand', 'v');
     await all[0].clear();
     expect(await all[0].hasMany(['k0', 'k1499'])).toStrictEqual([false, false]);
     for (const keyv of all.slice(1)) expect(await keyv.hasMany(['k0', 'k1499'])).toStrictEqual([true, true]);
-    expect((await cache.stats())['totals']).toMatchObject({ entries: 4 * 1500 + 1 });
-    expect(await cache.has('by hand')).toBe(true);
+    expect((await served.cache.stats())['totals']).toMatchObject({ entries: 4 * 1500 + 1 });
+    expect(await served.cache.has('by hand')).toBe(true);
   });
 
   test('without a namespace, clear leaves those that have one', async () => {
-    const [named, bare] = [open('named'), create(new KeyvStore(cache))];
+    const [named, bare] = [open('named'), create(new KeyvStore(served.cache))];
     await named.set('k', 1);
     await bare.set('k', 2);
     await bare.clear();
@@ -114,7 +102,7 @@ describe.each(MAJORS)('%s', (_major, create) => {
     keyv.on('error', (error) => errors.push(error));
     expect(await keyv.set('k'.repeat(300), 'v')).toBe(false);
     expect(errors).toMatchObject([{ code: 'CACHE_ERR_KEY_INVALID', status: 400 }]);
-    expect((await cache.stats())['totals']).toMatchObject({ entries: 0 });
+    expect((await served.cache.stats())['totals']).toMatchObject({ entries: 0 });
   });
 
   test('without a server, a get is a miss, and a set fails with an error that is emitted', async () => {
@@ -130,7 +118,7 @@ describe.each(MAJORS)('%s', (_major, create) => {
 });
 
 test('both majors have the same entries', async () => {
-  const [five, six] = [new KeyvStore(cache), new KeyvStore(cache)];
+  const [five, six] = [new KeyvStore(served.cache), new KeyvStore(served.cache)];
   five.namespace = 'same';
   six.namespace = 'same';
   await five.set('k', 'v', 60_000);
@@ -147,14 +135,14 @@ test('Keyv 5 keeps the error of a get to itself, unless it is to throw', async (
 });
 
 test('a value that no serializer made is refused', async () => {
-  await expect(new KeyvStore(cache).set('k', { a: 1 })).rejects.toThrow(TypeError);
+  await expect(new KeyvStore(served.cache).set('k', { a: 1 })).rejects.toThrow(TypeError);
 });
 
 test('disconnect closes a client that is its own, and no other', async () => {
-  const own = new KeyvStore(`http://127.0.0.1:${server.port}`);
+  const own = new KeyvStore(`http://127.0.0.1:${served.port}`);
   await own.set('k', 'v');
   await own.disconnect();
   await expect(own.get('k')).rejects.toMatchObject({ code: 'CACHE_ERR_CLIENT_CLOSED' });
-  await new KeyvStore(cache).disconnect();
-  expect(await cache.get('::k')).toBe('v');
+  await new KeyvStore(served.cache).disconnect();
+  expect(await served.cache.get('::k')).toBe('v');
 });

@@ -1,27 +1,17 @@
 import { createCache } from 'cache-manager';
 import { Cacheable } from 'cacheable';
 import { Keyv } from 'keyv';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CacheClient } from '../../src/client/cache-client.ts';
+import { expect, test } from 'vitest';
 import { KeyvStore } from '../../src/keyv/keyv-store.ts';
-import { type TestServer, startTestServer } from '../support/server.ts';
+import { ServedClient } from '../support/served-client.ts';
 
-let server: TestServer;
-let cache: CacheClient;
-
-beforeAll(async () => {
-  server = await startTestServer({ SHARDS: '2' });
-  cache = new CacheClient(`http://127.0.0.1:${server.port}`);
-});
-
-afterAll(async () => {
-  await cache.close();
-  await server[Symbol.asyncDispose]();
-});
+const served = new ServedClient();
 
 // The examples of their documentation, with this store in the place of another.
 test('cache-manager: set, get, del, mset, mget, mdel, wrap and clear', async () => {
-  const manager = createCache({ stores: [new Keyv({ store: new KeyvStore(cache), namespace: 'manager' })] });
+  const manager = createCache({
+    stores: [new Keyv({ store: new KeyvStore(served.cache), namespace: 'manager' })],
+  });
   expect(await manager.set('foo', 'bar', 60_000)).toBe('bar');
   expect(await manager.get('foo')).toBe('bar');
   expect((await manager.ttl('foo'))! - Date.now()).toBeGreaterThan(50_000);
@@ -43,7 +33,7 @@ test('cache-manager: set, get, del, mset, mget, mdel, wrap and clear', async () 
 });
 
 test('cacheable: as the second level behind memory, shared by two processes', async () => {
-  const secondary = (): Keyv => new Keyv({ store: new KeyvStore(cache), namespace: 'cacheable' });
+  const secondary = (): Keyv => new Keyv({ store: new KeyvStore(served.cache), namespace: 'cacheable' });
   const [one, other] = [new Cacheable({ secondary: secondary() }), new Cacheable({ secondary: secondary() })];
   expect(await one.set('key', { text: 'grün' }, 60_000)).toBe(true);
   expect(await other.get('key')).toStrictEqual({ text: 'grün' });
@@ -55,5 +45,5 @@ test('cacheable: as the second level behind memory, shared by two processes', as
   expect(await other.take('key1')).toBe(1);
   expect(await other.has('key1')).toBe(false);
   await one.clear();
-  expect((await cache.stats())['totals']).toMatchObject({ entries: 0 });
+  expect((await served.cache.stats())['totals']).toMatchObject({ entries: 0 });
 });

@@ -1,25 +1,12 @@
 import keyvTestSuite, { keyvIteratorTests } from '@keyv/test-suite';
 import { Keyv } from 'keyv';
 import * as vitest from 'vitest';
-import { afterAll, beforeAll } from 'vitest';
-import { CacheClient } from '../../src/client/cache-client.ts';
 import { KeyvStore } from '../../src/keyv/keyv-store.ts';
-import { type TestServer, startTestServer } from '../support/server.ts';
+import { ServedClient } from '../support/served-client.ts';
 
-let server: TestServer;
-let cache: CacheClient;
+const served = new ServedClient();
 
-beforeAll(async () => {
-  server = await startTestServer({ SHARDS: '2' });
-  cache = new CacheClient(`http://127.0.0.1:${server.port}`);
-});
-
-afterAll(async () => {
-  await cache.close();
-  await server[Symbol.asyncDispose]();
-});
-
-const store = (): KeyvStore => new KeyvStore(cache);
+const store = (): KeyvStore => new KeyvStore(served.cache);
 
 // Keyv's own tests of a store, unchanged.
 keyvTestSuite(vitest, Keyv, store);
