@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseOriginList } from './origin-list.ts';
 import { MAX_THREADS, type Machine, defaultThreads, thisMachine } from './threads.ts';
 import { parseProxyList } from './proxy-list.ts';
-import { byteText, numberText, optionalBytes, wholeText } from './setting-schemas.ts';
+import { byteText, numberText, optionalBytes, wholeText } from './number-schemas.ts';
 import { parseTierUrl } from './tier-url.ts';
 
 /** Every setting: where its value comes from, what is allowed, and what it means. The table is the source. */

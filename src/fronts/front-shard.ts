@@ -1,6 +1,6 @@
 import { Mailbox, type MailboxOptions } from '../shards/mailbox.ts';
 import type { RoutedShard } from '../shards/router.ts';
-import type { ThreadState } from '../shards/thread-life-cycle.ts';
+import type { ThreadState } from '../worker-threads/thread-life-cycle.ts';
 import { Doorbell } from '../shared/doorbell.ts';
 import type { ShardNews } from './messages.ts';
 

@@ -4,7 +4,7 @@ import type { Watcher } from '../dashboard/feed.ts';
 import type { LogEvent } from '../log-events.ts';
 import { type HttpFigures, addHttpFigures, countsAlone } from '../metrics/http-figures.ts';
 import type { ThreadFigures } from '../shared/thread-meter.ts';
-import { ThreadLifeCycle, type ThreadState } from '../shards/thread-life-cycle.ts';
+import { ThreadLifeCycle, type ThreadState } from '../worker-threads/thread-life-cycle.ts';
 import type {
   Answers,
   FrontAddress,

@@ -6,7 +6,7 @@ import type { HttpFigures } from '../metrics/http-figures.ts';
 import type { ThreadFigures } from '../shared/thread-meter.ts';
 import type { RoutingStart } from '../shards/create-shards.ts';
 import type { SessionEnd } from '../shards/mailbox.ts';
-import type { ThreadState } from '../shards/thread-life-cycle.ts';
+import type { ThreadState } from '../worker-threads/thread-life-cycle.ts';
 
 /** How a shard is now. While it is up, its news bring an end of a session that is handed over. */
 export interface ShardNews {

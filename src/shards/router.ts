@@ -35,7 +35,7 @@ import type { StatsReply } from './control-channel.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { PendingRequest } from './pending-requests.ts';
 import type { Shard } from './shard.ts';
-import type { ThreadState } from './thread-life-cycle.ts';
+import type { ThreadState } from '../worker-threads/thread-life-cycle.ts';
 import type { RouterTier } from './tier.ts';
 import type { Upload } from './upload.ts';
 

@@ -2,8 +2,8 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Doorbell } from '../shared/doorbell.ts';
 import type { ShardStart } from '../shared/shard-start.ts';
 import { Mailbox, type MailboxOptions } from './mailbox.ts';
-import { ThreadLifeCycle, type ThreadState } from './thread-life-cycle.ts';
-import type { ThreadOptions } from './thread.ts';
+import { ThreadLifeCycle, type ThreadState } from '../worker-threads/thread-life-cycle.ts';
+import type { ThreadOptions } from '../worker-threads/thread.ts';
 
 export interface ShardOptions {
   /** What the thread is given, beside its end of a session. */

@@ -249,7 +249,7 @@ describe('refusals', () => {
       traffic,
       door,
     } = guardedServer((_request, response) => response.end('ok'), {
-      doorLimits: { maxConnections: 1, reserve: 1, waiting: 1 },
+      doorLimits: { maxConnections: 1, reserve: 1, waiting: 1, stalledTimeoutMs: 30_000 },
     });
     const first = await RawSocket.openTo(bare);
     first.write(requestText('/'));

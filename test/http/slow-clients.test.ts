@@ -37,8 +37,8 @@ beforeEach(async () => {
   const { app } = server;
   expect(app.server).toMatchObject(DOCUMENTED);
   Object.assign(app.server, TIMEOUTS);
-  expect(app.frontDoor.stalledTimeoutMs).toBe(DOCUMENTED_STALLED_MS);
-  Object.assign(app.frontDoor, { stalledTimeoutMs: STALLED_MS });
+  expect(app.frontDoor.limits.stalledTimeoutMs).toBe(DOCUMENTED_STALLED_MS);
+  Object.assign(app.frontDoor.limits, { stalledTimeoutMs: STALLED_MS });
 });
 
 afterEach(async () => {

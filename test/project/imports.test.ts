@@ -9,6 +9,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LAYERS = [
   'src/shared',
   'src/config',
+  'src/worker-threads',
   'src/shards',
   'src/snapshot',
   'src/memory',

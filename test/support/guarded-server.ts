@@ -26,7 +26,7 @@ export function guardedServer(
   onRequest: RequestListener,
   {
     limits = {},
-    doorLimits = { maxConnections: 100, reserve: 0, waiting: 0 },
+    doorLimits = { maxConnections: 100, reserve: 0, waiting: 0, stalledTimeoutMs: 30_000 },
     isHeapFull = () => false,
     nowMs = () => performance.now(),
   }: {

@@ -21,6 +21,7 @@ import { textBytes } from './metadata.ts';
  *
  * The texts of the metadata end with the entity tag where TAG is set.
  */
+/** Counted in the size limit of an entry: see `MAX_ENTRY_OVERHEAD_BYTES`. */
 export const HEADER_BYTES = 12;
 export const ALIGNMENT_BYTES = 8;
 

@@ -19,6 +19,8 @@ export interface DoorLimits {
   readonly reserve: number;
   /** Newcomers that may wait for a place in the reserve. Each may hold 64 KiB that its client has sent. */
   readonly waiting: number;
+  /** A client that takes nothing of its answer for this long is cut off. */
+  readonly stalledTimeoutMs: number;
 }
 
 /** How long an ordinary connection may be without a whole request while others find no place. */
@@ -46,8 +48,6 @@ const REFUSAL: Failure = { code: 'CACHE_ERR_BUSY', message: 'All connections are
  */
 export class FrontDoor implements Books {
   readonly limits: DoorLimits;
-  /** A client that takes nothing of its answer for this long is cut off. */
-  readonly stalledTimeoutMs: number = 30_000;
   /** In the order in which they came. */
   private readonly accounts = new Set<Account>();
   private readonly reserve = new Set<Account>();
@@ -244,7 +244,7 @@ export class FrontDoor implements Books {
   private closeUnused(nowMs: number): void {
     const restMs = this.keepAliveTimeoutMs() + GRACE_MS;
     for (const account of this.accounts) {
-      if (account.isStalled(this.stalledTimeoutMs, nowMs)) {
+      if (account.isStalled(this.limits.stalledTimeoutMs, nowMs)) {
         this.traffic.cutOff('stalled');
         account.socket.destroy();
       } else if (account.isResting(restMs, nowMs)) {

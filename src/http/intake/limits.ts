@@ -32,6 +32,9 @@ const TLS_RESERVE_SHARE = 1 / 4;
 const MAX_TLS_RESERVE = 256;
 const MAX_WAITING = 64;
 
+/** A client that takes nothing of its answer for this long is cut off. */
+const STALLED_TIMEOUT_MS = 30_000;
+
 /** Requests take half of the heap that is free now, on all HTTP threads together. Those all have heaps of the same size. */
 export function deriveHoldings(traffic: TrafficBytes): Holdings {
   const { bodyBudgetBytes, unreadBytes, unsentBytes, fronts } = traffic;
@@ -57,12 +60,13 @@ export function deriveDoorLimits(
   // Each may hold the head of a request that is not whole; with TLS it holds much more, outside the heap.
   const byHeap = Math.floor((maxRequests * REQUEST_BYTES) / CONNECTION_BYTES);
   if (maxTlsConnections === undefined) {
-    return { maxConnections: byHeap, reserve: Math.ceil(RESERVE / fronts), waiting };
+    const reserve = Math.ceil(RESERVE / fronts);
+    return { maxConnections: byHeap, reserve, waiting, stalledTimeoutMs: STALLED_TIMEOUT_MS };
   }
   const maxConnections = Math.min(byHeap, maxTlsConnections);
   const maxReserve = Math.ceil(MAX_TLS_RESERVE / fronts);
   const reserve = Math.min(Math.ceil(maxConnections * TLS_RESERVE_SHARE), maxReserve);
-  return { maxConnections, reserve, waiting };
+  return { maxConnections, reserve, waiting, stalledTimeoutMs: STALLED_TIMEOUT_MS };
 }
 
 export function isHeapFull(): boolean {

@@ -23,7 +23,7 @@ let pressures: GuardedServer['pressures'];
 
 beforeEach(async () => {
   responses.length = 0;
-  limits = { maxConnections: 2, reserve: 0, waiting: 0 };
+  limits = { maxConnections: 2, reserve: 0, waiting: 0, stalledTimeoutMs: 30_000 };
   const guarded = guardedServer((_request, response) => responses.push(response), {
     doorLimits: limits,
     nowMs: () => clock.ms,

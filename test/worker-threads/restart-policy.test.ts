@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { restartDelayMs } from '../../src/shards/restart-policy.ts';
+import { restartDelayMs } from '../../src/worker-threads/restart-policy.ts';
 
 test.each([
   [0, 0],

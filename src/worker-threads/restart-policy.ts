@@ -1,7 +1,10 @@
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 5000;
 
-/** The delay before the next start: none after a shard that was up, then twice as long after each failure. */
+/**
+ * How long a dead shard or HTTP thread waits before it starts again. One that was up starts at once. After each failed
+ * start the delay doubles.
+ */
 export function restartDelayMs(failedStarts: number): number {
   if (failedStarts === 0) return 0;
   return Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (failedStarts - 1));
