@@ -195,20 +195,20 @@ const SETTINGS = {
   SNAPSHOT_INTERVAL: {
     fallback: '0',
     allowed: '0 to 604800',
-    meaning: 'it is written every so many seconds, too; 0 for not',
+    meaning: 'seconds between two snapshots while the server runs; 0 for none',
     schema: wholeText(0, 604_800),
   },
   TIER_URL: {
     fallback: '',
     allowed: 'redis://host:port or rediss://host:port, for a cluster with several hosts, separated by commas',
-    meaning: 'Redis or Valkey server or cluster whose near cache this is: see docs/several-machines.md',
+    meaning: 'Redis or Valkey server or cluster behind this server: see docs/several-machines.md',
     schema: z.string().refine((text) => parseTierUrl(text) !== null),
     isSecret: true,
   },
   TIER_UNAVAILABLE: {
     fallback: '503',
     allowed: TIER_ANSWERS.join(', '),
-    meaning: 'what a read is answered that needs the engine of TIER_URL while it is gone: 503, or a miss',
+    meaning: 'answer to a read that needs the engine of TIER_URL while that is gone: 503, or a miss',
     schema: z.enum(TIER_ANSWERS),
   },
   LOG_LEVEL: {
