@@ -49,7 +49,7 @@ export async function statsReport(sources: StatsSources, http: HttpFigures) {
       lastDecision: supervisor.lastDecision.kind === 'wait' ? supervisor.lastDecision.reason : 'shed',
       lastOrder: lastOrder(supervisor),
     },
-    // A copy: who compares two reports must not see the same figures twice.
+    // A copy: later counts must not change a report that was given out.
     snapshot: { ...(sources.snapshots?.figures ?? noSnapshotFigures()) },
     connections: http.connections,
     refusals: http.refusals,

@@ -4,8 +4,8 @@ import type { Session } from './session.ts';
 /** How long it busy-waits for the next ring. */
 const POLL_MS = 0.5;
 /**
- * After this many polls in vain in a row, it polls after one message in `MESSAGES_PER_POLL` only: something else has
- * the processor that this thread and its client need.
+ * After this many polls in a row without a ring, it polls only after one message in `MESSAGES_PER_POLL`: other work has the
+ * processor that this thread and its client need.
  */
 const MAX_VAIN_POLLS = 8;
 const MESSAGES_PER_POLL = 16;

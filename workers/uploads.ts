@@ -37,14 +37,14 @@ interface Upload {
 }
 
 /**
- * Large values that are coming. What a piece displaces is evicted, and the piece is hashed, in slices between which the
- * shard serves its requests. A value that finds nothing left to displace is refused; so is one that has lost its memory
- * to requests that had nothing else left to displace.
+ * Large values that are coming. A piece may displace other entries. They are evicted, and the piece is hashed, in slices.
+ * Between two slices the shard serves its requests. A value is refused when there is no entry left that it could displace.
+ * It is also refused when requests needed its memory and found nothing else to evict.
  */
 export class Uploads {
   private readonly options: UploadOptions;
   private readonly uploads = new Map<Session, Map<number, Upload>>();
-  /** Uploads of which a piece is being taken, first come, first served. */
+  /** Uploads with a piece that is being taken, first come, first served. */
   private queue: Upload[] = [];
   private isTurnAsked = false;
 

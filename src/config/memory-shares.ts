@@ -8,9 +8,9 @@ import { formatBytes } from './byte-size.ts';
  *            the process, empty      above: shed 10 %    blocks, slots and index    heap, HTTP buffers
  *                                                        never reach further
  *
- * `hard` lies halfway between threshold and limit. The headroom under it is what the process may come to
- * need beyond its baseline without crossing it; it is never so large that the ceiling would lie below the
- * threshold, since below that nothing may be evicted.
+ * `hard` lies halfway between threshold and limit. The headroom is what the process may need beyond its baseline without
+ * crossing `hard`. It is never so large that the ceiling would lie below the threshold, since below the threshold nothing
+ * may be evicted.
  */
 export interface Limits {
   readonly limitBytes: number;
@@ -125,7 +125,7 @@ export function mmapThresholdBytes(limitBytes: number): number {
 
 /** Sections of a snapshot in memory at once: being made, being written, and about to be made into another. */
 const SNAPSHOT_SECTIONS = 3;
-/** Each shard may remember so many bytes of keys that must not come back from a snapshot. */
+/** While a snapshot is read, each shard remembers the keys that must not come back from it: at most this many bytes. */
 const GONE_BYTES = 2 ** 20;
 /** A snapshot takes a bit for each slot. An entry takes at least this many bytes, its slot included. */
 const MIN_ENTRY_BYTES = 32;
@@ -154,7 +154,7 @@ export function deriveLimits(inputs: LimitInputs): Limits | string {
   const thresholdBytes = Math.floor(limitBytes * threshold);
   const hardBytes = thresholdBytes + (limitBytes - thresholdBytes) / 2;
   const ceilingBytes = Math.floor(hardBytes - headroomBytes(limitBytes, threshold) - baselineBytes);
-  // Below the threshold there must be room, too, or memory that is not the cache's would have it shed empty.
+  // There must be room below the threshold, too. Otherwise other memory would make the cache shed all that it holds.
   const roomBytes = Math.min(ceilingBytes, thresholdBytes - baselineBytes);
   if (roomBytes < minGuaranteeBytes * shards) {
     const missing = minGuaranteeBytes * shards - roomBytes;

@@ -23,7 +23,7 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 /** What a token may be made of, wherever it comes from. */
 export const TOKEN_RULE = { pattern: /^[\x21-\x7e]*$/, allowed: 'printable ASCII without spaces' };
 
-/** Whatever its memory: for whoever does not start a server. */
+/** Without a memory limit: a server that starts derives its own defaults from its limit. */
 const THIS_MACHINE = thisMachine();
 const THREADS = defaultThreads({ SHARDS: undefined, FRONTS: undefined, CAPACITY: 0 }, THIS_MACHINE);
 
@@ -272,7 +272,7 @@ function shown(name: Name, text: string): string {
   return BY_NAME[name].isSecret ? SECRET : JSON.stringify(text);
 }
 
-/** The settings as they may be shown to whoever may read the statistics. */
+/** The settings without their secrets, as `/stats` shows them. */
 export function publicSettings(settings: Settings): Settings {
   const entries = Object.entries(settings).map(([name, value]) => {
     const isHidden = BY_NAME[name as Name].isSecret && value !== '';

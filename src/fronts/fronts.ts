@@ -7,8 +7,8 @@ import { Front, type FrontHost, type FrontOptions } from './front.ts';
 import type { FrontAddress, ShardNews } from './messages.ts';
 
 /**
- * The HTTP threads beside the main thread: none with `FRONTS=1`. There is one more than serve: it takes half a second of
- * a processor to start one, so a spare one stands by, and serves as soon as another has died.
+ * The HTTP threads beside the main thread: none with `FRONTS=1`. To start one takes half a second of a processor. So there
+ * is a spare thread, which serves as soon as another one has died.
  */
 export class Fronts {
   readonly fronts: readonly Front[];

@@ -40,7 +40,7 @@ export const TURBO_DIALECT: Dialect = {
   ],
 };
 
-/** The dialect of those who ask for a path, for what is answered before its route has been found. */
+/** The dialect of a path, for answers that are given before its route has been found. */
 export function dialectOfPath(path: string): Dialect {
   if (path.startsWith(NX_PREFIX, 1)) return NX_DIALECT;
   return path.startsWith(TURBO_PREFIX, 1) ? TURBO_DIALECT : PLAIN_DIALECT;

@@ -11,8 +11,8 @@ function isOff(origins: OriginList): boolean {
 }
 
 /**
- * Lets the scripts of some origins read answers. The headers are set on Node's response: those of the cache are written past
- * Fastify, where the ones that a plugin sets are lost.
+ * Lets the scripts of some origins read answers. The headers are set on Node's response. Answers of the cache are written
+ * past Fastify, and would lose the headers that a plugin sets.
  */
 export function registerCors(app: FastifyInstance, origins: OriginList): void {
   if (isOff(origins)) return;

@@ -22,7 +22,7 @@ const SERVER_OPTIONS = {
   headersTimeout: HEADERS_TIMEOUT_MS,
   keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
   connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
-  // The default. Said aloud, Node need not look for it in three places for each answer.
+  // The default. If it is given, Node need not look for it in three places for each answer.
   httpValidation: 'strict' as const,
   // Asked for in a hook, where the answer has the shape of all errors.
   requireHostHeader: false,
@@ -53,7 +53,7 @@ export function createServer(
     : createPlainServer(options);
   door.guard(server, handler, refuseExpectation);
   allowHalfOpen(server);
-  // Of one header too many the rest is not kept: thousands of short ones would take ten times their bytes.
+  // Headers beyond the limit are not kept: thousands of short ones would take ten times their bytes.
   server.maxHeadersCount = MAX_HEADERS + 1;
   readThroughStream(server);
   answerConnect(server);

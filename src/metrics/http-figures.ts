@@ -32,7 +32,7 @@ export interface HttpSources {
   readonly router: { readonly routing: readonly RoutingFigures[] };
 }
 
-/** @returns copies: who compares two readings must not see the same counts twice. */
+/** @returns copies: later counts must not change an earlier reading. */
 export function readHttpFigures({ app: { purse, frontDoor, traffic }, router }: HttpSources): HttpFigures {
   const { requests, unreadBytes, unsentBytes } = purse.totals;
   const { size: open, waitingCount: waiting, limits } = frontDoor;

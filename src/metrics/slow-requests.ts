@@ -2,22 +2,22 @@ import type { RequestKind } from './request-times.ts';
 
 /** A request that takes longer is slow. */
 const SLOW_MS = 100;
-/** At most one slow request is told of in this time. */
+/** At most one slow request is logged in this time. */
 const SAMPLE_INTERVAL_MS = 1000;
 
 export interface SlowRequest extends RequestKind {
   readonly status: number;
   readonly tookMs: number;
-  /** Slow requests since the last one that was told of. */
+  /** Slow requests since the last one that was logged. */
   readonly others: number;
 }
 
-/** Chooses which slow requests are told of: one a second, however many there are. */
+/** Chooses which slow requests are logged: at most one a second. */
 export class SlowRequests {
   private lastMs = -Infinity;
   private others = 0;
 
-  /** @returns what to tell of a request that has just been answered; undefined for nothing. */
+  /** @returns what to log of a request that has just been answered; undefined for nothing. */
   notice(kind: RequestKind, status: number, tookMs: number, nowMs: number): SlowRequest | undefined {
     if (tookMs < SLOW_MS) return undefined;
     if (nowMs - this.lastMs < SAMPLE_INTERVAL_MS) {

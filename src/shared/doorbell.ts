@@ -17,7 +17,7 @@ export interface DoorbellBuffers {
 /**
  * Tells the two threads of a session that a message lies in their port. Each side raises a count in shared memory after
  * it has posted, and the other side waits for the count to change. A thread that sleeps in its event loop instead takes
- * longer to wake; one that polled the port would hold the port's lock just when the other wants to post. See ADR 8.
+ * longer to wake. A thread that polled the port would hold the port's lock just when the other one wants to post. See ADR 8.
  *
  *     shard     Int32Array  [0] rings: posts to the shard, of all its sessions
  *     session   Int32Array  [0] answers: posts from the shard   [1] 1 if the last batch came from a lone client

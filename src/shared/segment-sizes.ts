@@ -44,7 +44,7 @@ export function chainChargeBytes(bytes: number): number {
   );
 }
 
-/** The largest value of which a shard may hold one. @param maxBytes that a shard may hold: see `Ledger.most`. */
+/** Bytes of the largest value that a shard can hold. @param maxBytes what a shard may hold: see `Ledger.most`. */
 export function maxLargeValueBytes(maxBytes: number): number {
   const pieces = Math.floor((maxBytes - EMPTY_SEGMENT_BYTES - BLOCK_CHARGE_BYTES) / BLOCK_CHARGE_BYTES);
   return Math.max(0, pieces) * BLOCK_BYTES;

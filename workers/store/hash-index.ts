@@ -4,9 +4,9 @@ import type { SegmentMemory } from './segment-memory.ts';
 import { NO_SLOT, type SlotTable } from './slot-table.ts';
 
 /**
- * Key hash → slot, by linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing",
- * 1980): a bucket is the head of a chain through the slots' `chain`, and the table grows and shrinks by one bucket at a
- * time. No operation pays for more than one bucket, there is never a second table, and deleting leaves nothing behind.
+ * Finds the slot of a key hash, by linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing",
+ * 1980). A bucket is the head of a chain through the slots' `chain`. The table grows and shrinks by one bucket at a time. No
+ * operation pays for more than one bucket, there is never a second table, and deleting leaves nothing behind.
  *
  *     heads   ├── split: 2^level + split buckets use level+1 bits ──┤── not yet: level bits ──┤
  *             0                                                  split                     2^level

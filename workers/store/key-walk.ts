@@ -12,9 +12,9 @@ export const FIRST_CURSOR = 0;
 
 /**
  * Walks the index a few buckets at a time, and lists the keys with a prefix. The cursor is the hash at which the walk goes
- * on, in the order of the hashes' bits read backwards: the order in which the index splits and joins its buckets. So every
- * entry that is there from the first page to the last is listed, however the index grows, shrinks, and moves its entries in
- * the meantime. After the index has shrunk, some keys may come twice. (The walk of Redis' SCAN, by Pieter Noordhuis.)
+ * on. The walk follows the hashes in the order of their bits read backwards: in this order the index splits and joins its
+ * buckets. So an entry that exists during the whole walk is listed, even if the index grows, shrinks or moves entries
+ * meanwhile. After the index has shrunk, some keys may come twice. (The walk of Redis' SCAN, by Pieter Noordhuis.)
  *
  * @param isOver asked after each bucket.
  */
@@ -39,7 +39,7 @@ export function walkKeys(
   return { keys, cursor: at };
 }
 
-/** Adds one to the bits of the mask, of which the highest counts as the lowest. @returns 0 after the last of them. */
+/** Adds one to the bits of the mask, read backwards: the highest bit counts as the lowest. @returns 0 after the last of them. */
 function nextOf(hash: number, mask: number): number {
   let next = hash & mask;
   let bit = mask ^ (mask >>> 1);

@@ -25,8 +25,8 @@ export type { RecordBytes, Restored };
 
 /**
  * All entries of one shard, in strict least-recently-used order, outside the JavaScript heap. The only face of this
- * folder. Reads and writes cost the same however many entries there are. A write may have to evict the least recently
- * used entries when the ledger refuses a block, and then costs by how many they are.
+ * folder. Reads and writes cost the same however many entries there are. A write may have to evict the least recently used
+ * entries when the ledger refuses a block. Its cost then grows with their number.
  *
  * A slot returned by `access` or `peek` stays valid until the next call that changes the segment.
  */
@@ -243,7 +243,7 @@ export class SegmentStore {
 
   /**
    * Stores a value that has come in pieces, as `put` does.
-   * @param chain which grows no more.
+   * @param chain must be complete.
    * @returns false, and the value is dropped, when it has taken all the memory that there is for this shard.
    */
   putLarge(key: string, chain: Chain, ttlMs: number, metadata: Metadata): boolean {

@@ -128,7 +128,7 @@ export class Chart {
     this.#tell(target);
   }
 
-  /** Says the values under the cursor to those who hear the page. @param {number} index */
+  /** Gives the values under the cursor to screen readers. @param {number} index */
   #tell(index) {
     const sample = this.#history.samples[index];
     const values = this.#spec.series.map(
@@ -146,7 +146,7 @@ export class Chart {
     return near ? [near.message] : [];
   }
 
-  /** For those who hear the page. @param {Sample} sample */
+  /** For screen readers. @param {Sample} sample */
   #describe(sample) {
     const { title, series, levels = [], format } = this.#spec;
     const texts = [
@@ -255,7 +255,7 @@ function lineOf({ name, color, isFilled }) {
 }
 
 /**
- * A second between two of which nothing is known has no line: it is shown as a point.
+ * A second with figures between two seconds without figures has no line: it is shown as a point.
  * @param {uPlot} plot
  * @param {number} series
  */

@@ -35,7 +35,7 @@ export class Charts {
   /** @param {Sample} sample */
   add(sample) {
     const last = this.#samples.at(-1);
-    // A line across a time in which nothing was read would be invented.
+    // No line may cross a time without figures.
     if (last && sample.atMs - last.atMs > GAP_MS) this.#samples.push(nothingAt(last.atMs + 1000, sample));
     this.#samples.push(sample);
     this.#samples.splice(0, this.#samples.length - MAX_ROWS);

@@ -37,7 +37,7 @@ export function drawLevel(plot, { name, color, value, side }, sample) {
 }
 
 /**
- * A bar at the bottom for each second in which entries were evicted, as high as there were many.
+ * A bar at the bottom for each second in which entries were evicted. Its height is their number.
  * @param {uPlot} plot
  * @param {readonly Sample[]} samples
  * @param {number} windowS

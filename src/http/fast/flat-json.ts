@@ -4,9 +4,9 @@ const MIN_CHECKED = 4096;
 const MAX_MEMBERS = 64;
 
 /**
- * False for JSON text with a value inside a value, or with very many members, which a parser would build in
- * many times the memory of the text before a schema could refuse it. Looks at what stands outside of strings
- * only; whether the text is JSON at all is left to the parser. One pass, nothing is built.
+ * False for JSON text that has a value inside a value, or very many members. A parser would need many times the memory of
+ * such a text before a schema could refuse it. Only the characters outside of strings are looked at. Whether the text is
+ * JSON at all is left to the parser. One pass, nothing is built.
  */
 export function isFlatJson(text: string): boolean {
   if (text.length < MIN_CHECKED) return true;

@@ -58,7 +58,7 @@ export function gatherWrites(socket: Socket, responses: readonly ServerResponse[
 /** Whether the response behind the one that has the socket is complete. */
 function isNextReady(responses: readonly ServerResponse[]): boolean {
   let current = 0;
-  // In front are those that have given the socket up and will be closed.
+  // The first ones may have given the socket up already, and will be closed.
   while (current < responses.length && isWaitingForTurn(responses[current])) current++;
   return current + 1 < responses.length && responses[current + 1].writableEnded;
 }

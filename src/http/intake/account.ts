@@ -51,7 +51,7 @@ export class Account implements BodyWatcher {
   /** Bytes that the client has taken of its answers, when last looked at, and since when. */
   private takenBytes = 0;
   private takenAtMs = 0;
-  /** Bytes that have crossed in either direction, when last looked at while nothing was to be answered, and since when. */
+  /** Bytes read and written, as of the last look while no answer was due, and since when they have not changed. */
   private crossedBytes = 0;
   private restsSinceMs = 0;
   private afterAnswer: (() => void) | undefined;

@@ -29,7 +29,7 @@ const GRACE_MS = 1000;
 const RESERVE_TICKS = 5;
 /** How many sweeps a newcomer may wait for a place. */
 const WAIT_TICKS = 10;
-/** Every so many sweeps, all connections are checked for clients that take nothing of their answers, or ask no more. */
+/** Each time after this many sweeps, all connections are checked for clients that take no answer or send no request. */
 const STALL_TICKS = 20;
 
 const REFUSAL: Failure = { code: 'CACHE_ERR_BUSY', message: 'All connections are in use.' };
@@ -91,7 +91,7 @@ export class FrontDoor implements Books {
    */
   guard(server: Server, onRequest: RequestListener, onExpectation: RequestListener): void {
     const admitted = this.admitted(onRequest);
-    // Whoever reads a body tells its client to send it.
+    // The route that reads the body tells the client to send it.
     server.on('request', admitted).on('checkContinue', admitted);
     server.on('checkExpectation', this.admitted(onExpectation));
     this.isSecure = server instanceof SecureServer;
@@ -291,7 +291,7 @@ function isUnfinished(request: IncomingMessage | undefined): boolean {
 }
 
 function afterBody(request: IncomingMessage, callback: () => void): void {
-  // One who waits to be told to send it has not begun.
+  // A client that waits for `100 Continue` has not begun to send.
   if (request.complete || request.headers.expect !== undefined) callback();
   else takeBody(request, { add: () => undefined, end: callback });
 }

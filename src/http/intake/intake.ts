@@ -32,8 +32,9 @@ const SWEEP_INTERVAL_MS = 100;
 const nowMs = (): number => performance.now();
 
 /**
- * Everything that bounds what clients make the process hold. The door lets connections and requests in, each connection's
- * account keeps what it holds, the purse knows the sums and their limits, and one sweep looks after what has taken too long.
+ * Bounds everything that clients make the process hold. The front door lets connections and requests in. The account of each
+ * connection knows what it holds. The purse knows the sums over all accounts, and their limits. A sweep ends what has taken
+ * too long.
  */
 export class Intake {
   readonly purse: Purse;

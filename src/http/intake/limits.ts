@@ -14,8 +14,9 @@ export interface TrafficBytes {
   readonly fronts: number;
 }
 
-/** What a small request takes of the heap, with its reply; and a connection, of which 16 KiB of a head may have come. */
+/** What a small request takes of the heap, with its reply. */
 const REQUEST_BYTES = 8 * 2 ** 10;
+/** What a connection takes of the heap: 16 KiB of a request's head may have come. */
 const CONNECTION_BYTES = 24 * 2 ** 10;
 /** Share of the heap in use from which on no more requests are taken from connections. */
 const FULL_HEAP_SHARE = 0.8;
@@ -38,7 +39,7 @@ const STALLED_TIMEOUT_MS = 30_000;
 /** Requests take half of the heap that is free now, on all HTTP threads together. Those all have heaps of the same size. */
 export function deriveHoldings(traffic: TrafficBytes): Holdings {
   const { bodyBudgetBytes, unreadBytes, unsentBytes, fronts } = traffic;
-  // What the start has left behind is not used any more, and would count as used: at 256 MiB, 30 connections.
+  // The garbage of the start would count as used heap: at 256 MiB that would cost 30 connections.
   collectAll();
   const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics();
   const all = Math.min(Math.floor((limit - used) / 2 / REQUEST_BYTES), MAX_REQUESTS);

@@ -1,6 +1,6 @@
 /**
- * Which HTTP threads have replies that wait for room in the reply window of a shard. The window is for all threads: so while
- * one waits, each looks for clients that are slow to take a reply of theirs. One cell for each thread.
+ * Which HTTP threads have replies that wait for room in the reply window of a shard. All HTTP threads share the window. So
+ * while one of them waits, each looks for its own clients that are slow to take a reply. One cell for each thread.
  */
 export class ReplyWaits {
   private readonly cells: Int32Array;

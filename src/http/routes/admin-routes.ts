@@ -33,8 +33,7 @@ export interface AdminRouteOptions {
 /** The start page, health, readiness, statistics, and the description of the API. */
 export async function registerAdminRoutes(app: FastifyInstance, options: AdminRouteOptions): Promise<void> {
   const { router, version, isShuttingDown, gzipThresholdBytes, schemas, feed } = options;
-  // Not among those that are bounded together: the feed goes on for as long as somebody watches, and a browser asks for
-  // all files at once.
+  // Outside of the common bound: the feed lasts as long as somebody watches, and a browser asks for all files at once.
   registerFeed(app, feed);
   registerDashboardFiles(app, gzipThresholdBytes);
 

@@ -84,7 +84,7 @@ export function registerDashboardPage(app: FastifyInstance, page: DashboardPage)
   );
 }
 
-/** The files that the page is made of: small, and the same bytes for all who ask. */
+/** The files of the page: small, and the same bytes for every client. */
 export function registerDashboardFiles(app: FastifyInstance, gzipThresholdBytes: number): void {
   const files = [
     ...OWN_FILES.map(([name, type]) => [name, fileURLToPath(new URL(name, PAGE)), type] as const),

@@ -16,7 +16,7 @@ interface Loaded {
   readonly plain: Buffer | undefined;
 }
 
-/** A file of this many bytes is kept as it is, too: all who ask for it share it. */
+/** A file of up to this many bytes is kept uncompressed, too. All requests share it. */
 const MAX_KEPT_BYTES = 2 ** 16;
 
 /** A file that stays the same as long as the process runs. It is compressed when it is first asked for. */
@@ -46,7 +46,7 @@ export class StaticFile {
         .send(compressed);
     }
     if (plain) return reply.send(plain);
-    // Piece by piece: those who do not take it would each have it held.
+    // As a stream: a client that is slow to take it must not keep all of it in memory.
     return reply.header('content-length', bytes).send(createReadStream(this.path));
   }
 

@@ -5,7 +5,7 @@ import { METHODS } from '../fast/node-http.ts';
 
 type MethodsOf = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** Collects the methods of each path that is registered from now on. @param kinds is told of each of them. */
+/** Collects the methods of each path that is registered from now on. @param kinds gets each of them, too. */
 export function collectRoutes(app: FastifyInstance, kinds: RequestKinds): MethodsOf {
   const methodsOf = new Map<string, Set<string>>();
   app.addHook('onRoute', ({ url, method }) => {
