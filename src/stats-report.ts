@@ -1,27 +1,13 @@
-import type { Ledger } from './shared/ledger.ts';
-import type { Limits } from './config/memory-shares.ts';
 import { type Settings, publicSettings } from './config/settings.ts';
-import type { ShardRouter, ShardRow } from './shards/router.ts';
+import type { ShardRow } from './shards/router.ts';
 import { tierReport } from './shards/tier.ts';
-import type { MemoryLimit } from './memory/probe.ts';
 import type { Supervisor } from './memory/supervisor.ts';
 import { type HttpFigures, withRouting } from './metrics/http-figures.ts';
-import {
-  ROUTING_COUNTERS,
-  SHARD_COUNTERS,
-  type SnapshotFigures,
-  noSnapshotFigures,
-} from './shared/stats-counters.ts';
+import type { MetricsSources } from './metrics/metrics.ts';
+import { ROUTING_COUNTERS, SHARD_COUNTERS, noSnapshotFigures } from './shared/stats-counters.ts';
 
-export interface StatsSources {
+export interface StatsSources extends MetricsSources {
   readonly settings: Settings;
-  readonly memoryLimit: MemoryLimit;
-  readonly limits: Limits;
-  readonly supervisor: Supervisor;
-  readonly router: ShardRouter;
-  readonly ledger: Ledger;
-  /** Absent where there is no snapshot file. */
-  readonly snapshots: { readonly figures: SnapshotFigures } | undefined;
 }
 
 /**

@@ -39,21 +39,7 @@ export function hashKey(key: string, seed0: number, seed1: number): number {
     v2 = (v2 << 16) | (v2 >>> 16);
     v0 ^= word;
   }
-
-  v2 ^= 0xff;
-  for (let round = 0; round < 3; round++) {
-    v0 = (v0 + v1) | 0;
-    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
-    v0 = (v0 << 16) | (v0 >>> 16);
-    v2 = (v2 + v3) | 0;
-    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
-    v0 = (v0 + v3) | 0;
-    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
-    v2 = (v2 + v1) | 0;
-    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
-    v2 = (v2 << 16) | (v2 >>> 16);
-  }
-  return (v1 ^ v3) >>> 0;
+  return finish(v0, v1, v2, v3);
 }
 
 /** The same of a key that lies in a buffer: one function for both would be slower for each. */
@@ -93,7 +79,11 @@ export function hashKeyBytes(
     v2 = (v2 << 16) | (v2 >>> 16);
     v0 ^= word;
   }
+  return finish(v0, v1, v2, v3);
+}
 
+/** The last three rounds, the same for both kinds of keys. */
+function finish(v0: number, v1: number, v2: number, v3: number): number {
   v2 ^= 0xff;
   for (let round = 0; round < 3; round++) {
     v0 = (v0 + v1) | 0;
