@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
@@ -65,14 +65,14 @@ describe('the commands of README', () => {
   test('with curl all succeed, one after the other, and print what is shown', async () => {
     const { port } = await ChildServer.listening({ env: { SHARDS: '1' } });
     const folder = makeFolder();
-    const photo = join(folder, 'photo.jpg');
-    writeFileSync(photo, 'bytes');
+    symlinkSync(join(ROOT, 'docs'), join(folder, 'docs'));
     for (const { text, shown } of ruled('curl')) {
       expect(text).toContain('localhost:7171');
       const printed = await inShell(forPort(text, port), folder);
       if (shown !== undefined) expect(isAsShown(shown, printed), `${text}\n${printed}`).toBe(true);
     }
-    expect(readFileSync(join(folder, 'copy.jpg'))).toStrictEqual(readFileSync(photo));
+    const image = readFileSync(join(ROOT, 'docs/images/dashboard-dark.webp'));
+    expect(readFileSync(join(folder, 'copy.webp'))).toStrictEqual(image);
   });
 
   test('that end at once do so with exit code 0', async () => {
