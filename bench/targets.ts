@@ -25,6 +25,7 @@ export const TARGETS = {
   rawRate10k: { name: 'raw GET, 10 KB: requests/s ÷ nginx + memcached', is: '≥', limit: 1 },
   rawRate100k: { name: 'raw GET, 100 KB: requests/s ÷ nginx + memcached', is: '≥', limit: 1 },
   shedLatency: { name: 'GET p99 during a shed order of 10 % of 1 GiB ÷ just before', is: '≤', limit: 1.5 },
+  largePutLatency: { name: 'p99.9 beside PUTs of 1 MiB among 10,000,000 entries, ms', is: '≤', limit: 5 },
   longestOperation: { name: 'longest single store operation, ms', is: '≤', limit: 5 },
   recurringOperation: { name: 'longest store operation that recurs in every round, ms', is: '≤', limit: 5 },
   collectorPause: { name: "longest collector pause on the shard's thread, ms", is: '≤', limit: 10 },

@@ -3,6 +3,7 @@ import { readFlags } from '../lib/flags.ts';
 import { machineText } from '../lib/machine.ts';
 import { say } from '../lib/progress.ts';
 import { writeReport } from '../lib/report.ts';
+import { measureLargePuts } from './large-put.ts';
 import { optionsOf, PEER_NAMES, planOf, WORKLOAD_NAMES } from './plan.ts';
 import { httpReport } from './report.ts';
 import { LoadGenerator, runPlan } from './run.ts';
@@ -19,7 +20,7 @@ const HELP = `HTTP benchmarks: our server beside others, on this machine.
 The report goes to bench/results; with --quick or --only to bench/results/raw.
 
   servers:   ${PEER_NAMES.join(', ')}
-  workloads: ${WORKLOAD_NAMES.join(', ')}, shed
+  workloads: ${WORKLOAD_NAMES.join(', ')}, shed, large-put
 `;
 
 const options = readFlags(HELP, () => {
@@ -41,7 +42,11 @@ try {
   const hasShed = isWhole || options.only.includes('shed');
   // Without its result the report still shows what was measured before.
   const shed = hasShed ? await measureShedding(generator).catch((error) => say(String(error))) : undefined;
-  const results = { machine, plan, measurements, shed: shed ?? undefined };
+  const hasLargePut = isWhole || options.only.includes('large-put');
+  const largePut = hasLargePut
+    ? await measureLargePuts(generator).catch((error) => say(String(error)))
+    : undefined;
+  const results = { machine, plan, measurements, shed: shed ?? undefined, largePut: largePut ?? undefined };
   await writeReport(httpReport(results), results, isWhole);
 } finally {
   await generator.close();

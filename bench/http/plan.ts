@@ -23,7 +23,7 @@ export const PEER_NAMES = PEERS.map(({ name }) => name);
  */
 export function optionsOf(values: { quick: boolean; only: string; rounds?: string | undefined }) {
   const { quick, rounds = quick ? '3' : '8' } = values;
-  const only = parseNames('only', values.only, [...PEER_NAMES, ...WORKLOAD_NAMES, 'shed']);
+  const only = parseNames('only', values.only, [...PEER_NAMES, ...WORKLOAD_NAMES, 'shed', 'large-put']);
   return { quick, only, rounds: parseCount('rounds', rounds) };
 }
 

@@ -9,6 +9,7 @@ import {
   roundsOf,
   SATURATED_SHARE,
 } from './measurement.ts';
+import type { LargePutResult } from './large-put.ts';
 import { oursWith, type Peer, PEERS } from './peers.ts';
 import type { Plan } from './plan.ts';
 import type { ShedResult } from './shed.ts';
@@ -19,6 +20,7 @@ export interface HttpResults {
   readonly measurements: readonly Measurement[];
   readonly plan: Plan;
   readonly shed: ShedResult | undefined;
+  readonly largePut: LargePutResult | undefined;
 }
 
 interface Row {
@@ -37,7 +39,11 @@ function medianOf(rounds: readonly Measurement[], figure: Figure): number {
 }
 
 /** Pure: judges the measurements of a run. Rounds with wrong answers do not count: answering wrongly is not fast. */
-export function judgeHttp(measurements: readonly Measurement[], shed: ShedResult | undefined): Verdict[] {
+export function judgeHttp(
+  measurements: readonly Measurement[],
+  shed: ShedResult | undefined,
+  largePut?: LargePutResult,
+): Verdict[] {
   const right = measurements.filter(({ errors }) => errors === 0);
   const ratio = (figure: Figure, workload: string, below: string, above = 'kvc', other = workload): number =>
     median(pairedRatios(roundsOf(right, workload, above), roundsOf(right, other, below), figure));
@@ -62,6 +68,11 @@ export function judgeHttp(measurements: readonly Measurement[], shed: ShedResult
     judge('rawRate10k', ratio('requestsPerSecond', 'get-10k', 'nginx-memcached', 'kvc-raw')),
     judge('rawRate100k', ratio('requestsPerSecond', 'get-100k', 'nginx-memcached', 'kvc-raw')),
     judge('shedLatency', shedRatio, shed && `${shed.orders.length} orders together`),
+    judge(
+      'largePutLatency',
+      largePut?.besideP999Millis,
+      largePut && `${largePut.withoutP999Millis.toFixed(1)} without them`,
+    ),
   ];
 }
 
@@ -111,6 +122,14 @@ function shedSection({ orders, beforeP99Micros, duringP99Micros, failed }: ShedR
   return ['## GET while a shed order is carried out', all, each.join('\n')];
 }
 
+function largePutSection(result: LargePutResult): string[] {
+  const { entries, largePuts, largePutP50Millis, evicted, withoutP999Millis, besideP999Millis, failed } =
+    result;
+  const small = `Requests of 100 bytes, 90 % GET, 4 connections: p99.9 ${withoutP999Millis.toFixed(2)} ms without PUTs of 1 MiB, ${besideP999Millis.toFixed(2)} ms beside them; ${failed} failed.`;
+  const large = `${largePuts} PUTs of 1 MiB took ${largePutP50Millis.toFixed(1)} ms (median) and evicted ${evicted} of ${entries} entries.`;
+  return ['## Small requests beside PUTs of 1 MiB', `${small} ${large}`];
+}
+
 function chart(title: string, measurements: readonly Measurement[], figure: Figure): BarChart {
   const charted = WORKLOADS.filter(({ name }) => ['get-hits', 'put', 'mixed', 'pipelined'].includes(name));
   const groups = charted.map((workload) => {
@@ -122,11 +141,12 @@ function chart(title: string, measurements: readonly Measurement[], figure: Figu
 }
 
 export function httpReport(results: HttpResults): Report {
-  const { machine, plan, measurements, shed } = results;
+  const { machine, plan, measurements, shed, largePut } = results;
   const measured = WORKLOADS.filter(({ name }) => measurements.some(({ workload }) => workload === name));
   const parts = [
     ...measured.flatMap(({ name, title }) => [`## ${title}`, workloadTable(measurements, name)]),
     ...(shed === undefined ? [] : shedSection(shed)),
+    ...(largePut === undefined ? [] : largePutSection(largePut)),
   ];
   const charts = {
     'http-throughput': chart('Requests per second; more is better', measurements, 'requestsPerSecond'),
@@ -136,7 +156,7 @@ export function httpReport(results: HttpResults): Report {
     name: 'http',
     title: 'HTTP benchmarks',
     introduction: `${machine} Each figure is the median of ${plan.rounds} rounds of ${plan.seconds} s.`,
-    verdicts: judgeHttp(measurements, shed),
+    verdicts: judgeHttp(measurements, shed, largePut),
     parts,
     charts,
   };
