@@ -9,6 +9,8 @@ const CELLS = 3;
 const TAG = 0;
 const STARTED = 1;
 const COUNT = 2;
+/** A thread may be held up for so long between its look at the clock and its look at the cells. */
+const MAX_AHEAD_MS = 60_000;
 
 /** Counts of all HTTP threads. */
 export function createRateCells(): SharedArrayBuffer {
@@ -85,9 +87,11 @@ export class SharedRateStore {
   }
 }
 
-/** Cells hold the low 32 bits of a time. */
+/** Cells hold the low 32 bits of a time: those of a client may not have been looked at for weeks. */
 function age(startedMs: number, nowMs: number): number {
-  return Math.max(0, (nowMs - startedMs) | 0);
+  const elapsedMs = (nowMs - startedMs) >>> 0;
+  // Another thread has looked at the clock later than this one.
+  return elapsedMs >= 2 ** 32 - MAX_AHEAD_MS ? 0 : elapsedMs;
 }
 
 /** `performance.now` begins anew on each thread. */

@@ -52,6 +52,13 @@ describe('rates that several threads count together', () => {
     expect(count(one, 'a').current).toBe(1);
   });
 
+  test.each([1, 24, 25, 40, 49])('begin anew for a client that comes back after %i days', (days) => {
+    const { one, clock } = createStores();
+    for (let i = 1; i <= 3; i++) expect(count(one, 'a').current).toBe(i);
+    clock.ms += days * 24 * 60 * 60 * 1000;
+    expect(count(one, 'a')).toStrictEqual({ current: 1, ttl: WINDOW_MS });
+  });
+
   test('are kept for 10,000 clients, all but a few; of too many, those counted for longest are forgotten', () => {
     const { one, clock } = createStores();
     for (let i = 0; i < 10_000; i++) count(one, `10.0.${i >> 8}.${i & 255}`);
