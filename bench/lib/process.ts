@@ -111,14 +111,26 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
 const exitActions = new Set<() => void>();
 let isHooked = false;
 
-/** Does something when this process ends, unless by SIGKILL. @returns what takes it back. */
+/**
+ * Does something when this process ends, unless by SIGKILL: what was added last comes first, and what fails stops none
+ * of the others.
+ * @returns what takes it back.
+ */
 export function atExit(action: () => void): () => boolean {
   exitActions.add(action);
   if (!isHooked) {
     isHooked = true;
-    process.on('exit', () => exitActions.forEach((act) => act()));
+    process.on('exit', () => [...exitActions].toReversed().forEach(attempt));
     // 'exit' also follows an uncaught exception; signals need handlers that lead to it.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
   }
   return () => exitActions.delete(action);
+}
+
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    console.error(error);
+  }
 }

@@ -98,8 +98,8 @@ class Scale {
   }
 
   async stop(): Promise<void> {
-    await this.server?.stop();
     this.speedUp();
+    await this.server?.stop();
   }
 
   figure(name: Exclude<keyof Round, 'errorKinds'>): number {

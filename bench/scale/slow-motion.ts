@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { atExit } from '../lib/process.ts';
 
@@ -23,23 +23,42 @@ export function whyNoSlowMotion(): string | undefined {
 /**
  * Gives each thread of a process a control group of its own, with a share of one processor: as if each thread had a
  * slow processor to itself, and the machine many of them.
- * @returns what takes the groups away, once the process has ended.
+ * @returns what takes the groups away. To be called before the process ends: threads that are about to end cannot be
+ *   moved out of their groups.
  */
 export function slowDown(pid: number, share: number): () => void {
-  const folders = readdirSync(`/proc/${pid}/task`).map((thread) => {
-    const folder = join(ROOT, `kvc-scale-${thread}`);
+  const threads = readdirSync(`/proc/${pid}/task`);
+  for (const thread of threads) {
+    const folder = groupOf(thread);
     mkdirSync(folder);
     writeFileSync(join(folder, 'cpu.cfs_period_us'), `${PERIOD_US}`);
     writeFileSync(join(folder, 'cpu.cfs_quota_us'), `${PERIOD_US * share}`);
-    writeFileSync(join(folder, 'tasks'), thread);
-    return folder;
-  });
+    moveTo(folder, thread);
+  }
   const remove = (): void => {
-    for (const folder of folders) rmdirSync(folder);
+    for (const folder of threads.map(groupOf)) {
+      // A thread that was started since is in the group of the one that started it.
+      const tasks = readFileSync(join(folder, 'tasks'), 'utf8').trim();
+      for (const task of tasks === '' ? [] : tasks.split('\n')) moveTo(ROOT, task);
+      rmdirSync(folder);
+    }
   };
   const forget = atExit(remove);
   return () => {
     remove();
     forget();
   };
+}
+
+function groupOf(thread: string): string {
+  return join(ROOT, `kvc-scale-${thread}`);
+}
+
+function moveTo(folder: string, thread: string): void {
+  try {
+    writeFileSync(join(folder, 'tasks'), thread);
+  } catch (error) {
+    // The thread has ended.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
