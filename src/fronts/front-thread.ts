@@ -77,7 +77,7 @@ class FrontThread {
         this.front.beginShutdown();
         break;
       case 'close':
-        void this.front.app.close().then(() => this.post({ kind: 'closed' }));
+        void this.close();
         break;
       case 'figures':
         this.tellFigures(message.id, message.withThread);
@@ -94,6 +94,12 @@ class FrontThread {
     } catch (error) {
       this.post({ kind: 'cannot listen', error });
     }
+  }
+
+  private async close(): Promise<void> {
+    const { app } = this.front;
+    await app.close();
+    this.post({ kind: 'closed', unanswered: app.purse.totals.requests });
   }
 
   private tellFigures(id: number, withThread: boolean): void {

@@ -70,6 +70,8 @@ export class Front {
   private address: FrontAddress | undefined;
   private readonly firstListening = Promise.withResolvers<void>();
   private closed = Promise.withResolvers<void>();
+  /** Requests that it had not answered when it closed. */
+  private leftUnanswered: number | undefined;
   private readonly watchers = new Map<number, Watcher>();
   private readonly reading = new Map<number, () => void>();
   private lastId = 0;
@@ -179,6 +181,11 @@ export class Front {
     return [figures, this.figuresOfDead].filter((each) => each !== undefined);
   }
 
+  /** Requests without an answer, as last read. */
+  get unanswered(): number {
+    return this.leftUnanswered ?? this.figures?.holds.requests ?? 0;
+  }
+
   private connect(): [task: object, transferList: object[]] {
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
@@ -224,6 +231,7 @@ export class Front {
         setTimeout(() => this.listenAgain(), LISTEN_RETRY_MS).unref();
         break;
       case 'closed':
+        this.leftUnanswered = message.unanswered;
         this.closed.resolve();
         break;
       case 'figures':

@@ -76,7 +76,7 @@ export class Fronts {
 
   /** Requests without an answer, as last read. */
   get unanswered(): number {
-    return this.figures.reduce((sum, { holds }) => sum + holds.requests, 0);
+    return this.fronts.reduce((sum, { unanswered }) => sum + unanswered, 0);
   }
 
   /** Asks all for their figures. @returns when all that answer have answered. */

@@ -65,8 +65,8 @@ export type FromFront =
   | { readonly kind: 'ready' }
   | { readonly kind: 'listening' }
   | { readonly kind: 'cannot listen'; readonly error: unknown }
-  /** Every connection has had its answers, and is closed. */
-  | { readonly kind: 'closed' }
+  /** Every connection has had its answers, and is closed. Requests behind the last answer are not answered. */
+  | { readonly kind: 'closed'; readonly unanswered: number }
   | {
       readonly kind: 'figures';
       readonly id: number;
