@@ -8,6 +8,8 @@ export interface BannerFacts {
   readonly isOnAllInterfaces: boolean;
   readonly hasToken: boolean;
   readonly shards: number;
+  /** HTTP threads. */
+  readonly fronts: number;
   readonly memoryLimit: MemoryLimit;
   /** Share of the limit. */
   readonly threshold: number;
@@ -23,7 +25,7 @@ const ORIGINS: Readonly<Record<MemoryLimit['source'], string>> = {
 
 /** What people want to know first when they start the server in a terminal. */
 export function banner(facts: BannerFacts): string {
-  const { version, address, isOnAllInterfaces, hasToken, shards, memoryLimit, threshold } = facts;
+  const { version, address, isOnAllInterfaces, hasToken, shards, fronts, memoryLimit, threshold } = facts;
   const { limitBytes, source, file } = memoryLimit;
   const origin = file === undefined ? ORIGINS[source] : `${ORIGINS[source]}: ${file}`;
   const over = Number((threshold * 100).toFixed(1));
@@ -37,7 +39,7 @@ export function banner(facts: BannerFacts): string {
     // A browser has no token to send; the pages ask for it.
     ...(hasToken ? [] : [`  ${address}/stats       the same in figures`]),
     '',
-    `  shards  ${shards}`,
+    `  shards  ${shards}${fronts > 1 ? `, ${fronts} HTTP threads` : ''}`,
     `  memory  ${formatBytes(limitBytes)}, ${origin}; over ${over} % the least recently used go`,
     '',
     '',

@@ -51,8 +51,10 @@ export async function serve(
   });
   if (isInTerminal() && log.isLevelEnabled('info')) {
     const hasToken = access.authToken !== undefined;
-    const { SHARDS: shards, MEMORY_THRESHOLD: threshold } = settings;
-    outputs.output.write(banner({ ...server, version: packageJson.version, hasToken, shards, threshold }));
+    const { SHARDS: shards, FRONTS: fronts, MEMORY_THRESHOLD: threshold } = settings;
+    outputs.output.write(
+      banner({ ...server, version: packageJson.version, hasToken, shards, fronts, threshold }),
+    );
   }
 }
 

@@ -7,6 +7,7 @@ const FACTS: BannerFacts = {
   isOnAllInterfaces: false,
   hasToken: false,
   shards: 2,
+  fronts: 1,
   memoryLimit: { limitBytes: 2 ** 29, source: 'MEMORY_LIMIT' },
   threshold: 0.7,
 };
@@ -33,4 +34,9 @@ function pathsOf(facts: Partial<BannerFacts>): string[] {
 test('with a token, links to no path that a browser cannot open', () => {
   expect(pathsOf({ hasToken: false })).toStrictEqual(['/', '/dashboard', '/docs', '/stats']);
   expect(pathsOf({ hasToken: true })).toStrictEqual(['/', '/dashboard', '/docs']);
+});
+
+test('says how many HTTP threads there are, if there are several', () => {
+  expect(linesOf({})).toContain('shards  2');
+  expect(linesOf({ fronts: 4 })).toContain('shards  2, 4 HTTP threads');
 });
