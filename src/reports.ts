@@ -40,7 +40,7 @@ export class Reports {
 
   async metricsText(): Promise<string> {
     const http = await this.readHttp(true);
-    return this.metrics.text(this.sources(), http, this.sources().fronts.threads);
+    return this.metrics.text(this.sources(), http);
   }
 
   /** Answers a question of another HTTP thread. */

@@ -89,6 +89,11 @@ export class Fronts {
     return this.fronts.flatMap(({ lastFigures }) => lastFigures);
   }
 
+  /** Threads that died and were started anew. */
+  get restarts(): number {
+    return this.fronts.reduce((sum, { restarts }) => sum + restarts, 0);
+  }
+
   get threads(): readonly NamedThread[] {
     return this.fronts.flatMap(({ number, thread }) =>
       thread ? [{ name: `front-${number}`, figures: thread }] : [],

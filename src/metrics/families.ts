@@ -67,6 +67,12 @@ export const FAMILIES = {
     help: 'Bytes of small answers that cannot leave yet.',
   },
 
+  frontRestarts: {
+    name: 'kvc_http_thread_restarts_total',
+    type: 'counter',
+    help: 'HTTP threads that died and were started anew. Their connections were lost.',
+  },
+
   limit: { name: 'kvc_memory_limit_bytes', type: 'gauge', help: 'What 100 % of memory means.' },
   used: {
     name: 'kvc_memory_used_bytes',

@@ -20,6 +20,12 @@ export interface MetricsSources {
   readonly supervisor: Supervisor;
   readonly router: ShardRouter;
   readonly ledger: Ledger;
+  /** The HTTP threads beside the main thread. */
+  readonly fronts: {
+    /** What each has done, if it answers. */
+    readonly threads: readonly NamedThread[];
+    readonly restarts: number;
+  };
   /** Absent where there is no snapshot file. */
   readonly snapshots: { readonly figures: SnapshotFigures } | undefined;
 }
@@ -33,15 +39,9 @@ export class Metrics {
     this.version = version;
   }
 
-  /**
-   * @param http the figures of all HTTP threads together.
-   * @param fronts what each further HTTP thread has done, if it answers.
-   */
-  async text(
-    sources: MetricsSources,
-    http: HttpFigures,
-    fronts: readonly NamedThread[] = [],
-  ): Promise<string> {
+  /** @param http the figures of all HTTP threads together. */
+  async text(sources: MetricsSources, http: HttpFigures): Promise<string> {
+    const { fronts } = sources;
     const rows = withRouting(await sources.router.figures(), http);
     const writer = new TextWriter();
     writer.family(FAMILIES.info).sample(FAMILIES.info, `version="${this.version}"`, 1);
@@ -51,7 +51,12 @@ export class Metrics {
     writeSnapshot(writer, sources.snapshots?.figures ?? noSnapshotFigures());
     writeTraffic(writer, http);
     writeConnections(writer, http);
-    writeThreads(writer, [{ name: 'main', figures: this.mainThread.read() }, ...fronts, ...threadsOf(rows)]);
+    writer.single(FAMILIES.frontRestarts, fronts.restarts);
+    writeThreads(writer, [
+      { name: 'main', figures: this.mainThread.read() },
+      ...fronts.threads,
+      ...threadsOf(rows),
+    ]);
     writeProcess(writer);
     return writer.toString();
   }

@@ -10,6 +10,7 @@ const FRONTS = 4;
 const REPLACED_MS = 200;
 const COUNT = 'kvc_http_request_duration_seconds_count';
 const GETS = `${COUNT}{route="/cache/{key}",method="GET",status="200"}`;
+const RESTARTS = 'kvc_http_thread_restarts_total';
 const PUTS = `${COUNT}{route="/cache",method="PUT",status="201"}`;
 
 let server: TestServer;
@@ -157,13 +158,17 @@ describe('an HTTP thread that dies', () => {
     for (const client of firstOfEach()) await client.put('key', 'value');
     // Figures come with each heartbeat; what comes between the last one and the death is lost.
     const { totals: before } = await server.client.stats();
-    const putBefore = countOf(PUTS, (await server.client.get('/metrics')).text);
+    const { text: textBefore } = await server.client.get('/metrics');
+    const restartsBefore = countOf(RESTARTS, textBefore);
+    expect(restartsBefore).toBeGreaterThanOrEqual(0);
     // Its connection may be one that is lost.
     server.client.close();
     await server.fronts.fronts[victim - 1].kill();
     await expect.poll(() => servingFronts(server).length, { interval: 1 }).toBe(FRONTS);
     expect((await server.client.stats()).totals.puts).toBe(before.puts);
-    expect(countOf(PUTS, (await server.client.get('/metrics')).text)).toBe(putBefore);
+    const { text } = await server.client.get('/metrics');
+    expect(countOf(PUTS, text)).toBe(countOf(PUTS, textBefore));
+    expect(countOf(RESTARTS, text)).toBe(restartsBefore + 1);
     const sockets = await connectionsByFront(server);
     for (const [front, clients] of byFront) {
       if (front === victim) continue;

@@ -16,6 +16,7 @@ const NAMES = [
   'gauge kvc_http_connections_limit',
   'gauge kvc_http_unread_body_bytes',
   'gauge kvc_http_held_answer_bytes',
+  'counter kvc_http_thread_restarts_total',
   'gauge kvc_memory_limit_bytes',
   'gauge kvc_memory_used_bytes',
   'gauge kvc_memory_threshold_bytes',
