@@ -71,6 +71,7 @@ export class Restorer {
 
   end(): void {
     this.dropComing();
+    this.table.restoring?.end();
     this.table.restoring = undefined;
   }
 

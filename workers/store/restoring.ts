@@ -1,7 +1,9 @@
+import { free } from '../../src/shared/free.ts';
+
 /** Why an entry went. */
 export type Removal = 'deleted' | 'cleared' | 'replaced' | 'expired' | 'evicted' | 'shed';
 
-/** So that few keys that are new look as if they were not: one in sixteen, on the average of a million. */
+/** With a million entries, one new key in sixteen looks as if it were not new. */
 const FILTER_BYTES = 2 ** 20;
 const FILTER_MASK = FILTER_BYTES / 4 - 1;
 /** What the keys may take that have gone while a snapshot is read. */
@@ -16,7 +18,7 @@ const GONE_KEY_BYTES = 64;
 export class Restoring {
   /** False once nothing more may come from the file. */
   isOpen = true;
-  /** A bit for each key that was put, read from the file, or removed since the start, at a place that its hash says. */
+  /** Has the bit set that a key's hash names if the key was put, read from the file, or removed since the start. */
   private readonly filter = new Uint32Array(FILTER_BYTES / 4);
   private readonly gone = new Set<string>();
   private goneBytes = 0;
@@ -60,6 +62,11 @@ export class Restoring {
     this.gone.add(key);
     this.goneBytes += key.length + GONE_KEY_BYTES;
     if (this.goneBytes > MAX_GONE_BYTES) this.close();
+  }
+
+  /** To be called when the file has been read. Nothing may be asked afterwards. */
+  end(): void {
+    free(this.filter.buffer);
   }
 
   close(): void {
