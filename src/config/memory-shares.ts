@@ -127,13 +127,16 @@ export function mmapThresholdBytes(limitBytes: number): number {
 const SNAPSHOT_SECTIONS = 3;
 /** While a snapshot is read, each shard remembers the keys that must not come back from it: at most this many bytes. */
 const GONE_BYTES = 2 ** 20;
+/** Each shard has a filter then, which tells keys that are new. */
+const FILTER_BYTES = 2 ** 20;
 /** A snapshot takes a bit for each slot. An entry takes at least this many bytes, its slot included. */
 const MIN_ENTRY_BYTES = 32;
 
 /** What a snapshot may take beside the entries: it is not left to them. */
 export function snapshotReserve(limitBytes: number, maxEntryBytes: number, shards: number): number {
   const sectionBytes = Math.max(BLOCK_BYTES, maxEntryBytes);
-  return Math.ceil(SNAPSHOT_SECTIONS * sectionBytes + shards * GONE_BYTES + limitBytes / MIN_ENTRY_BYTES / 8);
+  const shardBytes = GONE_BYTES + FILTER_BYTES;
+  return Math.ceil(SNAPSHOT_SECTIONS * sectionBytes + shards * shardBytes + limitBytes / MIN_ENTRY_BYTES / 8);
 }
 
 export interface LimitInputs {

@@ -30,6 +30,8 @@ export type SnapshotRequest =
       readonly section: number;
       /** The body of a section, or the part of one that belongs to this shard. */
       readonly body: ArrayBuffer;
+      /** How many of its bytes are used. */
+      readonly bodyBytes: number;
       /** How many entries this shard will get at the most, with those of this section. */
       readonly expected: number;
     };
@@ -71,6 +73,8 @@ export type SnapshotReply =
       readonly kind: 'load';
       readonly id: number;
       readonly counts: LoadedCounts;
+      /** Handed back for the next section; absent where it is a part of an entry now. */
+      readonly body: ArrayBuffer | undefined;
       /** False once the shard takes no more: it is full, or was cleared. */
       readonly isOpen: boolean;
     };

@@ -1,10 +1,23 @@
-import { HEADER_BYTES, LARGE_RECORD, PIECE, alignedBytes } from '../shared/snapshot-format.ts';
+import { free } from '../shared/free.ts';
+import {
+  HEADER_BYTES,
+  LARGE_RECORD,
+  PIECE,
+  RECORDS,
+  SECTION_BYTES,
+  alignedBytes,
+} from '../shared/snapshot-format.ts';
 import type { LoadedCounts, SnapshotRequest } from '../shared/snapshots.ts';
 import type { Contents, Section, SnapshotReader } from './snapshot-reader.ts';
 import type { ShardNumberAt, SnapshotShards } from './snapshot-shards.ts';
 import { ownerOf, splitRecords } from './split.ts';
 
-type LoadOrder = Omit<SnapshotRequest & { readonly kind: 'load' }, 'kind' | 'id'>;
+/** One is being read into while shards take another. */
+const MAX_SPARES = 2;
+
+interface LoadOrder extends Pick<SnapshotRequest & { readonly kind: 'load' }, 'section' | 'expected'> {
+  readonly part: Uint8Array<ArrayBuffer>;
+}
 
 /** What has come of a snapshot file. */
 export interface LoadResult extends LoadedCounts {
@@ -45,6 +58,11 @@ export class Load {
   /** The shard to which the pieces of a large value go, and where the next one must begin. */
   private largeOwner: number | undefined;
   private nextOffset = 0;
+  /**
+   * Buffers that sections were in. A new one for each section would cost the system its pages, and V8 a collection now and
+   * then, since it counts the bytes outside its heap.
+   */
+  private readonly spares: ArrayBuffer[] = [];
 
   constructor(router: SnapshotShards, reader: SnapshotReader) {
     this.router = router;
@@ -59,6 +77,7 @@ export class Load {
       else this.counts.keptOut += section.entries;
     }
     await this.inFlight;
+    for (const spare of this.spares) free(spare);
     const { damagedSections, damagedEntries } = this;
     return { ...this.counts, bytes, damagedSections, damagedEntries, lostBytes, isComplete };
   }
@@ -70,7 +89,7 @@ export class Load {
     if (section.kind !== PIECE || !isNext) this.largeOwner = undefined;
     const expected = Math.ceil(this.leftEntries / this.isOpen.length);
     this.leftEntries -= section.entries;
-    const body = await this.reader.body(section);
+    const body = await this.reader.body(section, (bytes) => this.bufferFor(section.kind, bytes));
     if (!body) {
       this.damagedSections++;
       this.damagedEntries += section.entries;
@@ -81,8 +100,7 @@ export class Load {
     await this.inFlight;
     this.inFlight = Promise.all(
       parts.map(
-        async (part, shard) =>
-          part && (await this.send(shard, { section: section.kind, body: part, expected })),
+        async (part, shard) => part && (await this.send(shard, { section: section.kind, part, expected })),
       ),
     );
   }
@@ -91,26 +109,44 @@ export class Load {
   private async partsOf(
     { kind }: Section,
     body: Uint8Array<ArrayBuffer>,
-  ): Promise<(ArrayBuffer | undefined)[]> {
+  ): Promise<(Uint8Array<ArrayBuffer> | undefined)[]> {
     const { router } = this;
     const { length } = router.shards;
     const shardNumberAt: ShardNumberAt = (bytes, start, keyBytes) =>
       router.shardNumberAt(bytes, start, keyBytes);
     if (kind === LARGE_RECORD) this.largeOwner = ownerOf(body, shardNumberAt);
-    else if (kind !== PIECE) return splitRecords(body, length, shardNumberAt);
+    else if (kind !== PIECE) {
+      const parts = await splitRecords(body, length, shardNumberAt);
+      if (length > 1) this.keep(body.buffer);
+      return parts;
+    }
     const owner = this.largeOwner;
-    return Array.from({ length }, (_, shard) => (shard === owner ? body.buffer : undefined));
+    return Array.from({ length }, (_, shard) => (shard === owner ? body : undefined));
   }
 
-  private async send(shard: number, order: LoadOrder): Promise<void> {
+  /** A large value keeps the buffers in which it came. So they are as large as it is. */
+  private bufferFor(kind: number, bytes: number): ArrayBuffer {
+    if (kind !== RECORDS || bytes > SECTION_BYTES) return new ArrayBuffer(bytes);
+    return this.spares.pop() ?? new ArrayBuffer(SECTION_BYTES);
+  }
+
+  private keep(buffer: ArrayBuffer): void {
+    if (buffer.byteLength === SECTION_BYTES && this.spares.length < MAX_SPARES) this.spares.push(buffer);
+    else free(buffer);
+  }
+
+  private async send(shard: number, { section, part, expected }: LoadOrder): Promise<void> {
     const { mailbox } = this.router.shards[shard];
-    const reply = await mailbox?.control.request({ kind: 'load', ...order }, [order.body]);
+    const body = part.buffer;
+    const order = { kind: 'load', section, body, bodyBytes: part.length, expected } as const;
+    const reply = await mailbox?.control.request(order, [body]);
     if (reply?.kind !== 'load') {
       // The shard has died. The next one begins empty.
       this.isOpen[shard] = false;
       return;
     }
     this.isOpen[shard] = reply.isOpen;
+    if (reply.body) this.keep(reply.body);
     for (const name of Object.keys(this.counts) as (keyof LoadedCounts)[]) {
       this.counts[name] += reply.counts[name];
     }

@@ -84,12 +84,18 @@ export class SnapshotReader {
     return { sections, isSnapshot, isComplete, lostBytes, bytes: size };
   }
 
-  /** The body of a section; undefined where it is cut off or damaged. */
-  async body(section: Section): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  /**
+   * The body of a section; undefined where it is cut off or damaged.
+   * @param createBuffer makes one that has room for it.
+   */
+  async body(
+    section: Section,
+    createBuffer: (bytes: number) => ArrayBuffer = (bytes) => new ArrayBuffer(bytes),
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
     // Not of a pool: it is handed over.
     const { size } = await this.file.stat();
     if (section.offset + HEADER_BYTES + section.bodyBytes > size) return undefined;
-    const body = new Uint8Array(section.bodyBytes);
+    const body = new Uint8Array(createBuffer(section.bodyBytes), 0, section.bodyBytes);
     const read = await this.read(body, section.offset + HEADER_BYTES);
     return read === body.length && isWhole(body, section) ? body : undefined;
   }

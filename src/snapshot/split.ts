@@ -1,5 +1,4 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { free } from '../shared/free.ts';
 import { RecordCursor } from '../shared/snapshot-format.ts';
 import type { ShardNumberAt } from './snapshot-shards.ts';
 
@@ -7,15 +6,15 @@ import type { ShardNumberAt } from './snapshot-shards.ts';
 const STEP_RECORDS = 512;
 
 /**
- * Divides the records of a section among the shards, each part in the order of the whole. The body is used up.
+ * Divides the records of a section among the shards, each part in the order of the whole. One shard gets the body itself.
  * @returns for each shard the bytes of its records, undefined where it has none.
  */
 export async function splitRecords(
   body: Uint8Array<ArrayBuffer>,
   shards: number,
   shardNumberAt: ShardNumberAt,
-): Promise<(ArrayBuffer | undefined)[]> {
-  if (shards === 1) return [body.buffer];
+): Promise<(Uint8Array<ArrayBuffer> | undefined)[]> {
+  if (shards === 1) return [body];
   const words = new Uint32Array(body.buffer, 0, body.length >>> 2);
   const record = new RecordCursor();
   const partWords = Array.from({ length: shards }, () => 0);
@@ -37,8 +36,7 @@ export async function splitRecords(
     at = record.end;
     if (i % STEP_RECORDS === 0) await nextTurn();
   }
-  free(body.buffer);
-  return parts.map((part) => part?.buffer);
+  return parts.map((part) => part && new Uint8Array(part.buffer));
 }
 
 /** The shard that owns the one record of a section. */

@@ -155,8 +155,8 @@ describe('deriveTrafficLimits', () => {
 });
 
 describe('snapshotReserve', () => {
-  test('is three sections, the keys that each shard may remember, and a bit for each entry', () => {
-    expect(snapshotReserve(256 * MIB, 1000, 1) / MIB).toBeCloseTo(3 + 1 + 1, 2);
-    expect(snapshotReserve(8192 * MIB, 8 * MIB, 4) / MIB).toBeCloseTo(24 + 4 + 32, 2);
+  test('is three sections, the keys that each shard may remember, its filter, and a bit for each entry', () => {
+    expect(snapshotReserve(256 * MIB, 1000, 1) / MIB).toBeCloseTo(3 + 2 + 1, 2);
+    expect(snapshotReserve(8192 * MIB, 8 * MIB, 4) / MIB).toBeCloseTo(24 + 8 + 32, 2);
   });
 });

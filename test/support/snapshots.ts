@@ -48,7 +48,7 @@ export function loadAll(
   let ticks = 0;
   for (const section of sections) {
     const body = section.bytes.slice(HEADER_BYTES).buffer;
-    const job = new LoadJob(store, headerOf(section).kind, body);
+    const job = new LoadJob(store, headerOf(section).kind, body, body.byteLength);
     while (!job.work(1, () => ticks++)) between();
     for (const name of Object.keys(counts) as (keyof LoadedCounts)[]) counts[name] += job.counts[name];
   }

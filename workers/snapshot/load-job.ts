@@ -1,5 +1,4 @@
-import { LARGE_RECORD, PIECE } from '../../src/shared/snapshot-format.ts';
-import { free } from '../../src/shared/free.ts';
+import { LARGE_RECORD, PIECE, RECORDS } from '../../src/shared/snapshot-format.ts';
 import type { LoadedCounts } from '../../src/shared/snapshots.ts';
 import type { RecordBytes, Restored, SegmentStore } from '../store/segment-store.ts';
 
@@ -12,11 +11,15 @@ export class LoadJob {
   private readonly records: RecordBytes;
   private at = 0;
 
-  constructor(store: SegmentStore, kind: number, body: ArrayBuffer) {
+  /** @param bodyBytes that are used of the body. */
+  constructor(store: SegmentStore, kind: number, body: ArrayBuffer, bodyBytes: number) {
     this.store = store;
     this.kind = kind;
     this.body = body;
-    this.records = { words: new Uint32Array(body, 0, body.byteLength >>> 2), bytes: Buffer.from(body) };
+    this.records = {
+      words: new Uint32Array(body, 0, bodyBytes >>> 2),
+      bytes: Buffer.from(body, 0, bodyBytes),
+    };
   }
 
   /** Works for about `budgetMs`. @returns whether all of it is done. */
@@ -36,9 +39,12 @@ export class LoadJob {
       this.at = restorer.take(this.records, this.at, this.counts);
       if (nowMs() >= stopMs) break;
     }
-    if (this.at < this.records.words.length) return false;
-    free(this.body);
-    return true;
+    return this.at >= this.records.words.length;
+  }
+
+  /** The buffer of the section; undefined where it is a part of an entry now. To be taken when all is done. */
+  get spare(): ArrayBuffer | undefined {
+    return this.kind === RECORDS ? this.body : undefined;
   }
 
   private count(what: Restored | undefined): void {

@@ -88,14 +88,16 @@ export class Snapshots {
 
   private load(
     session: Session,
-    { id, section, body, expected }: SnapshotRequest & { readonly kind: 'load' },
+    { id, section, body, bodyBytes, expected }: SnapshotRequest & { readonly kind: 'load' },
   ): void {
     const { store, nowMs } = this.options;
     store.restorer.expect(expected);
-    const job = new LoadJob(store, section, body);
+    const job = new LoadJob(store, section, body, bodyBytes);
     this.slice = () => {
       if (!job.work(SLICE_MS, nowMs)) return false;
-      session.post({ kind: 'load', id, counts: job.counts, isOpen: store.restorer.isOpen });
+      const { counts, spare } = job;
+      const reply = { kind: 'load', id, counts, isOpen: store.restorer.isOpen, body: spare } as const;
+      session.post(reply, spare && [spare]);
       return true;
     };
     this.work();

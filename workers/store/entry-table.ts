@@ -120,12 +120,14 @@ export class EntryTable {
   insert(hash: number, slot: number): void {
     this.list.insertMostRecent(slot);
     this.index.insert(hash, slot);
+    this.restoring?.insert(hash);
   }
 
   /** The same, but makes it the least recently used. */
   insertLeastRecent(hash: number, slot: number): void {
     this.list.insertLeastRecent(slot);
     this.index.insert(hash, slot);
+    this.restoring?.insert(hash);
   }
 
   /** @returns the bytes that the entry had in its block, and those of its chain unless they are being read. */
@@ -133,7 +135,7 @@ export class EntryTable {
     const address = this.slots.address(slot);
     const chainId = this.codec.chainId(slot);
     const chainBytes = chainId < 0 ? 0 : this.chains.release(chainId);
-    this.restoring?.remove(this.codec.key(slot), reason);
+    this.restoring?.remove(this.codec.key(slot), hash, reason);
     this.list.remove(slot);
     this.list.walk?.remove(slot);
     this.index.remove(hash, slot);

@@ -36,6 +36,11 @@ export class ReadAhead {
     this.hashes[this.count++] = hash;
   }
 
+  /** Reads where the entry of a hash is about to be inserted. */
+  readHead(hash: number): void {
+    this.lastRead ^= this.index.head(this.index.bucketOf(hash));
+  }
+
   /** Reads for the group, and begins a new one. Of each bucket's chain only the first entry is read. */
   run(): void {
     const { blocks, slots, index, count, hashes, slotsOf, addresses } = this;

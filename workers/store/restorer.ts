@@ -66,11 +66,12 @@ export class Restorer {
 
   /** To be called before the first request: from now on what goes is remembered. */
   begin(): void {
-    this.table.restoring = new Restoring();
+    this.table.restoring = new Restoring(this.table.count === 0);
   }
 
   end(): void {
     this.dropComing();
+    this.table.restoring?.end();
     this.table.restoring = undefined;
   }
 
@@ -94,6 +95,7 @@ export class Restorer {
     this.dropComing();
     const { record, starts } = this;
     const { words } = source;
+    const { restoring } = this.table;
     let count = 0;
     let next = at;
     while (count < AHEAD_KEYS && next < words.length) {
@@ -104,8 +106,10 @@ export class Restorer {
       }
       starts[count] = next;
       next = record.end;
-      this.hashes[count] = this.hashOf(source);
-      this.ahead.add(this.hashes[count++]);
+      const hash = this.hashOf(source);
+      this.hashes[count++] = hash;
+      if (restoring?.mayKnow(hash)) this.ahead.add(hash);
+      else this.ahead.readHead(hash);
     }
     this.ahead.run();
     for (let i = 0; i < count; i++) {
@@ -168,7 +172,8 @@ export class Restorer {
     const { restoring } = table;
     if (!restoring?.isOpen || record.keyBytes > MAX_KEY_BYTES) return 'keptOut';
     if (record.expiryMs !== Infinity && record.expiryMs <= options.now()) return 'expired';
-    // Most keys are new. For those no string is made.
+    // Most keys are new. Those are not looked up, and no string is made of them.
+    if (!restoring.mayKnow(hash)) return undefined;
     if (!restoring.hasGone && !table.mayHave(record.keyBytes, hash)) return undefined;
     const key = this.keyOf(source);
     const isThere = table.lookup(key, hash) !== NO_SLOT;

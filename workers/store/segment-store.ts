@@ -264,7 +264,7 @@ export class SegmentStore {
     const hash = table.hash(key);
     const slot = table.lookup(key, hash);
     // It may be still to come from a snapshot.
-    if (slot === NO_SLOT) table.restoring?.add(key);
+    if (slot === NO_SLOT) table.restoring?.add(key, hash);
     if (slot === NO_SLOT || this.removeIfExpired(slot, hash)) return false;
     this.cleaner.keepUp(table.remove(slot, hash, 'deleted'));
     return true;

@@ -229,6 +229,22 @@ describe('a snapshot of a store in use', () => {
 });
 
 describe('what is read from a snapshot', () => {
+  test('counts once, however often it comes', () => {
+    const sections = savedKeys(5000);
+    const { store, counts } = reload([...sections, ...sections]);
+    expect(counts).toStrictEqual({ loaded: 5000, superseded: 5000, expired: 0, keptOut: 0 });
+    expect(store.entries).toBe(5000);
+  });
+
+  test('does not take the place of what was there when it began', () => {
+    const { store } = createSegment();
+    store.put('key-7', 'new', 0);
+    store.restorer.begin();
+    expect(loadAll(store, savedKeys(100))).toMatchObject({ loaded: 99, superseded: 1 });
+    expect(peekValue(store, 'key-7')).toBe('new');
+    store.checkIntegrity();
+  });
+
   test('never takes the place of what clients have put or removed since the start', () => {
     const { store, clock } = createSegment();
     store.restorer.begin();
