@@ -22,6 +22,9 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
 /** For what is no batch: large values make batches wait for nothing. */
 const OTHER_CONNECTIONS = 2;
 
+/** Without undici's own timers for answers: each call has its deadline. */
+const POOL_OPTIONS = { pipelining: 1, headersTimeout: 0, bodyTimeout: 0 };
+
 /** Several times as quick with short texts as encoder and decoder. All bytes here are in a `Buffer`. */
 export const TEXT_CODEC: TextCodec = {
   allocate: (bytes) => Buffer.allocUnsafe(bytes),
@@ -38,8 +41,8 @@ export class HttpTransport implements Transport {
   private readonly headers: Readonly<Record<string, string>>;
 
   constructor(url: URL, headers: Readonly<Record<string, string>>, connections: number) {
-    this.batches = new Pool(url.origin, { connections, pipelining: 1 });
-    this.others = new Pool(url.origin, { connections: OTHER_CONNECTIONS, pipelining: 1 });
+    this.batches = new Pool(url.origin, { ...POOL_OPTIONS, connections });
+    this.others = new Pool(url.origin, { ...POOL_OPTIONS, connections: OTHER_CONNECTIONS });
     this.prefix = url.pathname.replace(/\/$/, '');
     // A cache on the way must not answer in the place of this one.
     this.headers = { ...headers, 'cache-control': 'no-cache' };

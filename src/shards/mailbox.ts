@@ -26,6 +26,7 @@ import { decodeHead } from '../shared/raw-entries.ts';
 import type { LargeValueMessage } from '../shared/large-values.ts';
 import { Batching } from './batching.ts';
 import { ControlChannel } from './control-channel.ts';
+import { Deliveries } from './deliveries.ts';
 import { LargeValues } from './large-values.ts';
 import { LoneClient } from './lone-client.ts';
 import { type PendingRequest, PendingRequests } from './pending-requests.ts';
@@ -65,14 +66,13 @@ export class Mailbox {
   private readonly requests: PendingRequests;
   private readonly batching: Batching;
   private readonly loneClient: LoneClient;
+  private readonly deliveries: Deliveries;
   private isClosed = false;
   private lastSweepMs: number;
   private isSweepPutOff = false;
   private lastCatchUpMs = -Infinity;
   /** How often the shard had answered when the last batch was posted. */
   private answersBefore = 0;
-  /** Bytes of large replies that clients have taken, which the shard has not been told yet. */
-  private deliveredBytes = 0;
 
   constructor(port: MessagePort, doorbell: Doorbell, options: MailboxOptions) {
     this.port = port;
@@ -85,12 +85,16 @@ export class Mailbox {
       onTurnEnd: () => this.pollForReply(),
     });
     this.loneClient = new LoneClient(options.maxPolledFor);
+    this.deliveries = new Deliveries({
+      post: (bytes) => this.post({ kind: 'delivered', bytes }),
+      areAwaited: () => this.awaitsReplyRoom,
+    });
     this.control = new ControlChannel((request, handedOver) => this.post(request, handedOver), options.now);
     this.largeValues = new LargeValues({
       post: (message, handedOver) => this.postLargeValue(message, handedOver),
       now: options.now,
       addDelivered: (bytes) => {
-        if (bytes >= LARGE_PAYLOAD) this.addDelivered(bytes);
+        if (bytes >= LARGE_PAYLOAD) this.deliveries.add(bytes);
       },
     });
     this.lastSweepMs = options.now();
@@ -162,6 +166,7 @@ export class Mailbox {
     this.requests.expire(nowMs - deadlineMs);
     this.control.expire(nowMs - deadlineMs);
     this.largeValues.expire(nowMs - deadlineMs);
+    this.deliveries.tell();
   }
 
   /** The shard is gone: settles all requests that wait for it. */
@@ -269,6 +274,7 @@ export class Mailbox {
         at += 4;
       } else if (code === LATE || code === WAITING) {
         requests.deferNext(decodeU32(replies, at), code === WAITING);
+        if (code === WAITING) this.deliveries.tellSoon();
         at += 4;
       } else if (isRawReply(code)) {
         const bodyStart = at + 6 + decodeU16(replies, at);
@@ -302,18 +308,6 @@ export class Mailbox {
   private settle(pending: PendingRequest, code: number, payload: Payload, head?: string): void {
     const bytes = payload.length;
     if (bytes < LARGE_PAYLOAD) pending.settle(code, payload, undefined, head);
-    else pending.settle(code, payload, () => this.addDelivered(bytes), head);
+    else pending.settle(code, payload, () => this.deliveries.add(bytes), head);
   }
-
-  /** The shard is told once per turn. */
-  private addDelivered(bytes: number): void {
-    if (this.deliveredBytes === 0) setImmediate(this.postDelivered);
-    this.deliveredBytes += bytes;
-  }
-
-  private readonly postDelivered = (): void => {
-    const bytes = this.deliveredBytes;
-    this.deliveredBytes = 0;
-    this.post({ kind: 'delivered', bytes });
-  };
 }

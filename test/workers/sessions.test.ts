@@ -192,7 +192,9 @@ describe('two sessions of a shard on its own thread', () => {
   test('have one order for each key, and get their own replies only', async () => {
     const shard = new ShardThread();
     const second = shard.connect(shard.first);
-    await expectOneOrder([createMailbox(shard.first), createMailbox(second)], 40);
+    const mailboxes = [createMailbox(shard.first), createMailbox(second)];
+    await expectOneOrder(mailboxes, 40);
+    for (const mailbox of mailboxes) mailbox.sweepDeadlines();
     await expect.poll(() => shard.replyCells[0]).toBe(0);
   });
 
@@ -333,6 +335,7 @@ describe('two sessions of an actor in this thread', () => {
     // Their batches came in turns, or the order would not have been in question.
     const changes = handled.filter((entry, i) => i > 0 && entry[0] !== handled[i - 1][0]).length;
     expect(changes).toBeGreaterThan(50);
+    for (const { mailbox } of sessions) mailbox.sweepDeadlines();
     await expect.poll(() => replyCells[0]).toBe(0);
   });
 
@@ -386,6 +389,7 @@ describe('two sessions of an actor in this thread', () => {
       [UNAVAILABLE],
       [UNAVAILABLE],
     ]);
+    staying.mailbox.sweepDeadlines();
     await expect.poll(() => replyCells[0]).toBe(0);
     expect(closing.session.isClosed).toBe(true);
   });
