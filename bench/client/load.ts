@@ -65,7 +65,9 @@ class Load {
         const place = this.places.next(content.keys.length);
         if (putShare === 0 || (putShare < 1 && this.places.next(100) >= putShare * 100)) {
           const value = await this.client.get(content.keys[place]);
-          if (!isOneOf(value, content.values[place])) faults.push(`${content.keys[place]}: ${value}`);
+          // To compare each would take as much of the processor as a fast client: the content is in no cache.
+          const isRight = isSampled ? isOneOf(value, content.values[place]) : value?.length === valueBytes;
+          if (!isRight) faults.push(`${content.keys[place]}: ${value}`);
         } else {
           await this.client.set(content.keys[place], content.values[place][calls % VERSIONS]);
         }
