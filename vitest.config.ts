@@ -44,6 +44,9 @@ const IN_PROCESS = testsOf(['client/**/*', 'http/**/*']);
 const SERVER_WORKERS = 3;
 
 const DEFAULTS = {
+  // Node loads the modules itself, as in the product: that takes less time than to have Vite transform them, and so does
+  // each access to what a module exports. Nothing here replaces whole modules, which would need Vite's loader.
+  experimental: { viteModuleRunner: false, nodeLoader: false },
   testTimeout: 60_000,
   /** What is waited for comes within milliseconds; only a machine with other work takes seconds. */
   expect: { poll: { interval: 5, timeout: 20_000 } },
