@@ -108,7 +108,7 @@ export const NX: BuildTool = {
   },
   link: [folderOf('nx'), 'node_modules/nx'],
   output: 'packages/a/dist/out.txt',
-  steps: ({ port, token }) => [
+  steps: ({ port, token }, _state, own) => [
     {
       program: process.execPath,
       args: ['node_modules/nx/dist/bin/nx.js', 'run-many', '--target=build', '--output-style=static'],
@@ -116,6 +116,9 @@ export const NX: BuildTool = {
         NX_SELF_HOSTED_REMOTE_CACHE_SERVER: `http://127.0.0.1:${port}`,
         NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN: token,
         NX_DAEMON: 'false',
+        // No process of its own for each plugin.
+        NX_ISOLATE_PLUGINS: 'false',
+        NODE_COMPILE_CACHE: join(own, 'nx'),
         NX_NO_CLOUD: 'true',
         CI: '1',
       },
