@@ -6,7 +6,7 @@ function testsOf(paths: readonly string[]): string[] {
 
 /** They measure memory or time, or flood a server: each file has the machine to itself. */
 const ALONE = testsOf([
-  'fault/**/*',
+  'fault/large-puts',
   'http/crowd',
   'http/overload',
   'http/probes',
@@ -17,10 +17,9 @@ const ALONE = testsOf([
   'shards/faults/shard-*',
 ]);
 
-/** Most of their time they wait for a server to start or to end: three files run at a time. */
+/** Each has a process of its own, since they look at its memory, its threads or its handles, or replace parts of Node. */
 const SERVERS = testsOf([
-  'browser/**/*',
-  'clients/**/*',
+  'fault/**/*',
   'fronts/**/*',
   'http/access',
   'http/batch',
@@ -28,22 +27,31 @@ const SERVERS = testsOf([
   'http/host',
   'http/node-internals',
   'http/tls-ends',
-  'keyv/**/*',
-  'package/**/*',
-  'process/**/*',
   'shards/faults/*',
-  'tier/**/*',
 ]);
 
 /**
- * Their servers run in the test's process, and the limit of its memory does not matter to them. Files share a process, so
- * that each does not load the server anew.
+ * Their servers are processes of their own, or run in the test's process, and the limit of its memory does not matter to
+ * them. Files share a process, so that each does not load the server anew.
  */
-const IN_PROCESS = testsOf(['client/**/*', 'http/**/*']);
+const SHARING = testsOf([
+  'browser/**/*',
+  'client/**/*',
+  'clients/**/*',
+  'http/**/*',
+  'keyv/**/*',
+  'package/**/*',
+  'process/**/*',
+  'tier/**/*',
+]);
 
+/** They wait for servers to start and to end. */
 const SERVER_WORKERS = 3;
 
 const DEFAULTS = {
+  // Node loads the modules itself, as in the product: that takes less time than to have Vite transform them, and so does
+  // each access to what a module exports. Nothing here replaces whole modules, which would need Vite's loader.
+  experimental: { viteModuleRunner: false, nodeLoader: false },
   testTimeout: 60_000,
   /** What is waited for comes within milliseconds; only a machine with other work takes seconds. */
   expect: { poll: { interval: 5, timeout: 20_000 } },
@@ -64,7 +72,7 @@ export default defineConfig({
           ...DEFAULTS,
           name: 'unit',
           include: testsOf(['**/*']),
-          exclude: [...IN_PROCESS, ...SERVERS, ...ALONE],
+          exclude: [...SERVERS, ...SHARING, ...ALONE],
           pool: 'threads',
           maxWorkers: '100%',
           isolate: false,
@@ -84,8 +92,8 @@ export default defineConfig({
       {
         test: {
           ...WITH_SERVERS,
-          name: 'in-process',
-          include: IN_PROCESS,
+          name: 'sharing',
+          include: SHARING,
           exclude: [...SERVERS, ...ALONE],
           maxWorkers: SERVER_WORKERS,
           isolate: false,

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { makeFolder } from '../support/folder.ts';
 import { isInstalled, runProgram } from '../support/run.ts';
@@ -26,13 +27,19 @@ export interface BuildTool {
   readonly link?: readonly [target: string, path: string];
   /** What a build makes. */
   readonly output: string;
-  /** @param state a folder for what the tool keeps between builds. */
-  readonly steps: (at: CacheAddress, state: string) => readonly Step[];
+  /**
+   * @param state a folder for what the tool keeps between builds.
+   * @param own a folder for what it makes of its own code alone. That stays, since it takes seconds to make.
+   */
+  readonly steps: (at: CacheAddress, state: string, own: string) => readonly Step[];
   /** What it prints when the result came from the remote cache. */
   readonly hit: RegExp;
 }
 
 const { resolve } = createRequire(import.meta.url);
+const OWN = fileURLToPath(new URL('../../node_modules/.cache/build-tools', import.meta.url));
+/** A build takes less than the best compiler of the virtual machine needs to be worth its time. */
+const JVM_FLAGS = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
 const folderOf = (name: string): string => dirname(resolve(`${name}/package.json`));
 const SCRIPT = { build: 'mkdir -p dist && echo built > dist/out.txt' };
 const LOCKFILE = JSON.stringify({ name: 'repository', lockfileVersion: 3, packages: {} });
@@ -101,7 +108,7 @@ export const NX: BuildTool = {
   },
   link: [folderOf('nx'), 'node_modules/nx'],
   output: 'packages/a/dist/out.txt',
-  steps: ({ port, token }) => [
+  steps: ({ port, token }, _state, own) => [
     {
       program: process.execPath,
       args: ['node_modules/nx/dist/bin/nx.js', 'run-many', '--target=build', '--output-style=static'],
@@ -109,6 +116,9 @@ export const NX: BuildTool = {
         NX_SELF_HOSTED_REMOTE_CACHE_SERVER: `http://127.0.0.1:${port}`,
         NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN: token,
         NX_DAEMON: 'false',
+        // No process of its own for each plugin.
+        NX_ISOLATE_PLUGINS: 'false',
+        NODE_COMPILE_CACHE: join(own, 'nx'),
         NX_NO_CLOUD: 'true',
         CI: '1',
       },
@@ -131,6 +141,7 @@ const BAZEL: BuildTool = {
       args: [
         // Without a server that would outlive the test.
         '--batch',
+        ...JVM_FLAGS.map((flag) => `--host_jvm_args=${flag}`),
         `--output_user_root=${join(state, 'bazel')}`,
         'build',
         '--spawn_strategy=local',
@@ -165,11 +176,17 @@ task make(type: Build)
 `,
   },
   output: 'build/out.txt',
-  steps: ({ port, token }, state) => [
+  steps: ({ port, token }, _state, own) => [
     {
       program: 'gradle',
       args: ['--no-daemon', '--console=plain', '--build-cache', 'make'],
-      env: { GRADLE_USER_HOME: join(state, 'gradle'), CACHE_PORT: String(port), CACHE_TOKEN: token },
+      env: {
+        // Results are nowhere but in the project and in the remote cache.
+        GRADLE_USER_HOME: join(own, 'gradle'),
+        JAVA_TOOL_OPTIONS: JVM_FLAGS.join(' '),
+        CACHE_PORT: String(port),
+        CACHE_TOKEN: token,
+      },
     },
   ],
   hit: /^:make FROM-CACHE$/m,
@@ -193,7 +210,7 @@ remote:
 `,
   },
   output: 'a/dist/out.txt',
-  steps: ({ port, token }, state) => [
+  steps: ({ port, token }, _state, own) => [
     // Without a repository that has a commit it caches nothing.
     { program: 'git', args: ['init', '--quiet'] },
     {
@@ -206,8 +223,9 @@ remote:
       env: {
         MOON_REMOTE_HOST: `http://127.0.0.1:${port}/kv/moon`,
         CACHE_TOKEN: token,
-        // Its own code, which it compiles for seconds; results are in the project.
-        MOON_HOME: join(state, '..', 'moon'),
+        // Results are in the project.
+        MOON_HOME: join(own, 'moon'),
+        XDG_CACHE_HOME: join(own, 'cache'),
         CI: '1',
       },
     },
@@ -255,6 +273,7 @@ export class Checkout {
     const state = join(this.folder, 'state');
     for (const folder of [project, state]) rmSync(folder, { recursive: true, force: true });
     mkdirSync(state);
+    mkdirSync(OWN, { recursive: true });
     for (const [path, content] of Object.entries(files)) this.write(join(project, path), content);
     if (link) {
       const [target, path] = link;
@@ -262,7 +281,7 @@ export class Checkout {
       symlinkSync(target, join(project, path));
     }
     let printed = '';
-    for (const { program, args, env } of steps(at, state)) {
+    for (const { program, args, env } of steps(at, state, OWN)) {
       printed += await runProgram(program, args, { cwd: project, env: { HOME: state, ...env, ...more } });
     }
     expect(readFileSync(join(project, output), 'latin1')).toMatch(/built/);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type ListenError, listenError, resolveHost } from '../../src/listening.ts';
+import { ListenError, listenError, resolveHost } from '../../src/listening.ts';
 import { ChildServer } from '../support/child-server.ts';
 import { getText } from '../support/http-text.ts';
 import { IS_LONG } from '../support/long.ts';
@@ -137,40 +137,83 @@ describe('HOST', () => {
   });
 });
 
+/** Wrong in a way of its own each: no such name, not an address of this machine, not an address. */
+const WRONG_HOSTS = ['no.such.name.invalid', '192.0.2.1', '::1]'];
+const MORE_WRONG_HOSTS = [
+  'x86_64-conda-linux-gnu',
+  '2001:db8::1',
+  '[192.0.2.1]',
+  'http://localhost',
+  '127.0.0.1:80',
+  'a name',
+  'a'.repeat(300),
+];
+const BOUND_HOSTS = ['127.0.0.1', 'localhost', '0.0.0.0', '::'];
+
+function expectHostFault(message: string, host: string): void {
+  expect(message).toMatch(
+    /^HOST: .* is not allowed \(E\w+\); allowed: an address or host name of this machine$/,
+  );
+  expect(message).toContain(JSON.stringify(host));
+}
+
+function expectPortFault(message: string, host: string, port: number): void {
+  expect(message).toBe(
+    `PORT: "${port}" is in use by another process (EADDRINUSE); allowed: a port that is free on ${host}`,
+  );
+}
+
+/** @returns a port that another server has, as an address of `host`'s kind. */
+async function takePort(host: string): Promise<number> {
+  const other = createServer().listen({ port: 0, host: host.includes(':') ? '::' : '127.0.0.1' });
+  await once(other, 'listening');
+  onTestFinished(() => void other.close());
+  return (other.address() as AddressInfo).port;
+}
+
+/** @returns why a server does not start in this process. */
+async function startFault(env: Readonly<Record<string, string>>): Promise<ListenError> {
+  const error = await startTestServer({ SHARDS: '1', ...env }).then(
+    () => expect.fail('it has started'),
+    (caught: unknown) => caught,
+  );
+  expect(error).toBeInstanceOf(ListenError);
+  return error as ListenError;
+}
+
 describe('a start that cannot listen', () => {
-  test.each([
-    ['x86_64-conda-linux-gnu'],
-    ['no.such.name.invalid'],
-    ['192.0.2.1'],
-    ['2001:db8::1'],
-    ['[192.0.2.1]'],
-    ['::1]'],
-    ['http://localhost'],
-    ['127.0.0.1:80'],
-    ['a name'],
-    ['a'.repeat(300)],
-  ])('HOST=%s: one line that names it, exit code 78', async (host) => {
-    const child = new ChildServer({ env: { HOST: host, SHARDS: '1' } });
-    expect(await child.exited).toStrictEqual({ code: 78, signal: null });
-    expect(child.errors).toMatch(
-      /^HOST: .* is not allowed \(E\w+\); allowed: an address or host name of this machine\n$/,
-    );
-    expect(child.errors).toContain(JSON.stringify(host));
-    expect(child.output).not.toContain('listening');
+  test.each([...WRONG_HOSTS, ...MORE_WRONG_HOSTS])('HOST=%s is a fault that names it', async (HOST) => {
+    const { message, isConfiguration } = await startFault({ HOST });
+    expectHostFault(message, HOST);
+    expect(isConfiguration).toBe(true);
   });
 
-  test.each(['127.0.0.1', 'localhost', '0.0.0.0', '::'])(
+  test.each(IS_LONG ? [...WRONG_HOSTS, ...MORE_WRONG_HOSTS] : WRONG_HOSTS)(
+    'HOST=%s: one line that names it, exit code 78',
+    async (host) => {
+      const child = new ChildServer({ env: { HOST: host, SHARDS: '1' } });
+      expect(await child.exited).toStrictEqual({ code: 78, signal: null });
+      expect(child.errors).toMatch(/^.*\n$/);
+      expectHostFault(child.errors.trimEnd(), host);
+      expect(child.output).not.toContain('listening');
+    },
+  );
+
+  test.each(BOUND_HOSTS)('PORT in use on %s is a fault that names it', async (HOST) => {
+    const port = await takePort(HOST);
+    const { message, isConfiguration } = await startFault({ HOST, PORT: String(port) });
+    expectPortFault(message, HOST, port);
+    expect(isConfiguration).toBe(false);
+  });
+
+  test.each(IS_LONG ? BOUND_HOSTS : BOUND_HOSTS.slice(0, 1))(
     'PORT in use on %s: one line that names it, exit code 1',
     async (host) => {
-      const other = createServer().listen({ port: 0, host: host.includes(':') ? '::' : '127.0.0.1' });
-      await once(other, 'listening');
-      const { port } = other.address() as AddressInfo;
+      const port = await takePort(host);
       const child = new ChildServer({ env: { HOST: host, PORT: String(port), SHARDS: '1' } });
       expect(await child.exited).toStrictEqual({ code: 1, signal: null });
-      other.close();
-      expect(child.errors).toBe(
-        `PORT: "${port}" is in use by another process (EADDRINUSE); allowed: a port that is free on ${host}\n`,
-      );
+      expect(child.errors).toMatch(/^.*\n$/);
+      expectPortFault(child.errors.trimEnd(), host, port);
     },
   );
 

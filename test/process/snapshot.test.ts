@@ -12,7 +12,9 @@ import { Random, printedSeed } from '../support/random.ts';
 const CLEAN: Exit = { code: 0, signal: null };
 const MIB = 2 ** 20;
 const BATCH = 200;
-const KILLS = IS_LONG ? 50 : 5;
+const KILLS = IS_LONG ? 50 : 4;
+/** So many that a snapshot takes long enough to be interrupted. */
+const KILL_ENTRIES = IS_LONG ? 10_000 : 4000;
 
 interface Stats {
   readonly totals: Readonly<Record<string, number>>;
@@ -159,7 +161,7 @@ describe('SNAPSHOT_FILE', () => {
     async () => {
       const random = new Random(printedSeed('kill -9'));
       const path = join(makeFolder(), 'snapshot');
-      const count = 10_000;
+      const count = KILL_ENTRIES;
       const before = await start(path);
       await putAll(before, count, valuesOf(0));
       await stop(before);

@@ -14,6 +14,8 @@ export interface HistoryOptions {
   /** Does something bad now and then. */
   readonly disturb: () => Promise<void> | void;
   readonly disturbEveryMs: number;
+  /** The most that a reader rests after a read; 0 by default. */
+  readonly readPauseMs?: number;
 }
 
 interface Write {
@@ -96,9 +98,10 @@ export class TierHistory {
   }
 
   private async read(isOver: () => boolean): Promise<void> {
-    const { random, servers } = this.options;
+    const { random, servers, readPauseMs = 0 } = this.options;
     while (!isOver()) {
       await this.readOnce(this.keys[random.whole(0, KEYS - 1)], random.whole(0, servers.length - 1), false);
+      if (readPauseMs > 0) await sleep(random.whole(0, readPauseMs));
     }
   }
 
