@@ -12,6 +12,7 @@ import {
   LARGE_HIT,
   LARGE_PAYLOAD,
   LATE,
+  PLACED,
   type Payload,
   type SessionMessage,
   UNAVAILABLE,
@@ -23,6 +24,7 @@ import {
   isRawReply,
 } from '../shared/protocol.ts';
 import { decodeHead } from '../shared/raw-entries.ts';
+import { ReplyMemory } from '../shared/reply-memory.ts';
 import type { LargeValueMessage } from '../shared/large-values.ts';
 import { Batching } from './batching.ts';
 import { ControlChannel } from './control-channel.ts';
@@ -65,6 +67,7 @@ export class Mailbox {
   private readonly requests: PendingRequests;
   private readonly batching: Batching;
   private readonly loneClient: LoneClient;
+  private replyMemory: ReplyMemory | undefined;
   private isClosed = false;
   private lastSweepMs: number;
   private isSweepPutOff = false;
@@ -270,6 +273,8 @@ export class Mailbox {
       } else if (code === LATE || code === WAITING) {
         requests.deferNext(decodeU32(replies, at), code === WAITING);
         at += 4;
+      } else if (code === PLACED) {
+        at = this.receivePlaced(replies, at);
       } else if (isRawReply(code)) {
         const bodyStart = at + 6 + decodeU16(replies, at);
         const end = bodyStart + decodeU32(replies, at + 2);
@@ -281,9 +286,27 @@ export class Mailbox {
     }
   }
 
+  /** @param at where the code of the hit stands. @returns where the next reply begins. */
+  private receivePlaced(replies: string, at: number): number {
+    const memory = this.replyMemory!;
+    const place = decodeU32(replies, at + 1);
+    const bytes = decodeU32(replies, at + 5);
+    const headFrom = at + 11;
+    const end = headFrom + decodeU16(replies, at + 9);
+    const delivered = (): void => {
+      memory.giveBack(place);
+      this.addDelivered(bytes);
+    };
+    const head = end === headFrom ? undefined : replies.slice(headFrom, end);
+    this.requests.next().settle(replies.charCodeAt(at), memory.view(place, bytes), delivered, head);
+    return end;
+  }
+
   private receiveControl(message: ControlReply): void {
     if (message.kind === 'late') {
       this.settle(this.requests.takeDeferred(message.ticket), message.code, message.payload, message.head);
+    } else if (message.kind === 'memory') {
+      this.replyMemory = new ReplyMemory(message.buffer);
     } else if (message.kind !== 'ready') {
       this.control.receive(message);
     }

@@ -238,6 +238,7 @@ export class Reads {
     }
     // Before the entry may move, since it is given a gzip form.
     const head = kind.head?.(store, slot);
+    if (store.valueBytes(slot) >= LARGE_PAYLOAD && this.answerPlaced(session, key, slot, kind, head)) return;
     const answer = this.gzip.answer(session, key, slot, kind);
     if (answer.kind === 'later') {
       session.reply(encodeLate(answer.ticket));
@@ -254,6 +255,20 @@ export class Reads {
       window.send(session, payload.length);
     }
     reply(session, codeOf(kind, answer.isGzip), payload, head);
+  }
+
+  /** Answers from the memory that is shared with the HTTP thread. @returns false where the body has to go another way. */
+  private answerPlaced(
+    session: Session,
+    key: string,
+    slot: number,
+    kind: ReadKind,
+    head: string | undefined,
+  ): boolean {
+    const parts = this.gzip.leavesPlain(kind) ? kind.partsOf(this.store, key, slot) : undefined;
+    const bytes = parts ? session.replyPlaced(kind.hitCode, parts, head ?? '') : 0;
+    if (bytes > 0) this.window.send(session, bytes);
+    return bytes > 0;
   }
 
   private giveBack(bytes: number): void {

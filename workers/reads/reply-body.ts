@@ -1,3 +1,4 @@
+import type { Parts } from '../../src/shared/parts.ts';
 import {
   GET,
   GET_GZIP,
@@ -20,6 +21,8 @@ export type Represent = (store: SegmentStore, key: string, slot: number) => Payl
 /** What a read wants to have, as its opcode says. */
 export interface ReadKind {
   readonly represent: Represent;
+  /** The same, not copied; undefined where the body cannot be put together of stored bytes. */
+  readonly partsOf: (store: SegmentStore, key: string, slot: number) => Parts | undefined;
   /** What the reply says of the entry beside its body, if anything. */
   readonly head?: (store: SegmentStore, slot: number) => string;
   /** Whether the body is the value itself, and so its gzip form that of the value. */
@@ -31,6 +34,7 @@ export interface ReadKind {
 
 const JSON_READ: ReadKind = {
   represent: jsonBody,
+  partsOf: plainJsonParts,
   isOfValue: false,
   acceptsGzip: false,
   hitCode: HIT,
@@ -39,6 +43,7 @@ const JSON_READ: ReadKind = {
 const JSON_READ_GZIP: ReadKind = { ...JSON_READ, acceptsGzip: true };
 const RAW_READ: ReadKind = {
   represent: (store, _key, slot) => payloadOf(store.valueView(slot)),
+  partsOf: (store, _key, slot) => [store.valueView(slot)],
   head: headOf,
   isOfValue: true,
   acceptsGzip: false,
@@ -92,7 +97,7 @@ const STRETCH_SLACK = 1 / 16;
  * If there is nothing, it is copied from then on.
  */
 function jsonBody(store: SegmentStore, key: string, slot: number): Payload {
-  const head = `{"status":"OK","key":${JSON.stringify(key)},"value":"`;
+  const head = jsonHead(key);
   const isPlain = store.isPlain(slot);
   if (store.valueBytes(slot) >= HANDED_OVER_BYTES) {
     // Strings as long as the value would be left to the collector, each beside all the others.
@@ -107,6 +112,14 @@ function jsonBody(store: SegmentStore, key: string, slot: number): Payload {
   const text = escape(value);
   if (text.length === value.length) store.markPlain(slot);
   return `${head}${text}"}`;
+}
+
+function jsonHead(key: string): string {
+  return `{"status":"OK","key":${JSON.stringify(key)},"value":"`;
+}
+
+function plainJsonParts(store: SegmentStore, key: string, slot: number): Parts | undefined {
+  return store.isPlain(slot) ? [jsonHead(key), store.valueView(slot), '"}'] : undefined;
 }
 
 function escapeInPieces(head: string, value: Buffer): Buffer<ArrayBuffer> {
