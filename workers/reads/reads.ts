@@ -119,12 +119,11 @@ export class Reads {
       this.miss(session, key, opcode, conditions);
       return;
     }
-    const metadata = store.metadata(slot);
-    const verdict = judge(conditions, () => tagOfEntry(store, slot, metadata));
+    const verdict = judge(conditions, () => tagOfEntry(store, slot, store.metadata(slot)));
     if (verdict === 'no match') session.reply(String.fromCharCode(PRECONDITION_FAILED));
     else if (verdict === 'match') session.reply(encodeRawReply(NOT_MODIFIED, headOf(store, slot), ''));
     else if (opcode === RAW_HEAD) session.reply(encodeRawReply(RAW_FOUND, headOf(store, slot), ''));
-    else this.answerRaw(session, key, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
+    else this.answerRaw(session, key, slot, rawReadKind(opcode === RAW_GET_GZIP, store, slot));
   }
 
   /** False while no large value may be sent: too many bytes are on their way to clients. */
@@ -160,12 +159,11 @@ export class Reads {
       else sendLate(window, read, NOT_TEXT, '');
       return;
     }
-    const metadata = store.metadata(slot);
-    const verdict = judge(conditions, () => tagOfEntry(store, slot, metadata));
+    const verdict = judge(conditions, () => tagOfEntry(store, slot, store.metadata(slot)));
     if (verdict === 'no match') sendLate(window, read, PRECONDITION_FAILED, '');
     else if (verdict === 'match') sendLate(window, read, NOT_MODIFIED, '', headOf(store, slot));
     else if (opcode === RAW_HEAD) sendLate(window, read, RAW_FOUND, '', headOf(store, slot));
-    else this.answerUnderTicket(read, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
+    else this.answerUnderTicket(read, slot, rawReadKind(opcode === RAW_GET_GZIP, store, slot));
   }
 
   /**

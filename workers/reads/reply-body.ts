@@ -11,7 +11,7 @@ import {
   bytesOf,
 } from '../../src/shared/protocol.ts';
 import { encodeHead, isCompressible } from '../../src/shared/raw-entries.ts';
-import type { Metadata, SegmentStore } from '../store/segment-store.ts';
+import type { SegmentStore } from '../store/segment-store.ts';
 import { tagOfEntry } from './entity-tag.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
 
@@ -42,7 +42,7 @@ const JSON_READ: ReadKind = {
 };
 const JSON_READ_GZIP: ReadKind = { ...JSON_READ, acceptsGzip: true };
 const RAW_READ: ReadKind = {
-  represent: (store, _key, slot) => payloadOf(store.valueView(slot)),
+  represent: rawBody,
   partsOf: (store, _key, slot) => [store.valueView(slot)],
   head: headOf,
   isOfValue: true,
@@ -62,9 +62,9 @@ export function readKindOf(opcode: number): ReadKind | undefined {
   return opcode === GET_GZIP ? JSON_READ_GZIP : undefined;
 }
 
-/** @param metadata of the entry: only text that no client has encoded is worth compressing. */
-export function rawReadKind(acceptsGzip: boolean, metadata: Metadata): ReadKind {
-  return acceptsGzip && isCompressible(metadata) ? RAW_READ_GZIP : RAW_READ;
+/** Only text that no client has encoded is worth compressing. */
+export function rawReadKind(acceptsGzip: boolean, store: SegmentStore, slot: number): ReadKind {
+  return acceptsGzip && isCompressible(store.metadata(slot)) ? RAW_READ_GZIP : RAW_READ;
 }
 
 /** What a reply says of an entry beside its body. */
@@ -85,6 +85,12 @@ export function headOf(store: SegmentStore, slot: number): string {
 function wholeTtlMs(store: SegmentStore, slot: number): number {
   const ttlMs = store.ttlMs(slot);
   return ttlMs === undefined ? 0 : Math.max(1, Math.floor(ttlMs));
+}
+
+function rawBody(store: SegmentStore, _key: string, slot: number): Payload {
+  return store.valueBytes(slot) >= HANDED_OVER_COPY_BYTES
+    ? bytesOf(store.valueView(slot))
+    : store.value(slot);
 }
 
 /** Long values are made into JSON in pieces of this size. */
