@@ -68,6 +68,8 @@ export class Mailbox {
   private readonly batching: Batching;
   private readonly loneClient: LoneClient;
   private replyMemory: ReplyMemory | undefined;
+  /** Whether the last hit was a large one: those that follow take longer than a wake-up. */
+  private isLastLarge = false;
   private isClosed = false;
   private lastSweepMs: number;
   private isSweepPutOff = false;
@@ -219,7 +221,7 @@ export class Mailbox {
 
   private readonly pollForReply = (): void => {
     const { unanswered, oldestSentAtMs } = this.requests;
-    if (!this.loneClient.isWorthPolling(unanswered, oldestSentAtMs)) return;
+    if (!this.loneClient.isWorthPolling(unanswered, oldestSentAtMs) || this.isLastLarge) return;
     // The answer may be to a control request: then the reply comes like any other.
     if (this.doorbell.pollForAnswer(this.answersBefore, POLL_MS)) this.receiveOne();
     else this.loneClient.polledInVain();
@@ -260,6 +262,7 @@ export class Mailbox {
 
   private receiveReplies(replies: string): void {
     const { requests } = this;
+    this.isLastLarge = false;
     let at = 0;
     while (at < replies.length) {
       const code = replies.charCodeAt(at++);
@@ -289,6 +292,7 @@ export class Mailbox {
   /** @param at where the code of the hit stands. @returns where the next reply begins. */
   private receivePlaced(replies: string, at: number): number {
     const memory = this.replyMemory!;
+    this.isLastLarge = true;
     const place = decodeU32(replies, at + 1);
     const bytes = decodeU32(replies, at + 5);
     const headFrom = at + 11;
@@ -324,6 +328,7 @@ export class Mailbox {
 
   private settle(pending: PendingRequest, code: number, payload: Payload, head?: string): void {
     const bytes = payload.length;
+    this.isLastLarge = bytes >= LARGE_PAYLOAD;
     if (bytes < LARGE_PAYLOAD) pending.settle(code, payload, undefined, head);
     else pending.settle(code, payload, () => this.addDelivered(bytes), head);
   }

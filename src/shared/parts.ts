@@ -9,7 +9,8 @@ export function writeParts(target: Buffer, parts: Parts): void {
   let at = 0;
   for (const part of parts) {
     if (typeof part === 'string') target.write(part, at, 'latin1');
-    else target.set(part, at);
+    // Not `set`: it copies to shared memory word by word.
+    else Buffer.from(part.buffer, part.byteOffset, part.length).copy(target, at);
     at += part.length;
   }
 }
