@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { Doorbell, WAIT_MS } from '../src/shared/doorbell.ts';
 import type { ControlReply, ToShard } from '../src/shared/protocol.ts';
+import { replyMemoryBytes } from '../src/shared/reply-memory.ts';
 import type { ShardStart } from '../src/shared/shard-start.ts';
 import { isSnapshotRequest } from '../src/shared/snapshots.ts';
 import { ThreadMeter } from '../src/shared/thread-meter.ts';
@@ -36,6 +37,7 @@ export class ShardLoop {
   private readonly doorbell: Doorbell;
   private readonly poller: RingPoller;
   private readonly sessions: Session[] = [];
+  private readonly replyMemoryBytes: number;
   /** The session that was served last, as a place in `sessions`. */
   private turn = 0;
   /** True if a request has come since the last rest. */
@@ -54,6 +56,7 @@ export class ShardLoop {
   constructor(store: SegmentStore, start: ShardStart, createTier?: ActorOptions['createTier']) {
     this.givesTurns = createTier !== undefined;
     this.store = store;
+    this.replyMemoryBytes = replyMemoryBytes(start.replyWindowBytes);
     this.doorbell = new Doorbell(start.doorbell);
     this.poller = new RingPoller(this.doorbell, start.pollsForRequests);
     const meter = new ThreadMeter(nowMs);
@@ -80,7 +83,7 @@ export class ShardLoop {
   }
 
   private connect(port: MessagePort, doorbell: Doorbell): void {
-    const session = new Session(port, doorbell);
+    const session = new Session(port, doorbell, this.replyMemoryBytes);
     this.sessions.push(session);
     port.on('message', (message: ToShard) => this.takeTurn(session, message));
     port.on('close', () => this.disconnect(session));

@@ -9,13 +9,13 @@ import {
   NOT_TEXT,
   OVERDUE,
   PRECONDITION_FAILED,
-  type Payload,
   STORED,
   TIER_UNAVAILABLE,
   TOO_LARGE,
   UNAVAILABLE,
   freePayload,
 } from '../shared/protocol.ts';
+import type { ReplyPayload } from '../shared/reply-memory.ts';
 import { type Answer, jsonHeaders, renderAnswer, varyByEncoding, writeAnswer } from './write-answer.ts';
 import { type Failure, renderFailure } from './failures.ts';
 import { isWaitingForTurn } from './fast/node-internals.ts';
@@ -114,7 +114,7 @@ export class GetExchange extends Exchange {
     this.options = options;
   }
 
-  settle(code: number, payload: Payload, delivered?: () => void): void {
+  settle(code: number, payload: ReplyPayload, delivered?: () => void): void {
     if (delivered) followLarge(this.response, payload, delivered, this.options);
     if (code !== HIT && code !== HIT_GZIP) {
       writeFailure(this.response, code);
@@ -136,7 +136,7 @@ export class GetExchange extends Exchange {
 /** Follows a large reply until its client has it, or is gone. */
 export function followLarge(
   response: ServerResponse,
-  payload: Payload,
+  payload: ReplyPayload,
   delivered: () => void,
   { largeReplies, garbage }: GetOptions,
 ): void {
@@ -149,7 +149,7 @@ export function followLarge(
 }
 
 /** Writes the body of an answer. */
-export function endWith(response: ServerResponse, payload: Payload): void {
+export function endWith(response: ServerResponse, payload: ReplyPayload): void {
   if (typeof payload !== 'string') response.end(payload);
   else if (isHeld(response)) {
     response.end(ownCopy(payload), 'latin1');

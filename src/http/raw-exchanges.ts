@@ -6,13 +6,13 @@ import {
   LARGE_HIT,
   MISS,
   NOT_MODIFIED,
-  type Payload,
   RAW_FOUND,
   RAW_HIT,
   RAW_HIT_GZIP,
   REPLACED,
 } from '../shared/protocol.ts';
 import { type EntryHead, decodeHead, isCompressible } from '../shared/raw-entries.ts';
+import type { ReplyPayload } from '../shared/reply-memory.ts';
 import type { LargeRead } from '../shards/large-read.ts';
 import { type Answer, varyByEncoding, writeAnswer } from './write-answer.ts';
 import {
@@ -76,7 +76,13 @@ export class RawGetExchange extends Exchange {
     this.dialect = dialect;
   }
 
-  settle(code: number, payload: Payload, delivered?: () => void, head?: string, largeRead?: LargeRead): void {
+  settle(
+    code: number,
+    payload: ReplyPayload,
+    delivered?: () => void,
+    head?: string,
+    largeRead?: LargeRead,
+  ): void {
     const { response, options, dialect } = this;
     if (delivered) followLarge(response, payload, delivered, options);
     if (head === undefined) {
@@ -179,7 +185,7 @@ export class RawPutExchange extends Exchange {
     this.key = key;
   }
 
-  settle(code: number, _payload: Payload, _delivered?: () => void, head?: string): void {
+  settle(code: number, _payload: ReplyPayload, _delivered?: () => void, head?: string): void {
     const isStored = head !== undefined && (code === CREATED || code === REPLACED);
     if (!isStored) {
       this.fail(failureOfReply(code));

@@ -12,6 +12,7 @@ import {
   LARGE_HIT,
   LARGE_PAYLOAD,
   LATE,
+  PLACED,
   type Payload,
   type SessionMessage,
   UNAVAILABLE,
@@ -23,6 +24,7 @@ import {
   isRawReply,
 } from '../shared/protocol.ts';
 import { decodeHead } from '../shared/raw-entries.ts';
+import { ReplyMemory } from '../shared/reply-memory.ts';
 import type { LargeValueMessage } from '../shared/large-values.ts';
 import { Batching } from './batching.ts';
 import { ControlChannel } from './control-channel.ts';
@@ -67,6 +69,9 @@ export class Mailbox {
   private readonly batching: Batching;
   private readonly loneClient: LoneClient;
   private readonly deliveries: Deliveries;
+  private replyMemory: ReplyMemory | undefined;
+  /** Whether the last hit was a large one: those that follow take longer than a wake-up. */
+  private isLastLarge = false;
   private isClosed = false;
   private lastSweepMs: number;
   private isSweepPutOff = false;
@@ -221,7 +226,7 @@ export class Mailbox {
 
   private readonly pollForReply = (): void => {
     const { unanswered, oldestSentAtMs } = this.requests;
-    if (!this.loneClient.isWorthPolling(unanswered, oldestSentAtMs)) return;
+    if (!this.loneClient.isWorthPolling(unanswered, oldestSentAtMs) || this.isLastLarge) return;
     // The answer may be to a control request: then the reply comes like any other.
     if (this.doorbell.pollForAnswer(this.answersBefore, POLL_MS)) this.receiveOne();
     else this.loneClient.polledInVain();
@@ -262,6 +267,7 @@ export class Mailbox {
 
   private receiveReplies(replies: string): void {
     const { requests } = this;
+    this.isLastLarge = false;
     let at = 0;
     while (at < replies.length) {
       const code = replies.charCodeAt(at++);
@@ -276,6 +282,8 @@ export class Mailbox {
         requests.deferNext(decodeU32(replies, at), code === WAITING);
         if (code === WAITING) this.deliveries.tellSoon();
         at += 4;
+      } else if (code === PLACED) {
+        at = this.receivePlaced(replies, at);
       } else if (isRawReply(code)) {
         const bodyStart = at + 6 + decodeU16(replies, at);
         const end = bodyStart + decodeU32(replies, at + 2);
@@ -287,9 +295,28 @@ export class Mailbox {
     }
   }
 
+  /** @param at where the code of the hit stands. @returns where the next reply begins. */
+  private receivePlaced(replies: string, at: number): number {
+    const memory = this.replyMemory!;
+    this.isLastLarge = true;
+    const place = decodeU32(replies, at + 1);
+    const bytes = decodeU32(replies, at + 5);
+    const headFrom = at + 11;
+    const end = headFrom + decodeU16(replies, at + 9);
+    const delivered = (): void => {
+      memory.giveBack(place);
+      this.deliveries.add(bytes);
+    };
+    const head = end === headFrom ? undefined : replies.slice(headFrom, end);
+    this.requests.next().settle(replies.charCodeAt(at), memory.view(place, bytes), delivered, head);
+    return end;
+  }
+
   private receiveControl(message: ControlReply): void {
     if (message.kind === 'late') {
       this.settle(this.requests.takeDeferred(message.ticket), message.code, message.payload, message.head);
+    } else if (message.kind === 'memory') {
+      this.replyMemory = new ReplyMemory(message.buffer);
     } else if (message.kind !== 'ready') {
       this.control.receive(message);
     }
@@ -307,6 +334,7 @@ export class Mailbox {
 
   private settle(pending: PendingRequest, code: number, payload: Payload, head?: string): void {
     const bytes = payload.length;
+    this.isLastLarge = bytes >= LARGE_PAYLOAD;
     if (bytes < LARGE_PAYLOAD) pending.settle(code, payload, undefined, head);
     else pending.settle(code, payload, () => this.deliveries.add(bytes), head);
   }

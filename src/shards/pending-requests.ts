@@ -1,5 +1,6 @@
 import { assert } from '../shared/assert.ts';
-import { OVERDUE, type Payload, freePayload } from '../shared/protocol.ts';
+import { OVERDUE, freePayload } from '../shared/protocol.ts';
+import type { ReplyPayload } from '../shared/reply-memory.ts';
 import type { LargeRead } from './large-read.ts';
 
 /** A request that waits for its reply. */
@@ -12,7 +13,13 @@ export interface PendingRequest {
    * @param head of the reply to a raw request, for `decodeHead`.
    * @param largeRead of a value that comes in pieces: it is read to its end, or cancelled.
    */
-  settle(code: number, payload: Payload, delivered?: () => void, head?: string, largeRead?: LargeRead): void;
+  settle(
+    code: number,
+    payload: ReplyPayload,
+    delivered?: () => void,
+    head?: string,
+    largeRead?: LargeRead,
+  ): void;
 }
 
 /** Stands in for a request that was settled before its reply came. It drops the reply. */

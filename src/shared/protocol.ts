@@ -3,6 +3,7 @@ import type { ShardStats } from './stats-counters.ts';
 import type { DoorbellBuffers } from './doorbell.ts';
 import { free } from './free.ts';
 import type { LargeValueMessage, LargeValueReply } from './large-values.ts';
+import { type Parts, lengthOf, writeParts } from './parts.ts';
 import type { SnapshotReply, SnapshotRequest } from './snapshots.ts';
 import type { ThreadFigures } from './thread-meter.ts';
 import type { TierFigures } from './tier.ts';
@@ -39,6 +40,7 @@ import type { TierFigures } from './tier.ts';
  *              x                              not text, or too long for JSON: can be read raw only
  *              f                              a condition of the request is not met
  *              A to O ‖ head length:2 ‖ body length:4 ‖ head ‖ body       replies to raw requests
+ *              y ‖ code ‖ place:4 ‖ length:4 ‖ head length:2 ‖ head   a hit, JSON or raw, whose body is in the `ReplyMemory`
  *              \x03                           busy: too many reads wait, or its entry changed while it waited
  *              b ‖ length:4 ‖ records         the answer to a client's batch
  *              i ‖ length:4 ‖ records         the same, with failures in it
@@ -71,6 +73,8 @@ export const DELETED = 0x64;
 export const CLEARED = 0x6e;
 export const LATE = 0x6c;
 export const WAITING = 0x77;
+/** A hit whose body lies in the memory that the two threads share. */
+export const PLACED = 0x79;
 /** The value cannot be read as JSON: some of its bytes are not ASCII, or it is longer than a JSON entry may be. */
 export const NOT_TEXT = 0x78;
 export const PRECONDITION_FAILED = 0x66;
@@ -161,15 +165,10 @@ export interface LargeHit {
 /** The body of a hit: text of one-byte characters, or bytes in a buffer of their own that is handed over. */
 export type Payload = string | Uint8Array<ArrayBuffer>;
 
-/** Joins bytes and text of one-byte characters, in a buffer of their own that can be handed over. */
-export function bytesOf(...parts: readonly (string | Uint8Array)[]): Buffer<ArrayBuffer> {
-  const bytes = Buffer.allocUnsafeSlow(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    if (typeof part === 'string') bytes.write(part, at, 'latin1');
-    else bytes.set(part, at);
-    at += part.length;
-  }
+/** Joins parts, in a buffer of their own that can be handed over. */
+export function bytesOf(...parts: Parts): Buffer<ArrayBuffer> {
+  const bytes = Buffer.allocUnsafeSlow(lengthOf(parts));
+  writeParts(bytes, parts);
   return bytes;
 }
 
@@ -179,9 +178,9 @@ export function bufferOf(payload: Payload): Buffer {
   return Buffer.from(payload.buffer, payload.byteOffset, payload.length);
 }
 
-/** Frees a payload that nobody uses any more. A string is left to the collector. */
-export function freePayload(payload: Payload): void {
-  if (typeof payload !== 'string') free(payload.buffer);
+/** Frees a payload that nobody uses any more. A string is left to the collector, and shared memory is used again. */
+export function freePayload(payload: string | Uint8Array): void {
+  if (typeof payload !== 'string' && payload.buffer instanceof ArrayBuffer) free(payload.buffer);
 }
 
 /** @param ttlMs 0 for none; whole milliseconds below 2^48. */
@@ -297,9 +296,13 @@ export type ControlRequest =
   | { readonly kind: 'shed'; readonly id: number; readonly shedBytes: number }
   | SnapshotRequest;
 
-/** `ready` and `late` are notices: the first message of a session, and the reply that a ticket was given for. */
+/**
+ * `ready`, `late` and `memory` are notices: the first message of a session, the reply that a ticket was given for, and the
+ * memory in which replies will be placed.
+ */
 export type ControlReply =
   | { readonly kind: 'ready' }
+  | { readonly kind: 'memory'; readonly buffer: SharedArrayBuffer }
   | {
       readonly kind: 'stats';
       readonly id: number;

@@ -384,4 +384,17 @@ describe('Mailbox that polls', () => {
     await askAlone();
     expect(polls).toHaveBeenCalledTimes(2);
   });
+
+  test('does not poll behind a large reply, and does again behind a small one', async () => {
+    await askAlone();
+    const polls = vi.spyOn(polling.doorbell, 'pollForAnswer');
+    const large = ask();
+    polling.reply(reply(HIT, `${encodeU32(4096)}${'x'.repeat(4096)}`));
+    await untilSettled(large);
+    polls.mockClear();
+    await askAlone();
+    expect(polls).not.toHaveBeenCalled();
+    await askAlone();
+    expect(polls).toHaveBeenCalled();
+  });
 });

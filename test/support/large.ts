@@ -5,6 +5,7 @@ import type { Mailbox } from '../../src/shards/mailbox.ts';
 import type { Upload } from '../../src/shards/upload.ts';
 import { Random } from './random.ts';
 import { PLAIN_OPTIONS, rawGet } from './raw.ts';
+import { copyOf } from './shard-thread.ts';
 
 export interface RawSettled {
   readonly code: number;
@@ -19,8 +20,9 @@ export function askRaw(mailbox: Mailbox, request: string): Promise<RawSettled> {
     mailbox.send(request, {
       connection: undefined,
       settle: (code, payload, delivered, head, read) => {
+        const kept = copyOf(payload);
         delivered?.();
-        resolve({ code, payload, head: head === undefined ? undefined : decodeHead(head), read });
+        resolve({ code, payload: kept, head: head === undefined ? undefined : decodeHead(head), read });
       },
     });
   });

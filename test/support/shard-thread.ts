@@ -3,7 +3,8 @@ import { onTestFinished } from 'vitest';
 import { type MailboxOptions, Mailbox } from '../../src/shards/mailbox.ts';
 import { Doorbell } from '../../src/shared/doorbell.ts';
 import { Ledger } from '../../src/shared/ledger.ts';
-import type { Connect, Payload } from '../../src/shared/protocol.ts';
+import { type Connect, type Payload, bytesOf } from '../../src/shared/protocol.ts';
+import type { ReplyPayload } from '../../src/shared/reply-memory.ts';
 import type { ShardStart } from '../../src/shared/shard-start.ts';
 
 const MIB = 2 ** 20;
@@ -78,6 +79,11 @@ export function createMailbox({ port, doorbell }: Front, options: Partial<Mailbo
   });
 }
 
+/** A payload that stays as it is when its memory is given back. */
+export function copyOf(payload: ReplyPayload): Payload {
+  return typeof payload === 'string' ? payload : bytesOf(payload);
+}
+
 export interface Settled {
   readonly code: number;
   readonly payload: Payload;
@@ -89,8 +95,9 @@ export function ask(mailbox: Mailbox, request: Parameters<Mailbox['send']>[0]): 
     mailbox.send(request, {
       connection: undefined,
       settle: (code, payload, delivered) => {
+        const kept = copyOf(payload);
         delivered?.();
-        resolve({ code, payload });
+        resolve({ code, payload: kept });
       },
     });
   });

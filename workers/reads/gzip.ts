@@ -70,10 +70,15 @@ export class Gzip {
     this.budgetMs = BUDGET_MS;
   }
 
+  /** Whether the body of a read is sent as it is, whatever it is. */
+  leavesPlain({ acceptsGzip }: ReadKind): boolean {
+    return !acceptsGzip || this.options.thresholdBytes === 0;
+  }
+
   /** @param ticket of a read that has one already. */
   answer(session: Session, key: string, slot: number, readKind: ReadKind, ticket?: number): Answer {
     const { store, thresholdBytes } = this.options;
-    if (!readKind.acceptsGzip || thresholdBytes === 0) {
+    if (this.leavesPlain(readKind)) {
       return { kind: 'now', isGzip: false, payload: readKind.represent(store, key, slot) };
     }
     const gzip = store.gzipView(slot, readKind.isOfValue);

@@ -119,12 +119,11 @@ export class Reads {
       this.miss(session, key, opcode, conditions);
       return;
     }
-    const metadata = store.metadata(slot);
-    const verdict = judge(conditions, () => tagOfEntry(store, slot, metadata));
+    const verdict = judge(conditions, () => tagOfEntry(store, slot, store.metadata(slot)));
     if (verdict === 'no match') session.reply(String.fromCharCode(PRECONDITION_FAILED));
     else if (verdict === 'match') session.reply(encodeRawReply(NOT_MODIFIED, headOf(store, slot), ''));
     else if (opcode === RAW_HEAD) session.reply(encodeRawReply(RAW_FOUND, headOf(store, slot), ''));
-    else this.answerRaw(session, key, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
+    else this.answerRaw(session, key, slot, rawReadKind(opcode === RAW_GET_GZIP, store, slot));
   }
 
   /** False while no large value may be sent: too many bytes are on their way to clients. */
@@ -160,12 +159,11 @@ export class Reads {
       else sendLate(window, read, NOT_TEXT, '');
       return;
     }
-    const metadata = store.metadata(slot);
-    const verdict = judge(conditions, () => tagOfEntry(store, slot, metadata));
+    const verdict = judge(conditions, () => tagOfEntry(store, slot, store.metadata(slot)));
     if (verdict === 'no match') sendLate(window, read, PRECONDITION_FAILED, '');
     else if (verdict === 'match') sendLate(window, read, NOT_MODIFIED, '', headOf(store, slot));
     else if (opcode === RAW_HEAD) sendLate(window, read, RAW_FOUND, '', headOf(store, slot));
-    else this.answerUnderTicket(read, slot, rawReadKind(opcode === RAW_GET_GZIP, metadata));
+    else this.answerUnderTicket(read, slot, rawReadKind(opcode === RAW_GET_GZIP, store, slot));
   }
 
   /**
@@ -238,6 +236,7 @@ export class Reads {
     }
     // Before the entry may move, since it is given a gzip form.
     const head = kind.head?.(store, slot);
+    if (store.valueBytes(slot) >= LARGE_PAYLOAD && this.answerPlaced(session, key, slot, kind, head)) return;
     const answer = this.gzip.answer(session, key, slot, kind);
     if (answer.kind === 'later') {
       session.reply(encodeLate(answer.ticket));
@@ -254,6 +253,20 @@ export class Reads {
       window.send(session, payload.length);
     }
     reply(session, codeOf(kind, answer.isGzip), payload, head);
+  }
+
+  /** Answers from the memory that is shared with the HTTP thread. @returns false where the body has to go another way. */
+  private answerPlaced(
+    session: Session,
+    key: string,
+    slot: number,
+    kind: ReadKind,
+    head: string | undefined,
+  ): boolean {
+    const parts = this.gzip.leavesPlain(kind) ? kind.partsOf(this.store, key, slot) : undefined;
+    const bytes = parts ? session.replyPlaced(kind.hitCode, parts, head ?? '') : 0;
+    if (bytes > 0) this.window.send(session, bytes);
+    return bytes > 0;
   }
 
   private giveBack(bytes: number): void {

@@ -1,3 +1,4 @@
+import type { Parts } from '../../src/shared/parts.ts';
 import {
   GET,
   GET_GZIP,
@@ -10,7 +11,7 @@ import {
   bytesOf,
 } from '../../src/shared/protocol.ts';
 import { encodeHead, isCompressible } from '../../src/shared/raw-entries.ts';
-import type { Metadata, SegmentStore } from '../store/segment-store.ts';
+import type { SegmentStore } from '../store/segment-store.ts';
 import { tagOfEntry } from './entity-tag.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
 
@@ -20,6 +21,8 @@ export type Represent = (store: SegmentStore, key: string, slot: number) => Payl
 /** What a read wants to have, as its opcode says. */
 export interface ReadKind {
   readonly represent: Represent;
+  /** The same, not copied; undefined where the body cannot be put together of stored bytes. */
+  readonly partsOf: (store: SegmentStore, key: string, slot: number) => Parts | undefined;
   /** What the reply says of the entry beside its body, if anything. */
   readonly head?: (store: SegmentStore, slot: number) => string;
   /** Whether the body is the value itself, and so its gzip form that of the value. */
@@ -31,6 +34,7 @@ export interface ReadKind {
 
 const JSON_READ: ReadKind = {
   represent: jsonBody,
+  partsOf: plainJsonParts,
   isOfValue: false,
   acceptsGzip: false,
   hitCode: HIT,
@@ -38,7 +42,8 @@ const JSON_READ: ReadKind = {
 };
 const JSON_READ_GZIP: ReadKind = { ...JSON_READ, acceptsGzip: true };
 const RAW_READ: ReadKind = {
-  represent: (store, _key, slot) => payloadOf(store.valueView(slot)),
+  represent: rawBody,
+  partsOf: (store, _key, slot) => [store.valueView(slot)],
   head: headOf,
   isOfValue: true,
   acceptsGzip: false,
@@ -57,9 +62,9 @@ export function readKindOf(opcode: number): ReadKind | undefined {
   return opcode === GET_GZIP ? JSON_READ_GZIP : undefined;
 }
 
-/** @param metadata of the entry: only text that no client has encoded is worth compressing. */
-export function rawReadKind(acceptsGzip: boolean, metadata: Metadata): ReadKind {
-  return acceptsGzip && isCompressible(metadata) ? RAW_READ_GZIP : RAW_READ;
+/** Only text that no client has encoded is worth compressing. */
+export function rawReadKind(acceptsGzip: boolean, store: SegmentStore, slot: number): ReadKind {
+  return acceptsGzip && isCompressible(store.metadata(slot)) ? RAW_READ_GZIP : RAW_READ;
 }
 
 /** What a reply says of an entry beside its body. */
@@ -82,6 +87,12 @@ function wholeTtlMs(store: SegmentStore, slot: number): number {
   return ttlMs === undefined ? 0 : Math.max(1, Math.floor(ttlMs));
 }
 
+function rawBody(store: SegmentStore, _key: string, slot: number): Payload {
+  return store.valueBytes(slot) >= HANDED_OVER_COPY_BYTES
+    ? bytesOf(store.valueView(slot))
+    : store.value(slot);
+}
+
 /** Long values are made into JSON in pieces of this size. */
 const PIECE_BYTES = 2 ** 13;
 /** How much more escaping than the first piece the rest may need on average before the buffer has to grow. */
@@ -92,7 +103,7 @@ const STRETCH_SLACK = 1 / 16;
  * If there is nothing, it is copied from then on.
  */
 function jsonBody(store: SegmentStore, key: string, slot: number): Payload {
-  const head = `{"status":"OK","key":${JSON.stringify(key)},"value":"`;
+  const head = jsonHead(key);
   const isPlain = store.isPlain(slot);
   if (store.valueBytes(slot) >= HANDED_OVER_BYTES) {
     // Strings as long as the value would be left to the collector, each beside all the others.
@@ -107,6 +118,14 @@ function jsonBody(store: SegmentStore, key: string, slot: number): Payload {
   const text = escape(value);
   if (text.length === value.length) store.markPlain(slot);
   return `${head}${text}"}`;
+}
+
+function jsonHead(key: string): string {
+  return `{"status":"OK","key":${JSON.stringify(key)},"value":"`;
+}
+
+function plainJsonParts(store: SegmentStore, key: string, slot: number): Parts | undefined {
+  return store.isPlain(slot) ? [jsonHead(key), store.valueView(slot), '"}'] : undefined;
 }
 
 function escapeInPieces(head: string, value: Buffer): Buffer<ArrayBuffer> {

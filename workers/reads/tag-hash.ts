@@ -33,8 +33,8 @@ export class TagHash {
     bytes[length++] = type.length;
     bytes[length++] = encoding.length;
     const last = length >>> 2;
-    bytes.fill(0, length, last * 4 + 4);
-    words[last] |= length << 24;
+    // Behind the text it has what was hashed before.
+    words[last] = (words[last] & ((1 << ((length & 3) * 8)) - 1)) | (length << 24);
 
     let v0 = this.seed0 | 0;
     let v1 = this.seed1 ^ 0xee;

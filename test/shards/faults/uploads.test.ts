@@ -17,6 +17,7 @@ import { PLAIN_OPTIONS } from '../../support/raw.ts';
 import { MIB } from '../../support/segments.ts';
 import { type TestServer, startTestServer } from '../../support/server.ts';
 import { keysByShard } from '../../support/shard-traffic.ts';
+import { copyOf } from '../../support/shard-thread.ts';
 
 let server: TestServer;
 let keys: string[][];
@@ -44,7 +45,8 @@ function get(
       {},
       {
         connection: undefined,
-        settle: (code, payload, _delivered, _head, read) => resolve({ code, payload, ...(read && { read }) }),
+        settle: (code, payload, _delivered, _head, read) =>
+          resolve({ code, payload: copyOf(payload), ...(read && { read }) }),
       },
     );
   });
