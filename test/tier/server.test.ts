@@ -54,6 +54,10 @@ describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
     // A copy is kept for less long, but that is nobody's business.
     await one.client.put('long', 'v', 100_000);
     expect(Number(await lifetime('/kv/long'))).toBeGreaterThan(99_000);
+    const years = 10 * 365 * 86_400;
+    await one.client.put('years', 'v', years);
+    expect(Number(await lifetime('/kv/years'))).toBeGreaterThan(years - 1100);
+    expect(Number(await lifetime('/kv/years'))).toBeLessThanOrEqual(years);
     await one.client.put('endless', 'v');
     expect(await lifetime('/kv/endless')).toBe('no-cache');
     await one.client.put('kept', 'v', 100);
@@ -247,6 +251,7 @@ describe.skipIf(!HAS_REDIS)('while the engine is gone', () => {
       expectError(await one.client.put('a', 'lost'), 503, 'CACHE_ERR_TIER_UNAVAILABLE');
       const clear = await one.client.call({ method: 'DELETE', path: '/cache' });
       expectError(clear, 503, 'CACHE_ERR_TIER_UNAVAILABLE');
+      expectError(await one.client.get('/keys'), 503, 'CACHE_ERR_TIER_UNAVAILABLE');
       expect((await tierStats(one)).nodes).toEqual([{ address: `127.0.0.1:${redis.port}`, isUp: false }]);
       await redis.run();
       await expect.poll(async () => (await one.client.put('a', 'after')).status).toBe(201);
