@@ -7,7 +7,7 @@ import { pollingPolicy } from './lone-client.ts';
 import type { MailboxOptions } from './mailbox.ts';
 import { ShardRouter } from './router.ts';
 import { Shard } from './shard.ts';
-import { type RouterTier, TierWatch, tierStartOf } from './tier.ts';
+import { type OnTierChange, type RouterTier, TierWatch, tierStartOf } from './tier.ts';
 
 /** The heap of a shard's thread holds one batch of requests and one of replies. Entries lie outside the heap. */
 const WORKER_HEAP_MB = 192;
@@ -39,7 +39,7 @@ export interface ShardsOptions {
   readonly onDeath: (shard: number, heldBytes: number, error: unknown) => void;
   readonly onRestart: (shard: number, downMs: number) => void;
   /** A node of the engine behind the shards has come or gone. */
-  readonly onTierChange: (address: string, isUp: boolean, reason: string) => void;
+  readonly onTierChange: OnTierChange;
   /** Called when the state of a shard has changed. */
   readonly onChange: (shard: Shard) => void;
 }
@@ -79,7 +79,7 @@ export function createShards(options: ShardsOptions): Shards {
   const { pollsForRequests, mailbox } = sessionSettings(options.settings);
   const tier = tierStartOf(options.settings);
   const routerTier = tier && { clearWaits: MAX_CLEAR_WAITS };
-  const tierWatch = tier && new TierWatch(tier.channel, options.onTierChange);
+  const tierWatch = tier && new TierWatch(tier.channel, options.onTierChange, () => performance.now());
   const shards = Array.from({ length: SHARDS }, (_, shard) =>
     createShard({ shard, pollsForRequests, mailbox, tier }, options, memory),
   );

@@ -1,4 +1,6 @@
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
+import type { LogSink } from '../../src/log-events.ts';
 import { expectError } from '../support/http-client.ts';
 import { scrape } from '../support/metrics-text.ts';
 import { HAS_REDIS, RedisServer } from '../support/redis.ts';
@@ -21,6 +23,13 @@ interface TierStats {
 
 async function tierStats({ client }: TestServer): Promise<TierStats['tier']> {
   return ((await client.stats()) as unknown as TierStats).tier;
+}
+
+/** A log of which the messages are kept. */
+function keptLog(): { readonly lines: string[]; readonly logger: LogSink } {
+  const lines: string[] = [];
+  const stream = { write: (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg) };
+  return { lines, logger: pino({ level: 'info' }, stream) };
 }
 
 describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
@@ -262,13 +271,36 @@ describe.skipIf(!HAS_REDIS)('while the engine is gone', () => {
     },
   );
 
-  test('a server that starts without its engine serves as soon as that is there', async () => {
+  test('a server that starts without its engine says so, and serves as soon as that is there', async () => {
     await using redis = await RedisServer.start();
     await redis.kill();
-    await using one = await startTestServer({ TIER_URL: redis.url });
+    const { lines, logger } = keptLog();
+    await using one = await startTestServer({ TIER_URL: redis.url, SHARDS: '2' }, undefined, logger);
     expect(await read(one, 'a')).toBe(503);
+    const address = `127.0.0.1:${redis.port}`;
+    const unusable = `the engine at ${address} cannot be used yet: connect ECONNREFUSED ${address}`;
+    await expect.poll(() => lines.filter((line) => line.includes('the engine'))).toStrictEqual([unusable]);
     await redis.run();
     await expect.poll(() => read(one, 'a')).toBe(404);
+    await expect.poll(() => lines).toContain(`the engine at ${address} is connected`);
+    await redis.kill();
+    await expect.poll(() => lines.at(-1)).toMatch(/ is gone, and all copies with it: /);
+  });
+
+  test('an engine that is full refuses: the log says why, once for many requests', async () => {
+    await using redis = await RedisServer.start();
+    const { lines, logger } = keptLog();
+    await using one = await startTestServer({ TIER_URL: redis.url, SHARDS: '2' }, undefined, logger);
+    await one.client.put('a', 'v');
+    await redis.command('CONFIG', 'SET', 'maxmemory', '1');
+    for (let i = 0; i < 20; i++) {
+      expectError(await one.client.put(`k${i}`, 'v'), 503, 'CACHE_ERR_TIER_UNAVAILABLE');
+    }
+    expect(await read(one, 'a')).toBe('v');
+    const refusals = (): string[] => lines.filter((line) => line.includes('refuses'));
+    await expect.poll(refusals).toHaveLength(1);
+    expect(refusals()[0]).toMatch(/^the engine at 127\.0\.0\.1:\d+ refuses requests: OOM /);
+    expect((await tierStats(one))['failures']).toBe(20);
   });
 
   test('a user of the engine who may touch only the prefix is enough', async () => {
