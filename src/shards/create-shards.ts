@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { processors } from '../config/processors.ts';
 import type { Settings } from '../config/settings.ts';
 import { Ledger } from '../shared/ledger.ts';
+import type { ShardStart } from '../shared/shard-start.ts';
 import type { TierStart } from '../shared/tier.ts';
 import { pollingPolicy } from './lone-client.ts';
 import type { MailboxOptions } from './mailbox.ts';
@@ -34,6 +35,7 @@ export interface ShardsOptions {
   readonly guaranteeBytes: number;
   /** Bytes of large replies that each shard may have on their way to clients. */
   readonly replyWindowBytes: number;
+  readonly tagSeed: ShardStart['tagSeed'];
   /** The module of the threads. */
   readonly workerUrl: URL;
   readonly onDeath: (shard: number, heldBytes: number, error: unknown) => void;
@@ -130,7 +132,7 @@ interface Place {
 
 function createShard(
   { shard, pollsForRequests, mailbox, tier }: Place,
-  { settings, replyWindowBytes, workerUrl, onDeath, onRestart, onChange }: ShardsOptions,
+  { settings, replyWindowBytes, tagSeed, workerUrl, onDeath, onRestart, onChange }: ShardsOptions,
   { ledger, entryLedger, replyCells }: SharedMemory,
 ): Shard {
   return new Shard({
@@ -141,6 +143,7 @@ function createShard(
       entryLedger: entryLedger?.buffer,
       pollsForRequests,
       seed: randomSeed(),
+      tagSeed,
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       replyCells: replyCells.buffer,
       replyWindowBytes,
@@ -163,6 +166,6 @@ function createShard(
   });
 }
 
-function randomSeed(): readonly [number, number] {
+export function randomSeed(): readonly [number, number] {
   return [randomInt(2 ** 32), randomInt(2 ** 32)];
 }
