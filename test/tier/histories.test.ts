@@ -8,7 +8,7 @@ import { HAS_REDIS, RedisCluster, RedisServer } from '../support/redis.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 import { type HistoryOptions, TierHistory } from '../support/tier-history.ts';
 
-/** What docs/scaling.md promises, and what this machine and the proxies add. */
+/** What docs/several-machines.md promises, and what this machine and the proxies add. */
 const STALE_MS = 1500 + 500;
 const DURATION_MS = IS_LONG ? 30_000 : 4000;
 const CANARY = new URL('../support/canary-tier-worker.ts', import.meta.url);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { LogSink } from '../../src/log-events.ts';
@@ -303,15 +304,28 @@ describe.skipIf(!HAS_REDIS)('while the engine is gone', () => {
     expect((await tierStats(one))['failures']).toBe(20);
   });
 
-  test('a user of the engine who may touch only the prefix is enough', async () => {
-    await using redis = await RedisServer.start('--user', 'kvc', 'on', '>s3cret', '~kvc:*', '+@all');
-    const url = redis.url.replace('redis://', 'redis://kvc:s3cret@');
+  test('a user of the engine with the rights that the documentation names is enough', async () => {
+    const page = readFileSync(new URL('../../docs/several-machines.md', import.meta.url), 'utf8');
+    const [, rights] = /^ACL SETUSER cache on >password ([^`]*)```/m.exec(page)!;
+    const rules = ['on', '>s3:c/r@t', ...rights.trim().split(/\s+/)];
+    await using redis = await RedisServer.start('--user', 'cache', ...rules);
+    const url = redis.url.replace('redis://', 'redis://cache:s3%3Ac%2Fr%40t@') + '/1';
     await using one = await startTestServer({ TIER_URL: url });
+    await using other = await startTestServer({ TIER_URL: url });
     expect((await one.client.put('a', 'v')).status).toBe(201);
-    expect(await read(one, 'a')).toBe('v');
+    expect(await read(other, 'a')).toBe('v');
+    await one.client.put('a', 'w', 100);
+    await expect.poll(() => read(other, 'a')).toBe('w');
+    for (const method of ['PUT', 'DELETE']) {
+      const headers = { 'if-match': '*' };
+      expect((await one.client.call({ method, path: '/kv/a', headers, body: 'x' })).status).toBe(204);
+    }
+    expect((await one.client.call({ method: 'DELETE', path: '/cache/a' })).status).toBe(404);
+    await one.client.put('a', 'v');
+    expect(JSON.parse((await one.client.get('/keys')).text)).toMatchObject({ keys: ['a'] });
     const { text } = await one.client.call({ method: 'DELETE', path: '/cache' });
     expect(JSON.parse(text)).toEqual({ status: 'OK', removed: 1 });
-    await using stranger = await startTestServer({ TIER_URL: url.replace('s3cret', 'wrong') });
+    await using stranger = await startTestServer({ TIER_URL: url.replace('s3', 'wrong') });
     expect(await read(stranger, 'a')).toBe(503);
   });
 
