@@ -6,6 +6,7 @@ import type { OrderReport } from './memory/supervisor.ts';
 import { NO_STATUS } from './metrics/request-times.ts';
 import type { ConnectionPressureChange } from './metrics/traffic.ts';
 import type { SlowRequest } from './metrics/slow-requests.ts';
+import type { TierChange } from './shared/tier.ts';
 import type { SnapshotLoaded, SnapshotSaved } from './snapshot/snapshots.ts';
 
 /** What happens to the service, in one line of plain words: for the log, and for whatever else shows it. */
@@ -70,14 +71,20 @@ export function frontReplaced(front: number, downMs: number): LogEvent {
   };
 }
 
-export function tierChanged(address: string, isUp: boolean, reason: string): LogEvent {
-  return isUp
-    ? { level: 'info', message: `the engine at ${address} is connected`, fields: { tier: address } }
-    : {
-        level: 'warn',
-        message: `the engine at ${address} is gone, and all copies with it: ${reason}`,
-        fields: { tier: address, reason },
-      };
+export function tierChanged(address: string, change: TierChange, reason: string): LogEvent {
+  if (change === 'up') {
+    return { level: 'info', message: `the engine at ${address} is connected`, fields: { tier: address } };
+  }
+  const what = {
+    unusable: 'cannot be used yet',
+    gone: 'is gone, and all copies with it',
+    refusal: 'refuses requests',
+  }[change];
+  return {
+    level: 'warn',
+    message: `the engine at ${address} ${what}: ${reason}`,
+    fields: { tier: address, reason },
+  };
 }
 
 export function shedOrderDone(order: OrderReport, shedFraction: number): LogEvent {

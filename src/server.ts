@@ -33,6 +33,8 @@ import { Reports } from './reports.ts';
 import type { Ledger } from './shared/ledger.ts';
 import { EMPTY_SEGMENT_BYTES } from './shared/segment-sizes.ts';
 import type { ShardRouter } from './shards/router.ts';
+import { randomSeed } from './shards/create-shards.ts';
+import { type TagSeed, readTagSeed } from './snapshot/head.ts';
 import { Snapshots } from './snapshot/snapshots.ts';
 import { type Threads, createThreads } from './threads.ts';
 
@@ -106,14 +108,15 @@ export async function startServer(
   const metrics = new Metrics(packageJson.version);
   const reports = new Reports(metrics, () => sources, events, logger);
   const current = { access, isShuttingDown: false };
-  const urls = { shardUrl: workerUrl, frontUrl: FRONT_URL };
-  const threads = createThreads({ settings, plan, logger, reports, ...urls, current: () => current });
+  const tagSeed = (await readTagSeed(settings.SNAPSHOT_FILE)) ?? randomSeed();
+  const fixed = { tagSeed, shardUrl: workerUrl, frontUrl: FRONT_URL };
+  const threads = createThreads({ settings, plan, logger, reports, ...fixed, current: () => current });
   const { shards, fronts } = threads;
   const { router, ledger } = shards;
   // Disposed of in reverse order: at once if the start fails, else by `close`.
   await using parts = new AsyncDisposableStack();
   parts.defer(() => router.stop());
-  const snapshots = createSnapshots(settings, router, logger, parts);
+  const snapshots = createSnapshots(settings, router, tagSeed, logger, parts);
   parts.defer(() => fronts.stop());
   // The threads start while the main thread is busy loading the HTTP layer.
   await Promise.all([import('./fronts/front-app.ts'), startShards(shards, snapshots), fronts.start()]);
@@ -202,6 +205,7 @@ async function addressOf(host: string, logger: LogSink): Promise<string> {
 function createSnapshots(
   { SNAPSHOT_FILE: path, SNAPSHOT_INTERVAL }: Settings,
   router: ShardRouter,
+  tagSeed: TagSeed,
   logger: LogSink,
   parts: AsyncDisposableStack,
 ): Snapshots | undefined {
@@ -210,6 +214,7 @@ function createSnapshots(
     path,
     intervalMs: SNAPSHOT_INTERVAL * 1000,
     router,
+    tagSeed,
     nowMs,
     onSaved: (saved) => logEvent(logger, snapshotSaved(saved)),
     onSaveFailed: (error) => logEvent(logger, snapshotFailed(error)),

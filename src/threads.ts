@@ -35,6 +35,7 @@ export interface ThreadsOptions {
   readonly plan: MemoryPlan;
   readonly logger: LogSink;
   readonly reports: Reports;
+  readonly tagSeed: ShardsOptions['tagSeed'];
   /** The modules of the threads. */
   readonly shardUrl: URL;
   readonly frontUrl: URL;
@@ -62,6 +63,7 @@ export function createThreads(options: ThreadsOptions): Threads {
     settings,
     guaranteeBytes: plan.fullGuaranteeBytes,
     replyWindowBytes: traffic.replyWindowBytes,
+    tagSeed: options.tagSeed,
     workerUrl: options.shardUrl,
     ...shardEvents(logger),
     onChange: (shard) => fronts.tellOf(shard),

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { Ledger } from '../src/shared/ledger.ts';
 import type { ShardStart } from '../src/shared/shard-start.ts';
+import { seedTags } from './reads/entity-tag.ts';
 import { ShardLoop } from './shard-loop.ts';
 import { SegmentStore } from './store/segment-store.ts';
 
@@ -12,6 +13,7 @@ export default async function runShard({
   port: MessagePort;
   start: ShardStart;
 }): Promise<never> {
+  seedTags(start.tagSeed);
   const store = new SegmentStore({
     shard: start.shard,
     ledger: new Ledger(start.ledger, start.ledgerUnitBytes),

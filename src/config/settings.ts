@@ -200,7 +200,9 @@ const SETTINGS = {
   },
   TIER_URL: {
     fallback: '',
-    allowed: 'redis://host:port or rediss://host:port, for a cluster with several hosts, separated by commas',
+    allowed:
+      'redis://host:port or rediss://host:port, for a cluster with several hosts, separated by commas; ' +
+      'special characters of user and password percent-encoded',
     meaning: 'Redis or Valkey server or cluster behind this server: see docs/several-machines.md',
     schema: z.string().refine((text) => parseTierUrl(text) !== null),
     isSecret: true,

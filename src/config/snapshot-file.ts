@@ -16,6 +16,7 @@ export function snapshotFaults({ SNAPSHOT_FILE, SNAPSHOT_INTERVAL, TIER_URL }: S
 }
 
 function whyNot(path: string): string | undefined {
+  if (path.endsWith('/')) return 'it is the name of a folder';
   const folder = dirname(path);
   try {
     if (!statSync(folder).isDirectory()) return `${folder} is not a folder`;

@@ -1,6 +1,7 @@
 import type { Refusal } from '../metrics/refusals.ts';
 import type { ShardCounterName, ShardStats } from '../shared/stats-counters.ts';
 import type { RequestSeries } from '../metrics/request-times.ts';
+import type { TierNode } from '../shared/tier.ts';
 import { type Quantiles, quantilesBetween } from './quantiles.ts';
 
 /** The levels of log lines. */
@@ -30,7 +31,12 @@ export interface Stats {
     readonly heldBytes: number;
   };
   readonly refusals: Readonly<Record<Refusal, number>>;
+  /** Absent where there is no engine behind the shards. */
+  readonly tier?: Readonly<Record<TierCount, number>> & { readonly nodes: readonly TierNode[] };
 }
+
+const TIER_COUNTS = ['nearHits', 'hits', 'misses', 'invalidations'] as const;
+type TierCount = (typeof TIER_COUNTS)[number];
 
 /** Counts are absent while the shard does not answer. */
 interface ShardRow extends Partial<ShardStats> {
@@ -75,6 +81,13 @@ interface ShardSample {
   readonly hitRatio: number | null;
 }
 
+/** The engine behind the shards. */
+interface TierSample {
+  /** Per second since the sample before; null where a shard did not answer in between. */
+  readonly rates: Readonly<Record<TierCount, number>> | null;
+  readonly nodes: readonly TierNode[];
+}
+
 /** One message of the feed. Null stands for what is not known: there is no reading before, or nothing was asked. */
 export interface Sample {
   readonly atMs: number;
@@ -86,6 +99,8 @@ export interface Sample {
   /** Of all reads since the shards' start. */
   readonly totalHitRatio: number | null;
   readonly latencyMs: Quantiles | null;
+  /** Null where there is none. */
+  readonly tier: TierSample | null;
   readonly shards: readonly ShardSample[];
   readonly events: readonly KeptEvent[];
 }
@@ -105,17 +120,26 @@ export function sampleOf(
     rates: before ? ratesBetween(before, reading) : null,
     gone: before ? goneBetween(before.stats, stats) : null,
     hitRatio: before
-      ? ratio(growth(before.stats, stats, 'hits'), growth(before.stats, stats, 'misses'))
+      ? hitRatioOf(
+          growth(before.stats, stats, 'hits'),
+          growth(before.stats, stats, 'misses'),
+          tierGrowth(before.stats, stats, 'hits'),
+        )
       : null,
-    totalHitRatio: ratio(sum(stats, 'hits'), sum(stats, 'misses')),
+    totalHitRatio: hitRatioOf(sum(stats, 'hits'), sum(stats, 'misses'), stats.tier?.hits ?? 0),
     latencyMs: before ? (quantilesBetween(before.times, times) ?? null) : null,
+    tier: stats.tier ? { rates: tierRates(before, reading), nodes: stats.tier.nodes } : null,
     shards: stats.shards.map(shardSample),
     events,
   };
 }
 
+function secondsBetween(before: Reading, after: Reading): number {
+  return Math.max(0.001, (after.atMs - before.atMs) / 1000);
+}
+
 function ratesBetween(before: Reading, after: Reading): Rates {
-  const seconds = Math.max(0.001, (after.atMs - before.atMs) / 1000);
+  const seconds = secondsBetween(before, after);
   const refusedBy = refusalsBetween(before.stats, after.stats, seconds);
   const grown = (name: ShardCounterName): number => growth(before.stats, after.stats, name) / seconds;
   return {
@@ -145,6 +169,23 @@ function goneBetween(before: Stats, after: Stats): Gone {
   };
 }
 
+function tierRates(before: Reading | undefined, after: Reading): TierSample['rates'] {
+  if (!before?.stats.tier || answering(before.stats) !== answering(after.stats)) return null;
+  const seconds = secondsBetween(before, after);
+  const rates = TIER_COUNTS.map((name) => [name, tierGrowth(before.stats, after.stats, name) / seconds]);
+  return Object.fromEntries(rates) as Record<TierCount, number>;
+}
+
+/** The sums are those of the shards that answer. A shard that was replaced has counted from zero. */
+function tierGrowth(before: Stats, after: Stats, name: TierCount): number {
+  if (!before.tier || !after.tier || answering(before) !== answering(after)) return 0;
+  return Math.max(0, after.tier[name] - before.tier[name]);
+}
+
+function answering({ shards }: Stats): number {
+  return shards.filter(({ hits }) => hits !== undefined).length;
+}
+
 function shardSample({ shard, state, inFlight, ...stats }: ShardRow): ShardSample {
   const { entries = 0, liveBytes = 0, reservedBytes = 0, hits = 0, misses = 0 } = stats;
   return { shard, state, inFlight, entries, liveBytes, reservedBytes, hitRatio: ratio(hits, misses) };
@@ -162,6 +203,14 @@ function growth(before: Stats, after: Stats, name: ShardCounterName): number {
     if (now === undefined || then === undefined) return total;
     return total + (now < then ? now : now - then);
   }, 0);
+}
+
+/**
+ * @param nearHits reads that found their entry in the shards. @param nearMisses those that did not.
+ * @param engineHits how many of these found it in the engine: some may be those of a moment before.
+ */
+function hitRatioOf(nearHits: number, nearMisses: number, engineHits: number): number | null {
+  return ratio(nearHits + engineHits, Math.max(0, nearMisses - engineHits));
 }
 
 function ratio(hits: number, misses: number): number | null {

@@ -2,12 +2,13 @@ import { randomInt } from 'node:crypto';
 import { processors } from '../config/processors.ts';
 import type { Settings } from '../config/settings.ts';
 import { Ledger } from '../shared/ledger.ts';
+import type { ShardStart } from '../shared/shard-start.ts';
 import type { TierStart } from '../shared/tier.ts';
 import { pollingPolicy } from './lone-client.ts';
 import type { MailboxOptions } from './mailbox.ts';
 import { ShardRouter } from './router.ts';
 import { Shard } from './shard.ts';
-import { type RouterTier, TierWatch, tierStartOf } from './tier.ts';
+import { type OnTierChange, type RouterTier, TierWatch, tierStartOf } from './tier.ts';
 
 /** The heap of a shard's thread holds one batch of requests and one of replies. Entries lie outside the heap. */
 const WORKER_HEAP_MB = 192;
@@ -34,12 +35,13 @@ export interface ShardsOptions {
   readonly guaranteeBytes: number;
   /** Bytes of large replies that each shard may have on their way to clients. */
   readonly replyWindowBytes: number;
+  readonly tagSeed: ShardStart['tagSeed'];
   /** The module of the threads. */
   readonly workerUrl: URL;
   readonly onDeath: (shard: number, heldBytes: number, error: unknown) => void;
   readonly onRestart: (shard: number, downMs: number) => void;
   /** A node of the engine behind the shards has come or gone. */
-  readonly onTierChange: (address: string, isUp: boolean, reason: string) => void;
+  readonly onTierChange: OnTierChange;
   /** Called when the state of a shard has changed. */
   readonly onChange: (shard: Shard) => void;
 }
@@ -79,7 +81,7 @@ export function createShards(options: ShardsOptions): Shards {
   const { pollsForRequests, mailbox } = sessionSettings(options.settings);
   const tier = tierStartOf(options.settings);
   const routerTier = tier && { clearWaits: MAX_CLEAR_WAITS };
-  const tierWatch = tier && new TierWatch(tier.channel, options.onTierChange);
+  const tierWatch = tier && new TierWatch(tier.channel, options.onTierChange, () => performance.now());
   const shards = Array.from({ length: SHARDS }, (_, shard) =>
     createShard({ shard, pollsForRequests, mailbox, tier }, options, memory),
   );
@@ -130,7 +132,7 @@ interface Place {
 
 function createShard(
   { shard, pollsForRequests, mailbox, tier }: Place,
-  { settings, replyWindowBytes, workerUrl, onDeath, onRestart, onChange }: ShardsOptions,
+  { settings, replyWindowBytes, tagSeed, workerUrl, onDeath, onRestart, onChange }: ShardsOptions,
   { ledger, entryLedger, replyCells }: SharedMemory,
 ): Shard {
   return new Shard({
@@ -141,6 +143,7 @@ function createShard(
       entryLedger: entryLedger?.buffer,
       pollsForRequests,
       seed: randomSeed(),
+      tagSeed,
       gzipThresholdBytes: settings.GZIP_THRESHOLD_BYTES,
       replyCells: replyCells.buffer,
       replyWindowBytes,
@@ -163,6 +166,6 @@ function createShard(
   });
 }
 
-function randomSeed(): readonly [number, number] {
+export function randomSeed(): readonly [number, number] {
   return [randomInt(2 ** 32), randomInt(2 ** 32)];
 }

@@ -13,6 +13,7 @@ import {
   RAW_GET_GZIP,
   RAW_HEAD,
   TOO_LARGE,
+  TIER_UNAVAILABLE,
   UNAVAILABLE,
   type UnsentPut,
   encodeClear,
@@ -254,12 +255,13 @@ export class ShardRouter<Routed extends RoutedShard = Shard> {
   /**
    * Some of the keys that begin with `prefix`. It counts as no read.
    * @param from where the last page ended; the shards are walked one after the other.
-   * @returns undefined where the shard does not answer.
+   * @returns undefined where the shard does not answer, and the code of the failure where the engine behind it does not.
    */
-  async listKeys(prefix: string, from: KeyPlace): Promise<KeyPage | undefined> {
+  async listKeys(prefix: string, from: KeyPlace): Promise<KeyPage | typeof TIER_UNAVAILABLE | undefined> {
     const { shard, cursor } = from;
     const reply = await this.shards[shard].mailbox?.control.request({ kind: 'keys', prefix, cursor });
     if (reply?.kind !== 'keys') return undefined;
+    if (!reply.keys) return TIER_UNAVAILABLE;
     if (reply.cursor !== undefined) return { keys: reply.keys, next: { shard, cursor: reply.cursor } };
     const isLast = shard + 1 === this.shards.length;
     return { keys: reply.keys, next: isLast ? undefined : { shard: shard + 1, cursor: 0 } };

@@ -3,7 +3,14 @@ import { BroadcastChannel } from 'node:worker_threads';
 import type { Settings } from '../config/settings.ts';
 import { parseTierUrl } from '../config/tier-url.ts';
 import { TIER_COUNTERS, type TierCounterName } from '../shared/stats-counters.ts';
-import type { TierChange, TierCounts, TierFigures, TierStart } from '../shared/tier.ts';
+import {
+  REFUSALS_TOLD_EVERY_MS,
+  type TierChange,
+  type TierCounts,
+  type TierFigures,
+  type TierNotice,
+  type TierStart,
+} from '../shared/tier.ts';
 
 /** What a router needs to know of the engine behind its shards. */
 export interface RouterTier {
@@ -20,25 +27,46 @@ export function tierStartOf({ TIER_URL, TIER_UNAVAILABLE }: Settings): TierStart
   return { ...url, whenUnavailable: TIER_UNAVAILABLE, channel: `tier-${randomUUID()}` };
 }
 
-/** Tells when a node of the engine is gone for the first shard, and when it is back for all of them. */
+export type OnTierChange = (address: string, change: TierChange, reason: string) => void;
+
+/**
+ * Tells when a node of the engine is gone for the first shard, when it is back for all of them, and now and then that it
+ * refuses requests.
+ */
 export class TierWatch {
   private readonly channel: BroadcastChannel;
+  private readonly onChange: OnTierChange;
+  private readonly nowMs: () => number;
   /** The shards for which each node is gone. */
   private readonly gone = new Map<string, Set<number>>();
+  private refusalToldAtMs = -Infinity;
 
-  constructor(channel: string, onChange: (address: string, isUp: boolean, reason: string) => void) {
+  constructor(channel: string, onChange: OnTierChange, nowMs: () => number) {
+    this.onChange = onChange;
+    this.nowMs = nowMs;
     this.channel = new BroadcastChannel(channel);
     this.channel.unref();
-    this.channel.addEventListener('message', ({ data }: { readonly data: unknown }) => {
-      const { address, isUp, shard, reason } = data as TierChange;
-      const isFirst = !this.gone.has(address);
-      const shards = this.gone.get(address) ?? new Set();
-      this.gone.set(address, shards);
-      const wasUp = shards.size === 0;
-      if (isUp) shards.delete(shard);
-      else shards.add(shard);
-      if (isFirst || wasUp !== (shards.size === 0)) onChange(address, shards.size === 0, reason);
-    });
+    this.channel.addEventListener('message', ({ data }: { readonly data: unknown }) =>
+      this.take(data as TierNotice),
+    );
+  }
+
+  take({ address, kind, shard, reason }: TierNotice): void {
+    if (kind === 'refusal') {
+      if (this.nowMs() - this.refusalToldAtMs < REFUSALS_TOLD_EVERY_MS) return;
+      this.refusalToldAtMs = this.nowMs();
+      this.onChange(address, kind, reason);
+      return;
+    }
+    const isFirst = !this.gone.has(address);
+    const shards = this.gone.get(address) ?? new Set();
+    this.gone.set(address, shards);
+    const wasUp = shards.size === 0;
+    if (kind === 'up') shards.delete(shard);
+    else shards.add(shard);
+    const isUp = shards.size === 0;
+    if (isFirst && !isUp) this.onChange(address, 'unusable', reason);
+    else if (isFirst || wasUp !== isUp) this.onChange(address, kind, reason);
   }
 
   close(): void {

@@ -314,7 +314,8 @@ export type ControlReply =
     }
   | { readonly kind: 'ping'; readonly id: number }
   | { readonly kind: 'inspect'; readonly id: number; readonly entry: EntryFacts | undefined }
-  | { readonly kind: 'keys'; readonly id: number; readonly keys: string[]; readonly cursor?: number }
+  /** Without keys where the engine behind the shards cannot say them. */
+  | { readonly kind: 'keys'; readonly id: number; readonly keys?: string[]; readonly cursor?: number }
   | { readonly kind: 'shed'; readonly id: number; readonly result: ShedResult }
   | SnapshotReply
   | {

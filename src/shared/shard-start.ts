@@ -8,6 +8,8 @@ export interface ShardStart {
   readonly ledgerUnitBytes: number;
   readonly entryLedger: SharedArrayBuffer | undefined;
   readonly seed: readonly [number, number];
+  /** Of the entity tags of short values: the same for all shards, and after a restart with a snapshot. No client may know it. */
+  readonly tagSeed: readonly [number, number];
   readonly doorbell: DoorbellBuffers;
   /** Whether the shard may busy-wait for the next request of a lone client. */
   readonly pollsForRequests: boolean;

@@ -199,7 +199,7 @@ export const TIER_COUNTERS = [
     name: 'flushes',
     kind: 'counter',
     unit: 'requests',
-    help: 'Times that all copies were dropped, since a change may have been missed.',
+    help: 'Times that all copies were dropped, since a change may have been missed or all entries were deleted.',
   },
 ] as const satisfies readonly Counter[];
 

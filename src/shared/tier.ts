@@ -27,12 +27,21 @@ export interface TierNode {
   readonly isUp: boolean;
 }
 
-/** A node has come or gone for a shard. */
-export interface TierChange extends TierNode {
+/** What a shard tells of a node: that it has come or gone, or has refused a request. */
+export interface TierNotice {
   readonly shard: number;
-  /** Why it has gone; '' where it has come. */
+  /** `host:port` */
+  readonly address: string;
+  readonly kind: 'up' | 'gone' | 'refusal';
+  /** Why it has gone, or refuses; '' where it has come. */
   readonly reason: string;
 }
+
+/** What the log says of a node: `unusable` is one that never was up. */
+export type TierChange = TierNotice['kind'] | 'unusable';
+
+/** A refusal is told once in this time, however many there are. */
+export const REFUSALS_TOLD_EVERY_MS = 60_000;
 
 /** What a shard has counted of its tier, apart from near hits: those are its hits. */
 export type TierCounts = Readonly<Record<TierCounterName, number>>;

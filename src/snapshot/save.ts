@@ -1,5 +1,6 @@
 import { free } from '../shared/free.ts';
 import type { SavedSection } from '../shared/snapshots.ts';
+import { type TagSeed, headText } from './head.ts';
 import type { SnapshotShards } from './snapshot-shards.ts';
 import { SnapshotWriter } from './snapshot-writer.ts';
 
@@ -13,6 +14,7 @@ export interface SaveResult {
 export interface SaveOptions {
   /** Nobody waits for answers: the shards work without rests. */
   readonly isUrgent: boolean;
+  readonly tagSeed: TagSeed;
   /** Gives it up. */
   readonly signal: AbortSignal;
 }
@@ -28,7 +30,7 @@ export async function saveSnapshot(
   options: SaveOptions,
 ): Promise<SaveResult> {
   const controls = shards.flatMap(({ mailbox }) => (mailbox ? [mailbox.control] : []));
-  const writer = await SnapshotWriter.create(path);
+  const writer = await SnapshotWriter.create(path, headText(options.tagSeed));
   try {
     await writeAll(writer, controls, options);
     await writer.finish();

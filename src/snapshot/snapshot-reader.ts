@@ -56,6 +56,15 @@ export class SnapshotReader {
     return this.file.close();
   }
 
+  /** The text of the first section; '' where that is damaged. */
+  async head(): Promise<string> {
+    const buffer = Buffer.alloc(HEADER_BYTES);
+    const header = readHeader(buffer.subarray(0, await this.read(buffer, 0)));
+    if (header?.kind !== HEAD) return '';
+    const body = await this.body({ ...header, offset: 0 });
+    return body ? Buffer.from(body).toString('latin1') : '';
+  }
+
   /** Looks at all headers. */
   async contents(): Promise<Contents> {
     const { size } = await this.file.stat();

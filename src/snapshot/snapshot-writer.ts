@@ -4,7 +4,6 @@ import { END, HEAD, HEADER_BYTES, alignedBytes, sealSection } from '../shared/sn
 
 /** Data that has been written and is not on the disk yet is bounded by this, so that the last sync does not take long. */
 const MAX_UNSYNCED_BYTES = 64 * 2 ** 20;
-const TITLE = 'key-value-cache snapshot, format 1\n';
 
 /**
  * Writes a snapshot beside the old one, and puts it in its place when it is complete and on the disk. So whatever ends the
@@ -24,12 +23,13 @@ export class SnapshotWriter {
     this.file = file;
   }
 
-  static async create(path: string): Promise<SnapshotWriter> {
+  /** @param head the text of the first section. */
+  static async create(path: string, head: string): Promise<SnapshotWriter> {
     await discardUnfinished(path);
     // Values are private. Nobody else's file is written to.
     const file = await open(unfinishedPath(path), 'wx', 0o600);
     const writer = new SnapshotWriter(path, file);
-    await writer.writeOwn(HEAD, TITLE);
+    await writer.writeOwn(HEAD, head);
     return writer;
   }
 

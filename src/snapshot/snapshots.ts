@@ -1,6 +1,7 @@
 import { rename } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type SnapshotFigures, noSnapshotFigures } from '../shared/stats-counters.ts';
+import type { TagSeed } from './head.ts';
 import { Load, type LoadResult, beginLoad, endLoad } from './load.ts';
 import { type SaveResult, saveSnapshot } from './save.ts';
 import { SnapshotReader } from './snapshot-reader.ts';
@@ -25,6 +26,7 @@ export interface SnapshotsOptions {
   /** 0 for none but the last. */
   readonly intervalMs: number;
   readonly router: SnapshotShards;
+  readonly tagSeed: TagSeed;
   /** Milliseconds since the epoch. */
   readonly nowMs: () => number;
   readonly onSaved: (saved: SnapshotSaved) => void;
@@ -107,13 +109,13 @@ export class Snapshots {
   }
 
   private async save(isUrgent: boolean, signal: AbortSignal): Promise<void> {
-    const { path, router, nowMs, onSaved, onSaveFailed } = this.options;
+    const { path, router, tagSeed, nowMs, onSaved, onSaveFailed } = this.options;
     const { figures } = this;
     const startedMs = nowMs();
     try {
       // What a shard that is being replaced held is in the file before.
       if (!isUrgent && !router.isReady) throw new Error('not every shard is up');
-      const result = await saveSnapshot(path, router, { isUrgent, signal });
+      const result = await saveSnapshot(path, router, { isUrgent, tagSeed, signal });
       const tookMs = nowMs() - startedMs;
       figures.snapshots++;
       figures.snapshotTimeSeconds = nowMs() / 1000;

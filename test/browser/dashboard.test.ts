@@ -7,6 +7,7 @@ import { ChildServer } from '../support/child-server.ts';
 import { freePort } from '../support/free-port.ts';
 import { HttpClient } from '../support/http-client.ts';
 import { PrefixProxy } from '../support/prefix-proxy.ts';
+import { HAS_REDIS, RedisServer } from '../support/redis.ts';
 import { startTestServer } from '../support/server.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -73,6 +74,7 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
     const { page, faults } = await browser.open(`${server.address}/`);
     await isLive(page);
     expect(await page.locator('#shards > li').count()).toBe(2);
+    expect(await page.locator('#tier').isVisible()).toBe(false);
     await expectText(page, '#events', /listening on .* with 2 shards/);
     await page.getByLabel('Key').fill('user:42 ?/&');
     await page.getByLabel('Value').fill('Ada\n"x"');
@@ -268,6 +270,26 @@ describe.skipIf(!HAS_BROWSER)('the dashboard in a browser', { timeout: 90_000 },
       '#status',
       /^More than 5 requests per second came from this address\. Tries again/,
     );
+  });
+
+  test.skipIf(!HAS_REDIS)('shows the engine behind the shards, and when a node is gone', async () => {
+    await using redis = await RedisServer.start();
+    await using server = await startTestServer({ SHARDS: '2', TIER_URL: redis.url });
+    const { page, faults } = await browser.open(`${server.address}/`);
+    await isLive(page);
+    await expectText(page, '#tier-nodes', new RegExp(`^127.0.0.1:${redis.port} connected$`));
+    const readNear = async (): Promise<string | null> => {
+      await server.client.put('a', 'v');
+      await server.client.get('/cache/a');
+      return page.locator('#tier-legend').textContent();
+    };
+    await expect.poll(readNear, LOOK).toMatch(/near hits [1-9][\d,]*engine hits 0misses 0/);
+    const drawn = async (): Promise<number> => (await readNear(), countPixels(page, 'tier-chart', 'used'));
+    await expect.poll(drawn, LOOK).toBeGreaterThan(10);
+    await redis.kill();
+    await expectText(page, '#tier-nodes', /gone$/);
+    expect(await violations(page)).toStrictEqual([]);
+    expect(faults).toStrictEqual([]);
   });
 
   test('works behind a proxy with a path prefix', async () => {

@@ -17,3 +17,8 @@ test('a snapshot of copies is refused: after a restart they would be stale', () 
   expect(faults).toStrictEqual([expect.stringMatching(/^SNAPSHOT_FILE: .*TIER_URL.*allowed: /)]);
   expect(faults[0]).not.toContain('hidden');
 });
+
+test('the name of a folder is refused, whether or not there is one', () => {
+  const faults = faultsOf({ SNAPSHOT_FILE: `${FILE}/` });
+  expect(faults).toStrictEqual([`SNAPSHOT_FILE: "${FILE}/" is not allowed; it is the name of a folder`]);
+});

@@ -40,6 +40,7 @@ describe('a sample', () => {
       hitRatio: null,
       totalHitRatio: 0.75,
       latencyMs: null,
+      tier: null,
       shards: [
         { shard: 0, state: 'up', inFlight: 2, entries: 4, liveBytes: 10, reservedBytes: 16, hitRatio: 0.75 },
       ],
@@ -84,6 +85,42 @@ describe('a sample', () => {
       reservedBytes: 0,
       hitRatio: null,
     });
+  });
+});
+
+describe('with an engine behind the shards, a sample', () => {
+  const NODES = [{ address: '10.0.0.1:6379', isUp: true }];
+  const withTier = (
+    one: Reading,
+    counts: Partial<Record<'nearHits' | 'hits' | 'misses' | 'invalidations', number>>,
+  ): Reading => {
+    const tier = { nearHits: 0, hits: 0, misses: 0, invalidations: 0, nodes: NODES, ...counts };
+    return { ...one, stats: { ...one.stats, tier } };
+  };
+
+  test('has what was found near and there, and its nodes', () => {
+    const before = withTier(reading(1000, { ...COUNTED, hits: 10, misses: 10 }), {
+      nearHits: 10,
+      hits: 6,
+      misses: 4,
+    });
+    const row = { ...COUNTED, hits: 14, misses: 18 };
+    const after = withTier(reading(3000, row), { nearHits: 14, hits: 12, misses: 6, invalidations: 20 });
+    const { tier, hitRatio, totalHitRatio } = sampleOf(after, before, []);
+    const rates = { nearHits: 2, hits: 3, misses: 1, invalidations: 10 };
+    expect(tier).toStrictEqual({ rates, nodes: NODES });
+    // Four near, six there; two nowhere.
+    expect([hitRatio, totalHitRatio]).toStrictEqual([10 / 12, 26 / 32]);
+    expect(sampleOf(before, undefined, []).tier).toStrictEqual({ rates: null, nodes: NODES });
+  });
+
+  test('has no rates where a shard did not answer, and none below zero', () => {
+    const both = withTier(reading(1000, COUNTED, COUNTED), { hits: 200 });
+    const one = withTier(reading(2000, COUNTED, { state: 'restarting' }), { hits: 100 });
+    const replaced = withTier(reading(3000, COUNTED, COUNTED), { hits: 101 });
+    expect(sampleOf(one, both, []).tier!.rates).toBeNull();
+    expect(sampleOf(replaced, one, []).tier!.rates).toBeNull();
+    expect(sampleOf(replaced, both, []).tier!.rates!.hits).toBe(0);
   });
 });
 

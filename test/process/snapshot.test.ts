@@ -92,32 +92,40 @@ async function untilWriting({ child }: Started, path: string): Promise<void> {
   while (!existsSync(`${path}.unfinished`) && !hasEnded) await delay(1);
 }
 
+function tagsOf({ client }: Started, keys: readonly string[]): Promise<unknown[]> {
+  return Promise.all(keys.map(async (key) => (await client.get(`/kv/${key}`)).headers.etag));
+}
+
 describe('SNAPSHOT_FILE', () => {
   test('keeps the content over a restart, with another number of shards', async () => {
     const path = join(makeFolder(), 'snapshot');
     const first = await start(path);
     await putAll(first, 1000, (i) => `value-${i}`);
-    await first.client.put('short', 'v', 1);
     await first.client.put('long', 'v', 1000);
     const large = Buffer.alloc(5 * MIB, 'large');
     const headers = { 'content-type': 'image/png', 'content-encoding': 'br', 'x-artifact-tag': 'tag' };
     const put = await first.client.call({ method: 'PUT', path: '/kv/large', headers, body: large });
     expect(put.status).toBe(201);
+    await first.client.put('middle', 'm'.repeat(2000));
+    const tags = await tagsOf(first, ['key-1', 'long', 'middle', 'large']);
+    expect(new Set(tags).size).toBe(4);
+    await first.client.put('short', 'v', 1);
     await stop(first);
-    expect(first.child.output).toContain('"snapshot written: 1003 entries, ');
+    expect(first.child.output).toContain('"snapshot written: 1004 entries, ');
     expect(statSync(path).mode & 0o777).toBe(0o600);
 
     await delay(1000);
     const second = await startLoaded(path, { SHARDS: '3' });
-    expect(second.child.output).toMatch(/"snapshot read: 1002 entries in [\d.]+ s; 1 have expired"/);
+    expect(second.child.output).toMatch(/"snapshot read: 1003 entries in [\d.]+ s; 1 have expired"/);
     expect(await countFound(second, 1000, (i, value) => value === `value-${i}`)).toBe(1000);
     const got = await second.client.get('/kv/large');
     expect(got.bytes.equals(large)).toBe(true);
     expect(got.headers).toMatchObject({ 'content-type': 'image/png', 'content-encoding': 'br' });
     expect(got.headers.etag).toBe(put.headers.etag);
+    expect(await tagsOf(second, ['key-1', 'long', 'middle', 'large'])).toStrictEqual(tags);
     expect(Number((await second.client.get('/kv/long')).headers['x-ttl'])).toBeLessThan(1000);
     const { totals, snapshot } = await second.stats();
-    expect(totals).toMatchObject({ entries: 1002, loaded: 1002, puts: 0 });
+    expect(totals).toMatchObject({ entries: 1003, loaded: 1003, puts: 0 });
     expect(snapshot).toMatchObject({
       snapshotExpiredEntries: 1,
       snapshotDamagedSections: 0,

@@ -13,6 +13,7 @@ import { drainKeys, peekValue, shardsOf } from '../support/snapshots.ts';
 
 const FILES = IS_LONG ? 10_000 : 1000;
 const NEVER = new AbortController().signal;
+const TAG_SEED = [0x0123abcd, 0xffff_ffff] as const;
 const TAGGED = {
   contentType: 'a/b',
   contentEncoding: '',
@@ -84,7 +85,7 @@ async function savedFile(): Promise<{ bytes: Buffer; values: Map<string, string>
   const path = join(makeFolder(), 'snapshot');
   const { stores } = createSegments({ shards: 4 });
   const values = fill(stores);
-  await saveSnapshot(path, shardsOf(stores), { isUrgent: true, signal: NEVER });
+  await saveSnapshot(path, shardsOf(stores), { isUrgent: true, tagSeed: TAG_SEED, signal: NEVER });
   return { bytes: readFileSync(path), values, path };
 }
 
@@ -109,7 +110,7 @@ describe('a snapshot file', () => {
     const { stores } = createSegments();
     const values = fill(stores);
     stores[0].get('key-7');
-    await saveSnapshot(path, shardsOf(stores), { isUrgent: false, signal: NEVER });
+    await saveSnapshot(path, shardsOf(stores), { isUrgent: false, tagSeed: TAG_SEED, signal: NEVER });
     const { stores: others } = createSegments();
     await read(others, readFileSync(path));
     expect(drainKeys(others[0], values.keys())).toStrictEqual(drainKeys(stores[0], values.keys()));
@@ -130,7 +131,7 @@ describe('a snapshot file', () => {
       return reply;
     };
     const inUse = { ...shards, shards: [{ mailbox: { control: { request } } }] };
-    await saveSnapshot(path, inUse, { isUrgent: false, signal: NEVER });
+    await saveSnapshot(path, inUse, { isUrgent: false, tagSeed: TAG_SEED, signal: NEVER });
     expect(sections).toBeGreaterThan(3);
     const { stores: others } = createSegments();
     const { result } = await read(others, readFileSync(path));
@@ -144,7 +145,11 @@ describe('a snapshot file', () => {
     fill(stores);
     const abort = new AbortController();
     abort.abort(new Error('given up'));
-    const saving = saveSnapshot(path, shardsOf(stores), { isUrgent: true, signal: abort.signal });
+    const saving = saveSnapshot(path, shardsOf(stores), {
+      isUrgent: true,
+      tagSeed: TAG_SEED,
+      signal: abort.signal,
+    });
     await expect(saving).rejects.toThrow('given up');
     expect(readFileSync(path)).toStrictEqual(bytes);
     expect(() => statSync(`${path}.unfinished`)).toThrow('ENOENT');
@@ -156,7 +161,7 @@ describe('a snapshot file', () => {
     const { shards, ...rest } = shardsOf(stores);
     const dead = { mailbox: { control: { request: () => Promise.resolve(undefined) } } };
     const broken = { ...rest, shards: [shards[0], dead] };
-    const saving = saveSnapshot(path, broken, { isUrgent: false, signal: NEVER });
+    const saving = saveSnapshot(path, broken, { isUrgent: false, tagSeed: TAG_SEED, signal: NEVER });
     await expect(saving).rejects.toThrow('a shard died meanwhile');
     expect(readFileSync(path)).toStrictEqual(bytes);
 

@@ -160,7 +160,12 @@ export class RedisCluster implements AsyncDisposable {
 
   /** Adds a node that takes the place of a primary when that dies. */
   async addReplicaOf(primary: RedisServer): Promise<RedisServer> {
-    const replica = await startNode(['--repl-diskless-load', 'on-empty-db']);
+    const replica = await startNode([
+      '--repl-diskless-load',
+      'on-empty-db',
+      '--repl-diskless-sync-delay',
+      '0',
+    ]);
     await this.meet(primary, replica);
     const id = await this.idOf(primary);
     await expect.poll(async () => String(await replica.command('CLUSTER', 'NODES'))).toContain(id);

@@ -42,6 +42,7 @@ export class ShardThread {
       replyCells: this.replyCells.buffer,
       replyWindowBytes: MIB,
       deadlineMs: 60_000,
+      tagSeed: [5, 6],
       checksIntegrity: false,
       ...options,
     };

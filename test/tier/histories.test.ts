@@ -8,7 +8,7 @@ import { HAS_REDIS, RedisCluster, RedisServer } from '../support/redis.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 import { type HistoryOptions, TierHistory } from '../support/tier-history.ts';
 
-/** What docs/scaling.md promises, and what this machine and the proxies add. */
+/** What docs/several-machines.md promises, and what this machine and the proxies add. */
 const STALE_MS = 1500 + 500;
 const DURATION_MS = IS_LONG ? 30_000 : 4000;
 /** Readers that never rest would take both processors from the tests beside this one. */
@@ -115,6 +115,33 @@ describe.skipIf(!HAS_REDIS)('random histories over two servers', () => {
       await cluster.moveSlot(slot, owner, target);
     };
     await expectRight([one, other], random, { disturb, disturbEveryMs: 50 });
+  });
+
+  test('a replica and its primary change places', async () => {
+    const random = new Random(printedSeed('places'));
+    await using cluster = await RedisCluster.start(3, '--repl-diskless-sync-delay', '0');
+    await using replica = await cluster.addReplicaOf(cluster.nodes[2]);
+    await using one = await startTestServer({ TIER_URL: cluster.url });
+    await using other = await startTestServer({ TIER_URL: cluster.url, SHARDS: '1' });
+    // Most of the keys are theirs.
+    const pair = [cluster.nodes[2], replica];
+    let changes = 0;
+    const disturb = async (): Promise<void> => {
+      // A change drops all copies: those that come after the last one show what is missed.
+      if (changes === (IS_LONG ? 20 : 2)) return;
+      for (const node of pair) {
+        // Nothing is lost: the primary waits until the replica has all. It refuses what is no replica, or not complete.
+        if (!String(await node.command('ROLE')).startsWith('slave')) continue;
+        await node.command('CLUSTER', 'FAILOVER').catch(() => undefined);
+        const isPrimary = async (): Promise<boolean> =>
+          String(await node.command('ROLE')).startsWith('master');
+        for (let i = 0; i < 20 && !(await isPrimary()); i++) await sleep(50);
+        if (await isPrimary()) changes++;
+        return;
+      }
+    };
+    await expectRight([one, other], random, { disturb, disturbEveryMs: 500 });
+    expect(changes).toBeGreaterThan(0);
   });
 
   test('primaries are killed, and come back empty', async () => {

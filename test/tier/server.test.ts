@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
+import type { LogSink } from '../../src/log-events.ts';
 import { expectError } from '../support/http-client.ts';
 import { scrape } from '../support/metrics-text.ts';
 import { HAS_REDIS, RedisServer } from '../support/redis.ts';
@@ -21,6 +24,13 @@ interface TierStats {
 
 async function tierStats({ client }: TestServer): Promise<TierStats['tier']> {
   return ((await client.stats()) as unknown as TierStats).tier;
+}
+
+/** A log of which the messages are kept. */
+function keptLog(): { readonly lines: string[]; readonly logger: LogSink } {
+  const lines: string[] = [];
+  const stream = { write: (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg) };
+  return { lines, logger: pino({ level: 'info' }, stream) };
 }
 
 describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
@@ -54,6 +64,10 @@ describe.skipIf(!HAS_REDIS)('with one server behind the shards', () => {
     // A copy is kept for less long, but that is nobody's business.
     await one.client.put('long', 'v', 100_000);
     expect(Number(await lifetime('/kv/long'))).toBeGreaterThan(99_000);
+    const years = 10 * 365 * 86_400;
+    await one.client.put('years', 'v', years);
+    expect(Number(await lifetime('/kv/years'))).toBeGreaterThan(years - 1100);
+    expect(Number(await lifetime('/kv/years'))).toBeLessThanOrEqual(years);
     await one.client.put('endless', 'v');
     expect(await lifetime('/kv/endless')).toBe('no-cache');
     await one.client.put('kept', 'v', 100);
@@ -247,6 +261,7 @@ describe.skipIf(!HAS_REDIS)('while the engine is gone', () => {
       expectError(await one.client.put('a', 'lost'), 503, 'CACHE_ERR_TIER_UNAVAILABLE');
       const clear = await one.client.call({ method: 'DELETE', path: '/cache' });
       expectError(clear, 503, 'CACHE_ERR_TIER_UNAVAILABLE');
+      expectError(await one.client.get('/keys'), 503, 'CACHE_ERR_TIER_UNAVAILABLE');
       expect((await tierStats(one)).nodes).toEqual([{ address: `127.0.0.1:${redis.port}`, isUp: false }]);
       await redis.run();
       await expect.poll(async () => (await one.client.put('a', 'after')).status).toBe(201);
@@ -257,24 +272,60 @@ describe.skipIf(!HAS_REDIS)('while the engine is gone', () => {
     },
   );
 
-  test('a server that starts without its engine serves as soon as that is there', async () => {
+  test('a server that starts without its engine says so, and serves as soon as that is there', async () => {
     await using redis = await RedisServer.start();
     await redis.kill();
-    await using one = await startTestServer({ TIER_URL: redis.url });
+    const { lines, logger } = keptLog();
+    await using one = await startTestServer({ TIER_URL: redis.url, SHARDS: '2' }, undefined, logger);
     expect(await read(one, 'a')).toBe(503);
+    const address = `127.0.0.1:${redis.port}`;
+    const unusable = `the engine at ${address} cannot be used yet: connect ECONNREFUSED ${address}`;
+    await expect.poll(() => lines.filter((line) => line.includes('the engine'))).toStrictEqual([unusable]);
     await redis.run();
     await expect.poll(() => read(one, 'a')).toBe(404);
+    await expect.poll(() => lines).toContain(`the engine at ${address} is connected`);
+    await redis.kill();
+    await expect.poll(() => lines.at(-1)).toMatch(/ is gone, and all copies with it: /);
   });
 
-  test('a user of the engine who may touch only the prefix is enough', async () => {
-    await using redis = await RedisServer.start('--user', 'kvc', 'on', '>s3cret', '~kvc:*', '+@all');
-    const url = redis.url.replace('redis://', 'redis://kvc:s3cret@');
-    await using one = await startTestServer({ TIER_URL: url });
-    expect((await one.client.put('a', 'v')).status).toBe(201);
+  test('an engine that is full refuses: the log says why, once for many requests', async () => {
+    await using redis = await RedisServer.start();
+    const { lines, logger } = keptLog();
+    await using one = await startTestServer({ TIER_URL: redis.url, SHARDS: '2' }, undefined, logger);
+    await one.client.put('a', 'v');
+    await redis.command('CONFIG', 'SET', 'maxmemory', '1');
+    for (let i = 0; i < 20; i++) {
+      expectError(await one.client.put(`k${i}`, 'v'), 503, 'CACHE_ERR_TIER_UNAVAILABLE');
+    }
     expect(await read(one, 'a')).toBe('v');
+    const refusals = (): string[] => lines.filter((line) => line.includes('refuses'));
+    await expect.poll(refusals).toHaveLength(1);
+    expect(refusals()[0]).toMatch(/^the engine at 127\.0\.0\.1:\d+ refuses requests: OOM /);
+    expect((await tierStats(one))['failures']).toBe(20);
+  });
+
+  test('a user of the engine with the rights that the documentation names is enough', async () => {
+    const page = readFileSync(new URL('../../docs/several-machines.md', import.meta.url), 'utf8');
+    const [, rights] = /^ACL SETUSER cache on >password ([^`]*)```/m.exec(page)!;
+    const rules = ['on', '>s3:c/r@t', ...rights.trim().split(/\s+/)];
+    await using redis = await RedisServer.start('--user', 'cache', ...rules);
+    const url = redis.url.replace('redis://', 'redis://cache:s3%3Ac%2Fr%40t@') + '/1';
+    await using one = await startTestServer({ TIER_URL: url });
+    await using other = await startTestServer({ TIER_URL: url });
+    expect((await one.client.put('a', 'v')).status).toBe(201);
+    expect(await read(other, 'a')).toBe('v');
+    await one.client.put('a', 'w', 100);
+    await expect.poll(() => read(other, 'a')).toBe('w');
+    for (const method of ['PUT', 'DELETE']) {
+      const headers = { 'if-match': '*' };
+      expect((await one.client.call({ method, path: '/kv/a', headers, body: 'x' })).status).toBe(204);
+    }
+    expect((await one.client.call({ method: 'DELETE', path: '/cache/a' })).status).toBe(404);
+    await one.client.put('a', 'v');
+    expect(JSON.parse((await one.client.get('/keys')).text)).toMatchObject({ keys: ['a'] });
     const { text } = await one.client.call({ method: 'DELETE', path: '/cache' });
     expect(JSON.parse(text)).toEqual({ status: 'OK', removed: 1 });
-    await using stranger = await startTestServer({ TIER_URL: url.replace('s3cret', 'wrong') });
+    await using stranger = await startTestServer({ TIER_URL: url.replace('s3', 'wrong') });
     expect(await read(stranger, 'a')).toBe(503);
   });
 

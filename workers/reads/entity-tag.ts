@@ -17,13 +17,18 @@ const LONG_BYTES = 2 ** 14;
 const ALGORITHM = 'sha256';
 const ENCODING = 'base64url';
 
-/** Its seed is this thread's own, which no client may know: two values with one tag could be made on purpose. */
+/** No client may know its seed: two values with one tag could be made on purpose. */
 const [seed0, seed1] = getRandomValues(new Int32Array(2));
-const shortTags = new TagHash(LONG_BYTES, [seed0, seed1]);
+let shortTags = new TagHash(LONG_BYTES, [seed0, seed1]);
+
+/** To be called before the first request: all shards derive the same tags from then on. */
+export function seedTags(seed: readonly [number, number]): void {
+  shortTags = new TagHash(LONG_BYTES, seed);
+}
 
 /**
  * The entity tag, without quotes: a hash of value, content type and content encoding. It is strong. That of a value
- * of less than 16 KiB has 64 bits, and is another one in another thread; those of longer values have 96.
+ * of less than 16 KiB has 64 bits, and is another one with another seed; those of longer values have 96.
  */
 export function entityTag(value: Uint8Array, representation: Representation): string {
   if (value.length >= LONG_BYTES) return new TagBuilder().add(value).finish(representation);

@@ -9,9 +9,7 @@ import {
   EXPIRES,
   GZIP,
   INCOMPRESSIBLE,
-  LIVES_FOR_EVER,
   MAX_KEY_BYTES,
-  MAX_LIVES_ON,
   NOT_TEXT,
   READ,
   TAG,
@@ -185,15 +183,13 @@ export class EntryCodec {
   /** For how long the original of a copy lives on when the copy has expired. */
   livesOnMs(slot: number): number {
     const address = this.slots.address(slot);
-    const seconds = livesOnAt(this.blocks.words[blockOf(address)], wordOf(address));
-    return seconds === LIVES_FOR_EVER ? Infinity : seconds * 1000;
+    return livesOnAt(this.blocks.words[blockOf(address)], wordOf(address)) * 1000;
   }
 
-  /** @param ms in whole seconds, rounded down; `Infinity` for ever. Only for an entry that expires. */
+  /** @param ms rounded down; `Infinity` for ever. Only for an entry that expires. */
   setLivesOn(slot: number, ms: number): void {
     const address = this.slots.address(slot);
-    const seconds = ms === Infinity ? LIVES_FOR_EVER : Math.min(MAX_LIVES_ON, Math.floor(ms / 1000));
-    setLivesOnAt(this.blocks.words[blockOf(address)], wordOf(address), seconds);
+    setLivesOnAt(this.blocks.words[blockOf(address)], wordOf(address), ms / 1000);
   }
 
   /** In ms since the epoch, `Infinity` where the entry does not expire. */

@@ -55,9 +55,11 @@ export const MAX_KEY_BYTES = KEY_MASK;
 /** Bits of the high word of a time of expiry that are time: enough for five hundred years. */
 const EXPIRY_HIGH_BITS = 12;
 const EXPIRY_HIGH_MASK = 2 ** EXPIRY_HIGH_BITS - 1;
-/** The original lives on for ever. */
-export const LIVES_FOR_EVER = 2 ** (32 - EXPIRY_HIGH_BITS) - 1;
-export const MAX_LIVES_ON = LIVES_FOR_EVER - 1;
+/** What is kept of how long the original of a copy lives on: this, for ever. */
+const LIVES_FOR_EVER = 2 ** (32 - EXPIRY_HIGH_BITS) - 1;
+/** Below this, seconds. From this on, steps: six days and more are kept to a quarter of an hour. */
+const FIRST_STEP = 2 ** 19;
+const STEP_SECONDS = 1024;
 
 const WORDS_OF_FLAG = [
   [EXPIRES, 2],
@@ -146,14 +148,22 @@ export function expiresAtMs(words: Uint32Array, at: number): number {
   return (words[at + 3] & EXPIRY_HIGH_MASK) * 2 ** 32 + words[at + 4];
 }
 
-/** For how many seconds the original of a copy lives on when the copy has expired; at most `MAX_LIVES_ON`. */
+/** For how many seconds the original of a copy lives on when the copy has expired; `Infinity` for ever. */
 export function livesOnAt(words: Uint32Array, at: number): number {
-  return (flagsOf(words[at + 1]) & EXPIRES) === 0 ? 0 : words[at + 3] >>> EXPIRY_HIGH_BITS;
+  if ((flagsOf(words[at + 1]) & EXPIRES) === 0) return 0;
+  const kept = words[at + 3] >>> EXPIRY_HIGH_BITS;
+  if (kept === LIVES_FOR_EVER) return Infinity;
+  return kept < FIRST_STEP ? kept : (kept - FIRST_STEP) * STEP_SECONDS;
 }
 
-/** Only for an entry that expires. */
+/** Rounds down. Only for an entry that expires. @param seconds `Infinity` for ever. */
 export function setLivesOnAt(words: Uint32Array, at: number, seconds: number): void {
-  words[at + 3] = ((words[at + 3] & EXPIRY_HIGH_MASK) | (seconds << EXPIRY_HIGH_BITS)) >>> 0;
+  let kept = Math.floor(seconds);
+  if (seconds === Infinity) kept = LIVES_FOR_EVER;
+  else if (kept >= FIRST_STEP) {
+    kept = Math.min(LIVES_FOR_EVER - 1, FIRST_STEP + Math.floor(seconds / STEP_SECONDS));
+  }
+  words[at + 3] = ((words[at + 3] & EXPIRY_HIGH_MASK) | (kept << EXPIRY_HIGH_BITS)) >>> 0;
 }
 
 /** The packed lengths of the texts, 0 where there are none. */

@@ -1,4 +1,4 @@
-import { createClient } from '@redis/client';
+import { ErrorReply, createClient } from '@redis/client';
 import type { TierAddress, TierStart } from '../../src/shared/tier.ts';
 import { KEY_PREFIX } from './record.ts';
 import { type SlotRange, readSlotRanges, textOf } from './slots.ts';
@@ -135,6 +135,11 @@ function createEngineClient({ host, port }: TierAddress, start: TierStart) {
     database,
     commandOptions: { typeMapping: { [BULK_STRING]: Buffer } },
   });
+}
+
+/** Whether a node has said no to a request that it should have carried out: what it is sent elsewhere for, is none. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof ErrorReply && !/^(MOVED|ASK|WRONGTYPE) /.test(error.message);
 }
 
 export function messageOf(error: unknown): string {

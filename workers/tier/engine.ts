@@ -1,5 +1,5 @@
 import { type TierAddress, type TierNode, type TierStart, addressText } from '../../src/shared/tier.ts';
-import { type Command, Connection, messageOf } from './connection.ts';
+import { type Command, Connection, isRefusal, messageOf } from './connection.ts';
 import { KEY_PREFIX } from './record.ts';
 import { CLUSTER_SLOTS, type SlotRange, clusterSlot, readRedirect } from './slots.ts';
 
@@ -10,6 +10,8 @@ export interface EngineOptions {
   /** Changes may have been missed from now on: no copy may be used any more. */
   readonly onEpoch: () => void;
   readonly onChange: (node: TierNode, reason: string) => void;
+  /** A node has said no to a request: it is full, or its rules forbid it. */
+  readonly onRefusal: (address: string, reason: string) => void;
   readonly nowMs: () => number;
 }
 
@@ -87,7 +89,7 @@ export class Engine {
     for (let redirects = 0; ; redirects++) {
       if (!connection?.isUp) throw new EngineGone('the engine is gone');
       try {
-        return await connection.send(commands, isAsked);
+        return await this.send(connection, commands, isAsked);
       } catch (error) {
         const redirect = readRedirect(messageOf(error), connection.address);
         if (!redirect || redirects === MAX_REDIRECTS) throw error;
@@ -120,7 +122,7 @@ export class Engine {
     const pattern = `${KEY_PREFIX}${prefix.replaceAll(/[\\*?[\]^-]/g, String.raw`\$&`)}*`;
     const at = String(cursor % CURSORS_OF_NODE);
     const scan = ['SCAN', at, 'MATCH', pattern, 'COUNT', String(SCAN_COUNT)];
-    const [[next, names]] = (await connection.send([scan], false)) as [[Buffer, Buffer[]]];
+    const [[next, names]] = (await this.send(connection, [scan], false)) as [[Buffer, Buffer[]]];
     const keys = names.map((name) => name.toString('latin1', KEY_PREFIX.length));
     const nextAt = Number(next.toString('latin1'));
     if (nextAt > 0) return { keys, cursor: number * CURSORS_OF_NODE + nextAt };
@@ -132,7 +134,7 @@ export class Engine {
     let cursor = '0';
     do {
       const scan = ['SCAN', cursor, 'MATCH', `${KEY_PREFIX}*`, 'COUNT', String(SCAN_COUNT)];
-      const [[next, names]] = (await connection.send([scan], false)) as [[Buffer, Buffer[]]];
+      const [[next, names]] = (await this.send(connection, [scan], false)) as [[Buffer, Buffer[]]];
       cursor = next.toString('latin1');
       for (const [count] of await this.unlink(connection, names)) removed += count as number;
     } while (cursor !== '0');
@@ -141,11 +143,24 @@ export class Engine {
 
   private async unlink(connection: Connection, names: readonly Buffer[]): Promise<unknown[][]> {
     if (names.length === 0) return [];
-    if (!connection.isCluster) return [await connection.send([['UNLINK', ...names]], false)];
+    if (!connection.isCluster) return [await this.send(connection, [['UNLINK', ...names]], false)];
     // A command of several keys may only have those of one slot.
     return Promise.all(
       names.map((name) => this.run(name.toString('latin1', KEY_PREFIX.length), [['UNLINK', name]])),
     );
+  }
+
+  private async send(
+    connection: Connection,
+    commands: readonly Command[],
+    isAsked: boolean,
+  ): Promise<unknown[]> {
+    try {
+      return await connection.send(commands, isAsked);
+    } catch (error) {
+      if (isRefusal(error)) this.options.onRefusal(addressText(connection.address), messageOf(error));
+      throw error;
+    }
   }
 
   private primaries(): (Connection | undefined)[] {

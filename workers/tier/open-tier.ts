@@ -1,6 +1,6 @@
 import { BroadcastChannel } from 'node:worker_threads';
 import type { ShardStart } from '../../src/shared/shard-start.ts';
-import type { TierChange, TierStart } from '../../src/shared/tier.ts';
+import { REFUSALS_TOLD_EVERY_MS, type TierNotice, type TierStart } from '../../src/shared/tier.ts';
 import { Engine } from './engine.ts';
 import { Tier, type TierParts } from './tier.ts';
 
@@ -17,11 +17,19 @@ export async function openTier(
   const channel = new BroadcastChannel(start.channel);
   channel.unref();
   let tier: Tier | undefined;
+  let refusalToldAtMs = -Infinity;
+  const notify = (notice: Omit<TierNotice, 'shard'>): void =>
+    channel.postMessage({ ...notice, shard } satisfies TierNotice);
   const engine = new Engine({
     start,
     onInvalidate: (key) => tier?.invalidate(key),
     onEpoch: () => tier?.flush(),
-    onChange: (node, reason) => channel.postMessage({ ...node, shard, reason } satisfies TierChange),
+    onChange: ({ address, isUp }, reason) => notify({ address, kind: isUp ? 'up' : 'gone', reason }),
+    onRefusal: (address, reason) => {
+      if (nowMs() - refusalToldAtMs < REFUSALS_TOLD_EVERY_MS) return;
+      refusalToldAtMs = nowMs();
+      notify({ address, kind: 'refusal', reason });
+    },
     nowMs,
   });
   await engine.connect();

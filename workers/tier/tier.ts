@@ -141,8 +141,10 @@ export class Tier {
     }
     this.options.engine.listKeys(prefix, cursor).then(
       (page) => session.post({ kind: 'keys', id, ...page }),
-      // Without a reply the client is told that it cannot be said.
-      () => this.near.counts.failures++,
+      () => {
+        this.near.counts.failures++;
+        session.post({ kind: 'keys', id });
+      },
     );
   }
 

@@ -102,6 +102,25 @@ export const SPECS = [
     range: () => [0, 1.08],
     splits: () => [0, 0.25, 0.5, 0.75, 1],
   },
+  {
+    id: 'tier',
+    title: 'Engine, per second',
+    height: 190,
+    format: formatCount,
+    series: [
+      {
+        name: 'near hits',
+        color: 'used',
+        value: ({ tier }) => tier?.rates?.nearHits ?? null,
+        isFilled: true,
+      },
+      { name: 'engine hits', color: 'held', value: ({ tier }) => tier?.rates?.hits ?? null },
+      { name: 'misses', color: 'shed', value: ({ tier }) => tier?.rates?.misses ?? null },
+      { name: 'invalidations', color: 'threshold', value: ({ tier }) => tier?.rates?.invalidations ?? null },
+    ],
+    range: (_last, most) => [0, Math.max(10, most * 1.15)],
+    splits: (_min, max) => steps(max, niceStep(max / 5)),
+  },
 ];
 
 /** @param {Readonly<Record<string, number>>} refusedBy */

@@ -65,5 +65,6 @@ function nameOf({ number, atMs }) {
 function nothingAt(atMs, sample) {
   const nothing = { gone: null, rates: null, hitRatio: null, latencyMs: null };
   const memory = { ...sample.memory, usedBytes: NaN, heldBytes: NaN };
-  return { ...sample, ...nothing, atMs, memory };
+  const tier = sample.tier && { ...sample.tier, rates: null };
+  return { ...sample, ...nothing, atMs, memory, tier };
 }

@@ -72,6 +72,23 @@ function showGone() {
 }
 
 /** @param {Sample} sample */
+function showTier({ tier }) {
+  element('tier').hidden = tier === null;
+  if (tier === null) return;
+  const texts = tier.nodes.map(({ address, isUp }) => `${address} ${isUp ? 'connected' : 'gone'}`);
+  const list = element('tier-nodes');
+  if ([...list.children].map(({ textContent }) => textContent).join() === texts.join()) return;
+  list.replaceChildren(
+    ...tier.nodes.map(({ isUp }, i) => {
+      const item = document.createElement('li');
+      item.textContent = texts[i];
+      item.classList.toggle('down', !isUp);
+      return item;
+    }),
+  );
+}
+
+/** @param {Sample} sample */
 function showShards({ shards, memory }) {
   const list = element('shards');
   if (list.childElementCount !== shards.length) {
@@ -179,6 +196,7 @@ const stream = new Stream({
     charts.add(sample);
     element('waiting').hidden = true;
     showFigures(sample);
+    showTier(sample);
     showShards(sample);
   },
   onState: showState,

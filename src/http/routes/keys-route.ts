@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { KeyPlace, HttpRouter } from '../../shards/router.ts';
+import { failureOfReply } from '../exchanges.ts';
 import { sendFailure } from '../failures.ts';
 import { errorResponses, responseSchemas } from '../../api/response-schemas.ts';
 import type { RequestSchemas } from '../../api/request-schemas.ts';
@@ -42,6 +43,7 @@ export function registerKeysRoute(instance: FastifyInstance, { router, schemas }
           message: 'A shard does not answer.',
         });
       }
+      if (typeof page === 'number') return sendFailure(reply, failureOfReply(page));
       const { keys, next } = page;
       return { status: 'OK' as const, keys, cursor: next ? `${next.shard}-${next.cursor}` : null };
     },
