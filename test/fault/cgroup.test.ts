@@ -7,6 +7,8 @@ import { type Flood, type NewestReport, floodServer, keysOfOneShard } from './fl
 import { IS_LONG } from '../support/long.ts';
 import { MemoryGroup } from './memory-group.ts';
 import { refusedIn } from './server-in-group.ts';
+import { HAS_REDIS } from '../support/redis.ts';
+import { floodTier } from './tier-flood.ts';
 
 /**
  * The promise that the limit is never crossed, kept in a real container's memory: a control group of 256 MiB
@@ -69,6 +71,14 @@ const LONG_FLOODS: Readonly<Record<string, Flood>> = {
     settings: { SHARDS: '4' },
     findKeys: (pipe) => keysOfOneShard(pipe, 2000),
   },
+};
+
+/** Twice the limit lies in the engine. */
+const TIER_FLOOD = {
+  keys: Math.ceil((2 * LIMIT_BYTES) / MIXED_MEAN_BYTES),
+  writes: 3,
+  reads: 3,
+  valueBytes: mixedBytes,
 };
 
 /**
@@ -143,6 +153,26 @@ describe.skipIf(missing !== undefined)(
         expect(report.peakResidentBytes).toBeLessThan(LIMIT_BYTES * MOST_SHARE);
         expect(newest === undefined).toBe(flood.ttlSeconds !== undefined);
         if (newest) expectPromised(newest, roomBytes);
+      },
+    );
+
+    test.skipIf(!IS_LONG || !HAS_REDIS).each([
+      { SHARDS: '1', FRONTS: '1' },
+      { SHARDS: '2', FRONTS: '2' },
+    ])(
+      'writes and reads through to an engine outside that holds more than fits: %o',
+      { timeout: 300_000 },
+      async (settings) => {
+        const report = await floodTier(group, { ...TIER_FLOOD, settings });
+        console.log(`with an engine: ${JSON.stringify(report)}`);
+        const { keys, writes, reads } = TIER_FLOOD;
+        expect(report.oomKills).toBe(0);
+        expect(report.exit).toBe(0);
+        expect(report.statuses).toEqual({ 'PUT 201': keys * writes, 'GET 200': keys * reads });
+        expect(report.wrong).toBe(0);
+        expect(report.engineHits).toBeGreaterThan((keys * reads) / 2);
+        expect(report.peakUnreclaimableBytes).toBeLessThan(LIMIT_BYTES * MOST_SHARE);
+        expect(report.peakResidentBytes).toBeLessThan(LIMIT_BYTES * MOST_SHARE);
       },
     );
   },
