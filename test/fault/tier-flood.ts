@@ -8,8 +8,7 @@ export interface TierFlood {
   /** Values in the engine: more than the container has memory for. */
   readonly keys: number;
   /** How often each is written, and then read. */
-  readonly writes: number;
-  readonly reads: number;
+  readonly times: number;
   readonly valueBytes: (i: number) => number;
   readonly settings: Readonly<Record<string, string>>;
 }
@@ -52,7 +51,7 @@ export async function floodTier(group: MemoryGroup, flood: TierFlood): Promise<T
 
 async function writeAndRead(
   pipes: readonly HttpPipe[],
-  { keys, writes, reads, valueBytes }: TierFlood,
+  { keys, times, valueBytes }: TierFlood,
   counts: { readonly statuses: Record<string, number>; wrong: number },
 ): Promise<void> {
   const valueOf = (key: number): string => {
@@ -62,11 +61,11 @@ async function writeAndRead(
   const count = (what: string): void => {
     counts.statuses[what] = (counts.statuses[what] ?? 0) + 1;
   };
-  await inTurns(pipes, keys * writes, async (pipe, i) => {
+  await inTurns(pipes, keys * times, async (pipe, i) => {
     count(`PUT ${(await pipe.put(`key-${i % keys}`, valueOf(i % keys))).status}`);
   });
   // The oldest first: by the time that one is read, its copy has gone.
-  await inTurns(pipes, keys * reads, async (pipe, i) => {
+  await inTurns(pipes, keys * times, async (pipe, i) => {
     const { status, body } = await pipe.get(`/cache/key-${i % keys}`);
     count(`GET ${status}`);
     if (status === 200 && JSON.parse(body).value !== valueOf(i % keys)) counts.wrong++;
