@@ -17,6 +17,7 @@ import {
   encodeGet,
   encodePut,
   encodeU32,
+  encodeUnderTicket,
 } from '../../src/shared/protocol.ts';
 import { FakeShard, Recorder } from '../support/fake-shard.ts';
 
@@ -94,6 +95,21 @@ describe('Mailbox', () => {
     shard.reply({ kind: 'late', ticket: 77, code: HIT, payload: 'body' });
     await untilSettled(first);
     expect(first.settled).toStrictEqual([{ code: HIT, payload: 'body' }]);
+    expect(shard.mailbox.inFlight).toBe(0);
+  });
+
+  test('deferred replies may come together, in any order, among those that were not deferred', async () => {
+    const recorders = ['a', 'b', 'c'].map((key) => send(encodeGet(key, false)));
+    await untilBatches(1);
+    shard.reply(reply(LATE, encodeU32(1)) + reply(LATE, encodeU32(2)));
+    const early = encodeUnderTicket(2, HIT, '', 'second') + encodeUnderTicket(1, MISS, '', '');
+    shard.reply(early + reply(STORED));
+    await untilSettled(...recorders);
+    expect(recorders.map(({ settled }) => settled)).toStrictEqual([
+      [{ code: MISS, payload: '' }],
+      [{ code: HIT, payload: 'second' }],
+      [{ code: STORED, payload: '' }],
+    ]);
     expect(shard.mailbox.inFlight).toBe(0);
   });
 
