@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { HttpPipe } from '../support/http-pipe.ts';
+import { HttpPipe, type PipeReply } from '../support/http-pipe.ts';
 import { RedisServer } from '../support/redis.ts';
 import type { MemoryGroup } from './memory-group.ts';
 import { ServerInGroup } from './server-in-group.ts';
@@ -62,14 +62,19 @@ async function writeAndRead(
     counts.statuses[what] = (counts.statuses[what] ?? 0) + 1;
   };
   await inTurns(pipes, keys * times, async (pipe, i) => {
-    count(`PUT ${(await pipe.put(`key-${i % keys}`, valueOf(i % keys))).status}`);
+    count(`PUT ${outcomeOf(await pipe.put(`key-${i % keys}`, valueOf(i % keys)))}`);
   });
   // The oldest first: by the time that one is read, its copy has gone.
   await inTurns(pipes, keys * times, async (pipe, i) => {
-    const { status, body } = await pipe.get(`/cache/key-${i % keys}`);
-    count(`GET ${status}`);
-    if (status === 200 && JSON.parse(body).value !== valueOf(i % keys)) counts.wrong++;
+    const reply = await pipe.get(`/cache/key-${i % keys}`);
+    count(`GET ${outcomeOf(reply)}`);
+    if (reply.status === 200 && JSON.parse(reply.body).value !== valueOf(i % keys)) counts.wrong++;
   });
+}
+
+/** The status, and the code of an error. */
+function outcomeOf({ status, body }: PipeReply): string {
+  return status < 300 ? String(status) : `${status} ${/CACHE_ERR_\w+/.exec(body)?.[0]}`;
 }
 
 /** Each connection has one request under way. */
