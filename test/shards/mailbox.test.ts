@@ -17,8 +17,8 @@ import {
   encodeGet,
   encodePut,
   encodeU32,
-  encodeUnderTicket,
 } from '../../src/shared/protocol.ts';
+import { encodeLateReply } from '../../src/shared/late-replies.ts';
 import { FakeShard, Recorder } from '../support/fake-shard.ts';
 
 const DEADLINE_MS = 100;
@@ -102,7 +102,7 @@ describe('Mailbox', () => {
     const recorders = ['a', 'b', 'c'].map((key) => send(encodeGet(key, false)));
     await untilBatches(1);
     shard.reply(reply(LATE, encodeU32(1)) + reply(LATE, encodeU32(2)));
-    const early = encodeUnderTicket(2, HIT, '', 'second') + encodeUnderTicket(1, MISS, '', '');
+    const early = encodeLateReply(2, HIT, 'second', '') + encodeLateReply(1, MISS, '', '');
     shard.reply(early + reply(STORED));
     await untilSettled(...recorders);
     expect(recorders.map(({ settled }) => settled)).toStrictEqual([
