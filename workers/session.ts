@@ -1,6 +1,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Doorbell } from '../src/shared/doorbell.ts';
 import { free } from '../src/shared/free.ts';
+import { encodeLateReply } from '../src/shared/late-replies.ts';
 import { type Parts, lengthOf, writeParts } from '../src/shared/parts.ts';
 import type { FromShard, ToShard } from '../src/shared/protocol.ts';
 import { ReplyMemory, encodePlaced } from '../src/shared/reply-memory.ts';
@@ -26,6 +27,7 @@ export class Session {
   private lastTicket = 0;
   private readonly replyMemoryBytes: number;
   private replyMemory: ReplyMemory | undefined;
+  private isFlushDue = false;
 
   /** @param replyMemoryBytes for long replies; 0 for none. */
   constructor(port: MessagePort, doorbell: Doorbell, replyMemoryBytes = 0) {
@@ -63,6 +65,22 @@ export class Session {
     this.placedBytes += bytes;
     if (this.placedBytes >= MAX_GATHERED_BYTES) this.flush();
     return bytes;
+  }
+
+  /**
+   * Adds the reply that a ticket was given for to those that gather. They leave together when all that has arrived from
+   * elsewhere has been handled.
+   */
+  replyLate(ticket: number, code: number, body: string, head = ''): void {
+    if (this.isClosed) return;
+    if (!this.isFlushDue) {
+      this.isFlushDue = true;
+      process.nextTick(() => {
+        this.isFlushDue = false;
+        this.flush();
+      });
+    }
+    this.reply(encodeLateReply(ticket, code, body, head));
   }
 
   /** Sends the replies that have gathered. */

@@ -46,6 +46,6 @@ export const PEERS: readonly Peer[] = [
   peerOf('kvc-raw', 'key-value-cache, raw entries', 'ours', () => startOurs(DEFAULT_SHARDS), 'raw'),
   ...[1, 2, 4].filter((shards) => shards !== DEFAULT_SHARDS).map(ours),
   peerOf('fastify-lru', 'Fastify over lru-cache', 'hand-made', () => startScript('fastify-lru.ts')),
-  peerOf('webdis', 'webdis + Redis', 'alternative', startWebdis, 'webdis'),
+  peerOf('webdis', 'webdis + Redis', 'alternative', () => startWebdis(), 'webdis'),
   peerOf('nginx-memcached', 'nginx + memcached', 'alternative', startNginxMemcached, 'memcached'),
 ];

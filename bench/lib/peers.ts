@@ -69,9 +69,9 @@ export function startMemcached(socket: string, threads: number, megabytes: numbe
   });
 }
 
-/** Redis behind an HTTP front. */
-export async function startWebdis(): Promise<HttpServer> {
-  const [port, redisPort] = [await freePort(), await freePort()];
+/** Redis behind an HTTP front. @param enginePort of a Redis that runs; without it, one of its own is started. */
+export async function startWebdis(enginePort?: number): Promise<HttpServer> {
+  const [port, redisPort] = [await freePort(), enginePort ?? (await freePort())];
   const directory = temporaryDirectory('webdis');
   const config = {
     redis_host: HOST,
@@ -85,8 +85,8 @@ export async function startWebdis(): Promise<HttpServer> {
     logfile: join(directory, 'webdis.log'),
   };
   await writeFile(join(directory, 'webdis.json'), JSON.stringify(config));
-  const redis = await startRedis(join(directory, 'redis'), redisPort);
-  return startHttp(port, '/PING', { command: 'webdis', args: ['webdis.json'], cwd: directory }, redis);
+  const redis = enginePort === undefined ? [await startRedis(join(directory, 'redis'), redisPort)] : [];
+  return startHttp(port, '/PING', { command: 'webdis', args: ['webdis.json'], cwd: directory }, ...redis);
 }
 
 /** memcached behind nginx, which speaks its protocol with a module. */

@@ -1,5 +1,6 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Doorbell } from '../shared/doorbell.ts';
+import { decodeLateReply } from '../shared/late-replies.ts';
 import {
   BATCH_DONE,
   BATCH_MIXED,
@@ -17,6 +18,7 @@ import {
   type SessionMessage,
   UNAVAILABLE,
   type UnsentPut,
+  UNDER_TICKET,
   WAITING,
   bytesOf,
   decodeU16,
@@ -284,6 +286,10 @@ export class Mailbox {
         at += 4;
       } else if (code === PLACED) {
         at = this.receivePlaced(replies, at);
+      } else if (code === UNDER_TICKET) {
+        const late = decodeLateReply(replies, at);
+        this.settle(requests.takeDeferred(late.ticket), late.code, late.payload, late.head);
+        at = late.end;
       } else if (isRawReply(code)) {
         const bodyStart = at + 6 + decodeU16(replies, at);
         const end = bodyStart + decodeU32(replies, at + 2);

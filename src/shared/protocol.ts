@@ -75,6 +75,8 @@ export const LATE = 0x6c;
 export const WAITING = 0x77;
 /** A hit whose body lies in the memory that the two threads share. */
 export const PLACED = 0x79;
+/** A reply that a ticket was given for, among the others. */
+export const UNDER_TICKET = 0x22;
 /** The value cannot be read as JSON: some of its bytes are not ASCII, or it is longer than a JSON entry may be. */
 export const NOT_TEXT = 0x78;
 export const PRECONDITION_FAILED = 0x66;

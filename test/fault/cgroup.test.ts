@@ -7,6 +7,8 @@ import { type Flood, type NewestReport, floodServer, keysOfOneShard } from './fl
 import { IS_LONG } from '../support/long.ts';
 import { MemoryGroup } from './memory-group.ts';
 import { refusedIn } from './server-in-group.ts';
+import { HAS_REDIS } from '../support/redis.ts';
+import { floodTier } from './tier-flood.ts';
 
 /**
  * The promise that the limit is never crossed, kept in a real container's memory: a control group of 256 MiB
@@ -70,6 +72,12 @@ const LONG_FLOODS: Readonly<Record<string, Flood>> = {
     findKeys: (pipe) => keysOfOneShard(pipe, 2000),
   },
 };
+
+/** Two shards and two HTTP threads beside an engine need more than the usual limit. */
+const TIER_GROUPS = [
+  { limitBytes: LIMIT_BYTES, settings: { FRONTS: '1', SHARDS: '1' }, times: 2 },
+  { limitBytes: 2 * LIMIT_BYTES, settings: { FRONTS: '2', SHARDS: '2' }, times: 1 },
+];
 
 /**
  * What no order takes: an order is given only while the cache holds more than half of what it can hold at the
@@ -143,6 +151,25 @@ describe.skipIf(missing !== undefined)(
         expect(report.peakResidentBytes).toBeLessThan(LIMIT_BYTES * MOST_SHARE);
         expect(newest === undefined).toBe(flood.ttlSeconds !== undefined);
         if (newest) expectPromised(newest, roomBytes);
+      },
+    );
+
+    test.skipIf(!IS_LONG || !HAS_REDIS).each(TIER_GROUPS)(
+      'writes and reads through to an engine outside, which holds twice the limit: %o',
+      { timeout: 300_000 },
+      async ({ limitBytes, settings, times }) => {
+        group.remove();
+        group = MemoryGroup.create(`kvc-test-${process.pid}`, limitBytes) as MemoryGroup;
+        const keys = Math.ceil((2 * limitBytes) / MIXED_MEAN_BYTES);
+        const report = await floodTier(group, { keys, times, valueBytes: mixedBytes, settings });
+        console.log(`with an engine: ${JSON.stringify(report)}`);
+        expect(report.oomKills).toBe(0);
+        expect(report.exit).toBe(0);
+        expect(report.statuses).toEqual({ 'PUT 201': keys * times, 'GET 200': keys * times });
+        expect(report.wrong).toBe(0);
+        expect(report.engineHits).toBeGreaterThan((keys * times) / 2);
+        expect(report.peakUnreclaimableBytes).toBeLessThan(limitBytes * MOST_SHARE);
+        expect(report.peakResidentBytes).toBeLessThan(limitBytes * MOST_SHARE);
       },
     );
   },

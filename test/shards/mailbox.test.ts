@@ -18,6 +18,7 @@ import {
   encodePut,
   encodeU32,
 } from '../../src/shared/protocol.ts';
+import { encodeLateReply } from '../../src/shared/late-replies.ts';
 import { FakeShard, Recorder } from '../support/fake-shard.ts';
 
 const DEADLINE_MS = 100;
@@ -94,6 +95,21 @@ describe('Mailbox', () => {
     shard.reply({ kind: 'late', ticket: 77, code: HIT, payload: 'body' });
     await untilSettled(first);
     expect(first.settled).toStrictEqual([{ code: HIT, payload: 'body' }]);
+    expect(shard.mailbox.inFlight).toBe(0);
+  });
+
+  test('deferred replies may come together, in any order, among those that were not deferred', async () => {
+    const recorders = ['a', 'b', 'c'].map((key) => send(encodeGet(key, false)));
+    await untilBatches(1);
+    shard.reply(reply(LATE, encodeU32(1)) + reply(LATE, encodeU32(2)));
+    const early = encodeLateReply(2, HIT, 'second', '') + encodeLateReply(1, MISS, '', '');
+    shard.reply(early + reply(STORED));
+    await untilSettled(...recorders);
+    expect(recorders.map(({ settled }) => settled)).toStrictEqual([
+      [{ code: MISS, payload: '' }],
+      [{ code: HIT, payload: 'second' }],
+      [{ code: STORED, payload: '' }],
+    ]);
     expect(shard.mailbox.inFlight).toBe(0);
   });
 

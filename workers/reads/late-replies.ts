@@ -14,6 +14,23 @@ export function sendEntryLate(
   sendLate(window, read, kind.hitCode, kind.represent(store, read.key, slot), kind.head?.(store, slot));
 }
 
+/** As `sendLate`, together with others that the engine has answered at the same time. */
+export function sendRemote(
+  window: FlowControlWindow,
+  read: WaitingRead,
+  code: number,
+  payload: Payload,
+  head?: string,
+): void {
+  const { session, ticket } = read;
+  if (typeof payload !== 'string') {
+    sendLate(window, read, code, payload, head);
+    return;
+  }
+  if (payload.length >= LARGE_PAYLOAD) window.send(session, payload.length);
+  session.replyLate(ticket, code, payload, head);
+}
+
 /** Sends the reply that a read was given a ticket for. Its session must be open, or the room is never given back. */
 export function sendLate(
   window: FlowControlWindow,

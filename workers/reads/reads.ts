@@ -27,7 +27,7 @@ import { FlowControlWindow } from './flow-control-window.ts';
 import { tagOfEntry } from './entity-tag.ts';
 import { Gzip, codeOf } from './gzip.ts';
 import { LargeReads } from './large-reads.ts';
-import { sendEntryLate, sendLate } from './late-replies.ts';
+import { sendEntryLate, sendLate, sendRemote } from './late-replies.ts';
 import type { WaitingRead } from './read-queue.ts';
 import { type ReadKind, headOf, payloadOf, rawReadKind, readKindOf } from './reply-body.ts';
 
@@ -150,19 +150,19 @@ export class Reads {
     if (session.isClosed) return;
     const slot = store.peek(key);
     if (slot === NO_SLOT) {
-      sendLate(window, read, MISS, '');
+      sendRemote(window, read, MISS, '');
       return;
     }
     const jsonKind = readKindOf(opcode);
     if (jsonKind) {
       if (store.isText(slot)) this.answerUnderTicket(read, slot, jsonKind);
-      else sendLate(window, read, NOT_TEXT, '');
+      else sendRemote(window, read, NOT_TEXT, '');
       return;
     }
     const verdict = judge(conditions, () => tagOfEntry(store, slot, store.metadata(slot)));
-    if (verdict === 'no match') sendLate(window, read, PRECONDITION_FAILED, '');
-    else if (verdict === 'match') sendLate(window, read, NOT_MODIFIED, '', headOf(store, slot));
-    else if (opcode === RAW_HEAD) sendLate(window, read, RAW_FOUND, '', headOf(store, slot));
+    if (verdict === 'no match') sendRemote(window, read, PRECONDITION_FAILED, '');
+    else if (verdict === 'match') sendRemote(window, read, NOT_MODIFIED, '', headOf(store, slot));
+    else if (opcode === RAW_HEAD) sendRemote(window, read, RAW_FOUND, '', headOf(store, slot));
     else this.answerUnderTicket(read, slot, rawReadKind(opcode === RAW_GET_GZIP, store, slot));
   }
 
@@ -207,12 +207,12 @@ export class Reads {
     const { store, window } = this;
     const { session, ticket, key } = read;
     if (store.valueBytes(slot) >= LARGE_PAYLOAD && !window.hasRoom) {
-      if (!this.deferred.defer({ session, ticket, key, kind })) sendLate(window, read, BUSY, '');
+      if (!this.deferred.defer({ session, ticket, key, kind })) sendRemote(window, read, BUSY, '');
       return;
     }
     const head = kind.head?.(store, slot);
     const answer = this.gzip.answer(session, key, slot, kind, ticket);
-    if (answer.kind === 'now') sendLate(window, read, codeOf(kind, answer.isGzip), answer.payload, head);
+    if (answer.kind === 'now') sendRemote(window, read, codeOf(kind, answer.isGzip), answer.payload, head);
   }
 
   private answerRaw(session: Session, key: string, slot: number, kind: ReadKind): void {

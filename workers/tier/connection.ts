@@ -133,7 +133,8 @@ function createEngineClient({ host, port }: TierAddress, start: TierStart) {
     ...(username !== '' && { username }),
     ...(password !== '' && { password }),
     database,
-    commandOptions: { typeMapping: { [BULK_STRING]: Buffer } },
+    // No timer for each command: a node that does not answer is noticed by its heartbeat.
+    commandOptions: { typeMapping: { [BULK_STRING]: Buffer }, timeout: 0 },
   });
 }
 

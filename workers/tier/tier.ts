@@ -85,7 +85,7 @@ export class Tier {
     if (ticket === undefined) return;
     this.near.get(key, {
       found: () => this.options.reads.answerRemote({ session, ticket, key, opcode, conditions }),
-      refuse: (code) => session.post({ kind: 'late', ticket, code, payload: '' }),
+      refuse: (code) => session.replyLate(ticket, code, ''),
     });
   }
 
@@ -95,7 +95,7 @@ export class Tier {
     const bytes = typeof value === 'string' ? Buffer.from(value, 'latin1') : value;
     this.near.put(key, bytes, { texts: NO_TEXTS, ttlMs, conditions: NO_CONDITIONS }, (code) => {
       const isStored = code === CREATED || code === REPLACED;
-      session.post({ kind: 'late', ticket, code: isStored ? STORED : code, payload: '' });
+      session.replyLate(ticket, isStored ? STORED : code, '');
     });
   }
 
@@ -108,14 +108,14 @@ export class Tier {
     this.near.put(key, value, { texts, ttlMs, conditions }, (code, tag) => {
       const isStored = code === CREATED || code === REPLACED;
       const head = isStored ? encodeHead({ ...texts, valueBytes, ttlMs, tag }) : undefined;
-      session.post({ kind: 'late', ticket, code, payload: '', head });
+      session.replyLate(ticket, code, '', head);
     });
   }
 
   delete(session: Session, key: string, conditions: Conditions): void {
     const ticket = this.admit(session, 0);
     if (ticket === undefined) return;
-    this.near.delete(key, conditions, (code) => session.post({ kind: 'late', ticket, code, payload: '' }));
+    this.near.delete(key, conditions, (code) => session.replyLate(ticket, code, ''));
   }
 
   /** Carries out a client's batch. @param requests which the main thread has checked. They are freed. */
