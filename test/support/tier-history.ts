@@ -168,7 +168,7 @@ export class TierHistory {
   private mayBeAbsent({ writes, version }: KeyState, oldest: number): boolean {
     if (oldest === NEVER || writes.some((write) => write.isDelete && write.version >= oldest)) return true;
     // A write that is under way, or has failed, may be a delete.
-    return writes.at(-1)!.version < version;
+    return (writes.at(-1)?.version ?? NEVER) < version;
   }
 
   private newKey(name: string): KeyState {
