@@ -29,7 +29,7 @@ const SNAPSHOT_FILE = join(tmpdir(), `kvc-snapshot-${process.pid}`);
 
 const FLOODS: Readonly<Record<string, Flood>> = {
   '16 KiB': { requests: totalBytes / (16 * KIB), valueBytes: () => 16 * KIB },
-  '1 MiB': { requests: (totalBytes / MIB) * (IS_LONG ? 1 : 2), valueBytes: () => MIB },
+  '1 MiB': { requests: totalBytes / MIB, valueBytes: () => MIB },
 };
 
 const LONG_FLOODS: Readonly<Record<string, Flood>> = {
