@@ -1,5 +1,6 @@
 import { BATCH_TYPE, BatchReader, BatchWriter, IS_ERROR } from '../api/batch-format.ts';
 import { TEXT_CODEC } from '#http-transport';
+import { AnswerSize } from './batch-limits.ts';
 import type { Call } from './call.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import { CacheError } from './errors.ts';
@@ -39,6 +40,7 @@ export class Lane {
   /** Those that the held ones are behind, with their exchanges while they are sent alone. */
   private readonly waiting = new Map<Call, Exchange | undefined>();
   private readonly largeKeys = new LargeKeys();
+  private readonly answerSize = new AnswerSize();
   private isTurnBegun = false;
   /** When the first call of this turn was made. */
   private turnMs = 0;
@@ -107,12 +109,13 @@ export class Lane {
 
   /** Moves calls from the queue to `sent`, and sends those that go alone. @returns the first ones as the body of a request. */
   private takeBatch(): Uint8Array<ArrayBuffer> {
-    const { maxBatchRequests, maxBatchBytes } = this.options;
+    const { maxBatchBytes } = this.options;
+    const maxCalls = Math.min(this.options.maxBatchRequests, this.answerSize.maxCalls);
     const { queue, writer, held } = this;
     const sent: Call[] = [];
     let taken = 0;
     for (; taken < queue.length; taken++) {
-      if (sent.length >= maxBatchRequests || writer.byteLength >= maxBatchBytes) break;
+      if (sent.length >= maxCalls || writer.byteLength >= maxBatchBytes) break;
       const call = queue[taken];
       if (call.isSettled) continue;
       const behind = held.size > 0 ? held.get(call.key) : undefined;
@@ -146,16 +149,19 @@ export class Lane {
       return;
     }
     const reader = new BatchReader(body);
+    let succeeded = 0;
     for (const call of sent) {
       const record = reader.next();
       if (!record) throw new Error('The server answered fewer requests than were sent.');
       if ((record.flags & IS_ERROR) === 0) {
+        succeeded++;
         call.succeed(record, body);
       } else {
         const { code, message } = splitError(TEXT_CODEC.read(body, record.valueStart, record.valueEnd));
         this.receiveError(call, new CacheError(code, message, record.status));
       }
     }
+    this.answerSize.note(body.length, succeeded);
   }
 
   private receiveError(call: Call, error: CacheError): void {

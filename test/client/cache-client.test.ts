@@ -270,6 +270,24 @@ describe('wrap', () => {
   });
 });
 
+test('a thousand that read values of 100 KB at once get all of them: batches get shorter', async () => {
+  // All values in the answer of one shard, which has 4 MiB at most.
+  await using oneShard = await startTestServer({ SHARDS: '1' });
+  const one = connect({ timeoutMs: 20_000 }, oneShard.port);
+  const value = 'x'.repeat(100 * 2 ** 10);
+  const keys = Array.from({ length: 1000 }, (_, i) => `medium-${i}`);
+  await one.setMany(keys.map((key) => ({ key, value })));
+  const wrong: unknown[] = [];
+  const user = async (key: string): Promise<void> => {
+    for (let read = 0; read < 5; read++) {
+      const got = await one.get(key).catch((error: unknown) => String(error));
+      if (got !== value) wrong.push(got?.slice(0, 80));
+    }
+  };
+  await Promise.all(keys.map(user));
+  expect(wrong).toStrictEqual([]);
+});
+
 describe('values that are too large for a batch', () => {
   const large = 'x'.repeat(8 * 2 ** 20);
 
