@@ -169,7 +169,11 @@ describe('without a server', () => {
     const port = freePort();
     const lonely = connect({ timeoutMs: 1000 }, await port);
     const beganMs = performance.now();
-    await expect(lonely.get('a')).rejects.toMatchObject({ code: 'CACHE_ERR_CLIENT_CONNECTION', status: 0 });
+    // On a busy machine the time may be over while it is tried once more.
+    await expect(lonely.get('a')).rejects.toMatchObject({
+      code: expect.stringMatching(/^CACHE_ERR_CLIENT_(CONNECTION|TIMEOUT)$/),
+      status: 0,
+    });
     expect(performance.now() - beganMs).toBeLessThan(1100);
     await expect(lonely.get('a')).rejects.toMatchObject({ code: 'CACHE_ERR_CLIENT_CIRCUIT_OPEN', status: 0 });
     await using late = await startTestServer({ SHARDS: '1', PORT: String(await port) });
