@@ -5,6 +5,7 @@ import { keyOf as keyOfIndex, valueOf } from '../lib/data.ts';
 import { type HttpServer, startOurs } from '../lib/peers.ts';
 import { say } from '../lib/progress.ts';
 import { median, quantile } from '../lib/statistics.ts';
+import { statsOf } from '../lib/stats.ts';
 import type { LoadGenerator } from './run.ts';
 import { WORKLOADS } from './workloads.ts';
 
@@ -109,9 +110,6 @@ async function putLarge({ port }: HttpServer, seconds: number, tookMillis: numbe
 }
 
 async function entriesOf(port: number): Promise<{ entries: number; evicted: number }> {
-  const response = await fetch(`http://127.0.0.1:${port}/stats`);
-  const { totals } = (await response.json()) as {
-    totals: Record<'entries' | 'evicted' | 'shedEntries', number>;
-  };
+  const { totals } = await statsOf<{ totals: Record<'entries' | 'evicted' | 'shedEntries', number> }>(port);
   return { entries: totals.entries, evicted: totals.evicted + totals.shedEntries };
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type HttpServer, startOurs, startRedis, startWebdis } from '../lib/peers.ts';
 import { type ServerProcess, freePort, temporaryDirectory } from '../lib/process.ts';
+import { statsOf } from '../lib/stats.ts';
 
 /** So few copies that the walk of a workload over its keys never meets one. For each shard, so that none is taken away. */
 const COPIES_PER_SHARD = 1000;
@@ -65,7 +66,6 @@ function urlOf(port: number): string {
 }
 
 async function nearShareOf(port: number): Promise<number> {
-  const response = await fetch(`http://127.0.0.1:${port}/stats`);
-  const { tier } = (await response.json()) as { tier: Record<'nearHits' | 'hits' | 'misses', number> };
+  const { tier } = await statsOf<{ tier: Record<'nearHits' | 'hits' | 'misses', number> }>(port);
   return tier.nearHits / (tier.nearHits + tier.hits + tier.misses);
 }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startOurs } from '../lib/peers.ts';
 import { say } from '../lib/progress.ts';
 import { quantile } from '../lib/statistics.ts';
+import { statsOf } from '../lib/stats.ts';
 import type { Timeline } from './measurement.ts';
 import type { LoadGenerator } from './run.ts';
 import { WORKLOADS } from './workloads.ts';
@@ -68,8 +69,7 @@ export async function measureShedding(generator: LoadGenerator): Promise<ShedRes
 }
 
 async function lastOrder(port: number): Promise<Order | null> {
-  const response = await fetch(`http://127.0.0.1:${port}/stats`);
-  const { memory } = (await response.json()) as { memory: { lastOrder: Order | null } };
+  const { memory } = await statsOf<{ memory: { lastOrder: Order | null } }>(port);
   return memory.lastOrder;
 }
 
