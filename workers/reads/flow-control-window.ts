@@ -1,4 +1,5 @@
 import { assert } from '../../src/shared/assert.ts';
+import { LARGE_PAYLOAD } from '../../src/shared/protocol.ts';
 import type { Session } from '../session.ts';
 
 export interface WindowOptions {
@@ -54,6 +55,11 @@ export class FlowControlWindow {
     if (!this.isOversized || left >= shareBytes) return;
     this.isOversized = false;
     this.yieldsUntilMs = nowMs() + YIELD_MS;
+  }
+
+  /** A reply of any size is sent to a session. */
+  count(session: Session, bytes: number): void {
+    if (bytes >= LARGE_PAYLOAD) this.send(session, bytes);
   }
 
   /** A large reply is sent to a session. */

@@ -70,7 +70,7 @@ export class Gzip {
     this.budgetMs = BUDGET_MS;
   }
 
-  /** Whether the body of a read is sent as it is, whatever it is. */
+  /** Whether no body of such a read is ever compressed. */
   leavesPlain({ acceptsGzip }: ReadKind): boolean {
     return !acceptsGzip || this.options.thresholdBytes === 0;
   }

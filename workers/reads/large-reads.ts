@@ -1,4 +1,4 @@
-import { LARGE_PAYLOAD, bytesOf } from '../../src/shared/protocol.ts';
+import { bytesOf } from '../../src/shared/protocol.ts';
 import type { Session } from '../session.ts';
 import type { Chain, SegmentStore } from '../store/segment-store.ts';
 import type { FlowControlWindow } from './flow-control-window.ts';
@@ -97,7 +97,7 @@ export class LargeReads {
     }
     this.store.largeValues.touch(key, chain);
     if (read.place === chain.pieces.length) this.close(read);
-    if (bytes.length >= LARGE_PAYLOAD) this.window.send(session, bytes.length);
+    this.window.count(session, bytes.length);
     session.post({ kind: 'piece', read: id, bytes }, [bytes.buffer]);
   }
 

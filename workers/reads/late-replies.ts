@@ -1,4 +1,4 @@
-import { LARGE_PAYLOAD, type Payload } from '../../src/shared/protocol.ts';
+import type { Payload } from '../../src/shared/protocol.ts';
 import type { FlowControlWindow } from './flow-control-window.ts';
 import type { SegmentStore } from '../store/segment-store.ts';
 import type { WaitingRead } from './read-queue.ts';
@@ -22,13 +22,12 @@ export function sendRemote(
   payload: Payload,
   head?: string,
 ): void {
-  const { session, ticket } = read;
-  if (typeof payload !== 'string') {
+  if (typeof payload === 'string') {
+    window.count(read.session, payload.length);
+    read.session.replyLate(read.ticket, code, payload, head);
+  } else {
     sendLate(window, read, code, payload, head);
-    return;
   }
-  if (payload.length >= LARGE_PAYLOAD) window.send(session, payload.length);
-  session.replyLate(ticket, code, payload, head);
 }
 
 /** Sends the reply that a read was given a ticket for. Its session must be open, or the room is never given back. */
@@ -40,7 +39,7 @@ export function sendLate(
   head?: string,
 ): void {
   const { session, ticket } = read;
-  if (payload.length >= LARGE_PAYLOAD) window.send(session, payload.length);
+  window.count(session, payload.length);
   if (typeof payload === 'string') session.post({ kind: 'late', ticket, code, payload, head });
   else session.post({ kind: 'late', ticket, code, payload, head }, [payload.buffer]);
 }

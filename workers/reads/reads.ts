@@ -138,7 +138,7 @@ export class Reads {
 
   /** Sends the reply to a client's batch. @param code BATCH_DONE or BATCH_MIXED. */
   sendBatch(session: Session, code: number, records: Payload): void {
-    if (records.length >= LARGE_PAYLOAD) this.window.send(session, records.length);
+    this.window.count(session, records.length);
     reply(session, code, records, undefined);
     session.flush();
   }
