@@ -206,8 +206,9 @@ function growth(before: Stats, after: Stats, name: ShardCounterName): number {
 }
 
 /**
- * @param nearHits reads that found their entry in the shards. @param nearMisses those that did not.
- * @param engineHits how many of these found it in the engine: some may be those of a moment before.
+ * @param nearHits reads that found their entry in the shards.
+ * @param nearMisses reads that did not.
+ * @param engineHits how many of the misses found their entry in the engine. A miss may have been counted one sample earlier.
  */
 function hitRatioOf(nearHits: number, nearMisses: number, engineHits: number): number | null {
   return ratio(nearHits + engineHits, Math.max(0, nearMisses - engineHits));

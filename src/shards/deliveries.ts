@@ -1,4 +1,4 @@
-/** From so many bytes on the shard is told at once. */
+/** With this many bytes the shard is told at the end of the turn. */
 const TOLD_BYTES = 2 ** 16;
 
 export interface DeliveriesOptions {
@@ -8,9 +8,9 @@ export interface DeliveriesOptions {
 }
 
 /**
- * Tells the shard how many bytes of large replies clients have taken: so much more may be under way. To wake a thread costs
- * more than a small answer. So it is told at most once per turn, and of few bytes only when replies wait for them, or by the
- * next sweep.
+ * Tells the shard how many bytes of large replies clients have taken. The shard may then send as many bytes more. To wake a
+ * thread costs more than a small answer. So there is at most one message per turn. Fewer bytes than `TOLD_BYTES` wait for the
+ * next sweep, unless a reply waits for room.
  */
 export class Deliveries {
   private readonly options: DeliveriesOptions;

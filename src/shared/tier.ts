@@ -40,7 +40,7 @@ export interface TierNotice {
 /** What the log says of a node: `unusable` is one that never was up. */
 export type TierChange = TierNotice['kind'] | 'unusable';
 
-/** A refusal is told once in this time, however many there are. */
+/** In this time the log has at most one line about refusals. */
 export const REFUSALS_TOLD_EVERY_MS = 60_000;
 
 /** What a shard has counted of its tier, apart from near hits: those are its hits. */
