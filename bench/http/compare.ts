@@ -20,9 +20,10 @@ const THEIRS = 'commit';
 
 const HELP = `Compares the working tree with another commit.
 
-  npm run bench:compare <git ref> -- [--rounds N] [--shards N] [--only NAME,…]
+  npm run bench:compare <git ref> -- [--starts N] [--rounds N] [--shards N] [--only NAME,…]
 
-  --rounds   measurements of each, in turns of ${SECONDS} s (default 30)
+  --starts   how often both servers start anew (default 5): the same code is faster in one process than in the next
+  --rounds   measurements of each after each start, in turns of ${SECONDS} s (default 6)
   --shards   SHARDS of both servers (default 1)
   --only     of ${WORKLOAD_NAMES.join(', ')}
              (default ${DEFAULT_WORKLOADS})
@@ -63,10 +64,11 @@ function parseRef([ref]: readonly string[]): string {
   return ref;
 }
 
-const { ref, rounds, shards, only } = readFlags(HELP, () => {
+const { ref, starts, rounds, shards, only } = readFlags(HELP, () => {
   const { values, positionals } = parseArgs({
     options: {
-      rounds: { type: 'string', default: '30' },
+      starts: { type: 'string', default: '5' },
+      rounds: { type: 'string', default: '6' },
       shards: { type: 'string', default: '1' },
       only: { type: 'string', default: DEFAULT_WORKLOADS },
     },
@@ -74,6 +76,7 @@ const { ref, rounds, shards, only } = readFlags(HELP, () => {
   });
   return {
     ref: parseRef(positionals),
+    starts: parseCount('starts', values.starts),
     rounds: parseCount('rounds', values.rounds),
     shards: parseCount('shards', values.shards),
     only: parseNames('only', values.only, WORKLOAD_NAMES),
@@ -82,4 +85,4 @@ const { ref, rounds, shards, only } = readFlags(HELP, () => {
 const ours = peerOf(OURS, 'working tree', 'ours', () => startOurs(shards));
 const tree = checkOut(ref);
 const theirs = peerOf(THEIRS, ref, 'ours', () => startOurs(shards, {}, tree));
-await measureTwo(planOfTwo([ours, theirs], only, rounds, SECONDS));
+await measureTwo(planOfTwo([ours, theirs], only, rounds, SECONDS), starts);
