@@ -1,12 +1,14 @@
 import { parseArgs } from 'node:util';
 import { LoadGenerator } from '../http/run.ts';
 import { type Sample, SATURATED_SHARE } from '../http/measurement.ts';
-import { WORKLOADS } from '../http/workloads.ts';
+import { DIALECTS } from '../http/requests.ts';
+import { WORKLOADS, keyOf } from '../http/workloads.ts';
 import { parseCount, readFlags } from '../lib/flags.ts';
 import { type HttpServer, startOurs, startScript } from '../lib/peers.ts';
 import { inRounds, runSteps, say } from '../lib/progress.ts';
 import { markdownTable, printPage } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
+import { PacedLoad, type PacedSample } from './paced-load.ts';
 import { slowDown, whyNoSlowMotion } from './slow-motion.ts';
 
 const DEFAULT_THREADS = '1+1,2+1,4+1,8+2';
@@ -15,6 +17,8 @@ const KEYS = 10_000;
 const WARM_UP_SECONDS = 1.5;
 const SETTLE_SECONDS = 0.5;
 const SECONDS = 3;
+/** GETs per second for each HTTP thread, if it had a whole processor: about a seventh of what it can serve. */
+const PACED_PER_SECOND = 6_000;
 
 const HELP = `Measures how the server scales, in slow motion: each of its threads gets a small share of a processor, so that two
 processors can stand for ten. Needs control groups of version 1, as root.
@@ -56,6 +60,9 @@ function parseThreads(text: string): { readonly fronts: number; readonly shards:
 }
 
 interface Round extends Sample {
+  /** Latencies under a load that is the same for each HTTP thread. */
+  readonly pacedP50Micros: number;
+  readonly pacedP99Micros: number;
   /** Processor time of each kind of thread, per request. */
   readonly frontMicros: number;
   readonly shardMicros: number;
@@ -68,6 +75,7 @@ class Scale {
   readonly rounds: Round[] = [];
   private readonly startServer: () => Promise<HttpServer>;
   private server: HttpServer | undefined;
+  private pacedLoad: PacedLoad | undefined;
   private speedUp = (): void => undefined;
 
   constructor(label: string, fronts: number, startServer: () => Promise<HttpServer>) {
@@ -80,6 +88,8 @@ class Scale {
     const server = await this.startServer();
     this.server = server;
     await generator.load({ port: server.port, dialect: 'cache', keyCount: KEYS, dataSet: workload.dataSet });
+    const path = DIALECTS.cache.getPath(keyOf(workload.dataSet, 0));
+    this.pacedLoad = new PacedLoad(server.port, path, connections * this.fronts);
     await this.load(WARM_UP_SECONDS);
     this.speedUp = slowDown(server.pids[0], share);
   }
@@ -91,19 +101,35 @@ class Scale {
     // Threads are read from outside of the time that is counted.
     const requests = sample.requests * ((SECONDS + SETTLE_SECONDS) / SECONDS);
     const used = (kind: RegExp): number => (sumOf(after, kind) - sumOf(before, kind)) / requests;
-    this.rounds.push({ ...sample, frontMicros: used(/^(?:main|front)/), shardMicros: used(/^shard/) });
+    const paced = await this.pace();
+    this.rounds.push({
+      ...sample,
+      pacedP50Micros: paced.p50Micros,
+      pacedP99Micros: paced.p99Micros,
+      frontMicros: used(/^(?:main|front)/),
+      shardMicros: used(/^shard/),
+    });
     const isBusy = sample.generatorShare > SATURATED_SHARE ? ', generator busy' : '';
     const errors = sample.errors > 0 ? `, errors: ${JSON.stringify(sample.errorKinds)}` : '';
-    return `${this.label}: ${sample.requestsPerSecond.toFixed(0)}/s${isBusy}${errors}`;
+    const pacedP99 = (paced.p99Micros / 1_000).toFixed(1);
+    return `${this.label}: ${sample.requestsPerSecond.toFixed(0)}/s, p99 when paced ${pacedP99} ms${isBusy}${errors}`;
   }
 
   async stop(): Promise<void> {
     this.speedUp();
+    await this.pacedLoad?.close();
     await this.server?.stop();
   }
 
   figure(name: Exclude<keyof Round, 'errorKinds'>): number {
     return median(this.rounds.map((round) => round[name]));
+  }
+
+  private async pace(): Promise<PacedSample> {
+    const perSecond = PACED_PER_SECOND * share * this.fronts;
+    // What the load before has left behind is not counted.
+    await this.pacedLoad!.run(perSecond, SETTLE_SECONDS);
+    return this.pacedLoad!.run(perSecond, SECONDS);
   }
 
   private async load(seconds: number): Promise<Sample> {
@@ -132,7 +158,19 @@ function sumOf(micros: ReadonlyMap<string, number>, kind: RegExp): number {
   return [...micros].reduce((sum, [thread, each]) => sum + (kind.test(thread) ? each : 0), 0);
 }
 
-const COLUMNS = ['', 'requests/s', '× one', 'p50 ms', 'p99 ms', 'CPU µs', 'HTTP µs', 'shards µs', 'errors'];
+const COLUMNS = [
+  '',
+  'requests/s',
+  '× one',
+  'p50 ms',
+  'p99 ms',
+  'paced p50 ms',
+  'paced p99 ms',
+  'CPU µs',
+  'HTTP µs',
+  'shards µs',
+  'errors',
+];
 
 function tableOf(scales: readonly Scale[]): string {
   const rows = scales.map((scale) => {
@@ -143,6 +181,8 @@ function tableOf(scales: readonly Scale[]): string {
       (rate / scales[0].figure('requestsPerSecond')).toFixed(2),
       (scale.figure('p50Micros') / 1000).toFixed(1),
       (scale.figure('p99Micros') / 1000).toFixed(1),
+      (scale.figure('pacedP50Micros') / 1000).toFixed(1),
+      (scale.figure('pacedP99Micros') / 1000).toFixed(1),
       scale.figure('cpuMicros').toFixed(1),
       scale.figure('frontMicros').toFixed(1),
       scale.figure('shardMicros').toFixed(1),
@@ -171,8 +211,9 @@ const control = [...new Set(threads.map(({ fronts }) => fronts))].map(bare);
 const all = [...servers, ...control];
 const title =
   `${workload.title.replace(/, \d+ connections/, '')}; ${connections} connections for each HTTP thread; ` +
-  `${share * 100} % of a processor for each thread. "8 + 2" means eight HTTP threads and two shards; "bare" threads share ` +
-  'a port and nothing else, and give a constant answer: what this machine can scale to.';
+  `${share * 100} % of a processor for each thread. "Paced" are ${PACED_PER_SECOND * share} GETs per second for each HTTP ` +
+  'thread; otherwise as many requests as they can answer. "8 + 2" means eight HTTP threads and two shards; "bare" ' +
+  'threads share a port and nothing else, and give a constant answer: what this machine can scale to.';
 try {
   for (const scale of all) await scale.start();
   await runSteps(
