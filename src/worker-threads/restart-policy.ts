@@ -1,3 +1,5 @@
+/** A thread that has never been up and fails to start this often will not come up. */
+export const MAX_FIRST_STARTS = 3;
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 5000;
 

@@ -1,4 +1,4 @@
-import { restartDelayMs } from './restart-policy.ts';
+import { MAX_FIRST_STARTS, restartDelayMs } from './restart-policy.ts';
 import { Thread, type ThreadOptions } from './thread.ts';
 
 export type ThreadState = 'starting' | 'up' | 'restarting' | 'stopped';
@@ -27,8 +27,6 @@ export interface ThreadLifeCycleOptions {
   readonly onChange?: (() => void) | undefined;
 }
 
-/** A thread that has never been up and fails to start this often will not come up. */
-const MAX_FIRST_STARTS = 3;
 const HEARTBEAT_INTERVAL_MS = 250;
 
 /** A thread, followed by a new one whenever it ends, until it is stopped. */

@@ -1,82 +1,33 @@
-import { type TierAddress, type TierNode, type TierStart, addressText } from '../../src/shared/tier.ts';
-import { type Command, Connection, isRefusal, messageOf } from './connection.ts';
+import { addressText } from '../../src/shared/tier.ts';
+import { type Command, type Connection, isRefusal, messageOf } from './connection.ts';
+import { Nodes, type NodesOptions } from './nodes.ts';
 import { KEY_PREFIX } from './record.ts';
-import { CLUSTER_SLOTS, type SlotRange, clusterSlot, readRedirect } from './slots.ts';
+import { readRedirect } from './slots.ts';
 
-export interface EngineOptions {
-  readonly start: TierStart;
-  /** A key has been changed by somebody else; null: any may have been. */
-  readonly onInvalidate: (key: string | null) => void;
-  /** Changes may have been missed from now on: no copy may be used any more. */
-  readonly onEpoch: () => void;
-  readonly onChange: (node: TierNode, reason: string) => void;
+export interface EngineOptions extends NodesOptions {
   /** A node has said no to a request: it is full, or its rules forbid it. */
   readonly onRefusal: (address: string, reason: string) => void;
-  readonly nowMs: () => number;
 }
 
 /** The engine cannot be asked now. */
 export class EngineGone extends Error {}
 
-const HEARTBEAT_INTERVAL_MS = 250;
-/** How often a cluster is asked who serves which slots. */
-const TOPOLOGY_INTERVAL_MS = 1000;
-const OPEN_DEADLINE_MS = 2000;
-const RETRY_DELAY_MS = 500;
 const MAX_REDIRECTS = 5;
 const SCAN_COUNT = 1000;
 /** A cursor of a listing has the number of a primary before the cursor that this one gave. */
 const CURSORS_OF_NODE = 2 ** 42;
 
-interface Node {
-  readonly address: TierAddress;
-  connection: Connection | undefined;
-  opening: Promise<void> | undefined;
-  retryAtMs: number;
-  /** Whether it was reported as up or as gone; undefined before the first attempt. */
-  reported: boolean | undefined;
-}
-
 /**
- * A server or cluster of Redis or Valkey, by one connection to each primary. It finds the primary of a key, follows
- * redirections, and comes back by itself. Requests fail at once while their primary is gone.
+ * Sends commands to a server or cluster of Redis or Valkey, and follows redirections. A command fails at once while the
+ * primary of its key is gone.
  */
 export class Engine {
-  private readonly options: EngineOptions;
-  /** By address: the primaries, and until they are known the first addresses. */
-  private readonly nodes = new Map<string, Node>();
-  /** The address of each slot's primary, in a cluster whose slots are known. */
-  private slots: string[] | undefined;
-  private refreshing: Promise<void> | undefined;
-  private refreshedAtMs = -Infinity;
-  private readonly timer: NodeJS.Timeout;
-  private tickedAtMs: number;
-  private isPutOff = false;
+  readonly nodes: Nodes;
+  private readonly onRefusal: EngineOptions['onRefusal'];
 
-  constructor(options: EngineOptions) {
-    this.options = options;
-    this.tickedAtMs = options.nowMs();
-    this.timer = setInterval(() => this.tick(), HEARTBEAT_INTERVAL_MS);
-    for (const address of options.start.nodes) this.nodeAt(address);
-  }
-
-  /** What is known of its nodes. */
-  get state(): TierNode[] {
-    return [...this.nodes].map(([address, { connection }]) => ({ address, isUp: connection?.isUp === true }));
-  }
-
-  /** @returns when it is connected, or the first attempt has failed. */
-  async connect(): Promise<void> {
-    await Promise.all([...this.nodes.values()].map((node) => this.open(node)));
-    // Those that the first ones have named.
-    await Promise.all([...this.nodes.values()].flatMap(({ opening }) => opening ?? []));
-  }
-
-  /** Ends all connections for good. */
-  close(): void {
-    clearInterval(this.timer);
-    for (const { connection } of this.nodes.values()) connection?.close('it is closed');
-    this.nodes.clear();
+  constructor({ onRefusal, ...options }: EngineOptions) {
+    this.nodes = new Nodes(options);
+    this.onRefusal = onRefusal;
   }
 
   /**
@@ -84,7 +35,8 @@ export class Engine {
    * @throws EngineGone, or what the engine says against them.
    */
   async run(key: string, commands: readonly Command[]): Promise<unknown[]> {
-    let connection = this.connectionFor(key);
+    const { nodes } = this;
+    let { connection } = nodes.ofKey(key) ?? {};
     let isAsked = false;
     for (let redirects = 0; ; redirects++) {
       if (!connection?.isUp) throw new EngineGone('the engine is gone');
@@ -94,9 +46,9 @@ export class Engine {
         const redirect = readRedirect(messageOf(error), connection.address);
         if (!redirect || redirects === MAX_REDIRECTS) throw error;
         isAsked = redirect.kind === 'ASK';
-        if (!isAsked) await this.refresh(connection);
-        const node = isAsked ? this.nodeAt(redirect.to) : this.nodeFor(key);
-        if (node && !node.connection?.isUp) await this.open(node);
+        if (!isAsked) await nodes.refresh(connection);
+        const node = isAsked ? nodes.at(redirect.to) : nodes.ofKey(key);
+        if (node && !node.connection?.isUp) await nodes.open(node);
         connection = node?.connection;
       }
     }
@@ -104,7 +56,7 @@ export class Engine {
 
   /** Removes every key with the prefix. @returns how many there were. */
   async clear(): Promise<number> {
-    const connections = this.primaries();
+    const connections = this.nodes.primaries();
     if (connections.some((connection) => !connection?.isUp)) throw new EngineGone('the engine is gone');
     const counts = await Promise.all(connections.map((connection) => this.clearNode(connection!)));
     return counts.reduce((sum, count) => sum + count, 0);
@@ -115,7 +67,7 @@ export class Engine {
    * @param cursor 0 for the first page, else that of the page before.
    */
   async listKeys(prefix: string, cursor: number): Promise<{ keys: string[]; cursor?: number }> {
-    const connections = this.primaries();
+    const connections = this.nodes.primaries();
     const number = Math.floor(cursor / CURSORS_OF_NODE);
     const connection = connections[number];
     if (!connection?.isUp) throw new EngineGone('the engine is gone');
@@ -158,152 +110,8 @@ export class Engine {
     try {
       return await connection.send(commands, isAsked);
     } catch (error) {
-      if (isRefusal(error)) this.options.onRefusal(addressText(connection.address), messageOf(error));
+      if (isRefusal(error)) this.onRefusal(addressText(connection.address), messageOf(error));
       throw error;
     }
-  }
-
-  private primaries(): (Connection | undefined)[] {
-    if (!this.slots) return [this.only()?.connection];
-    return [...new Set(this.slots)].map((address) => this.nodes.get(address)?.connection);
-  }
-
-  /** The one server, where it is no cluster. */
-  private only(): Node | undefined {
-    const [first] = this.nodes.values();
-    return first;
-  }
-
-  private connectionFor(key: string): Connection | undefined {
-    return this.nodeFor(key)?.connection;
-  }
-
-  private nodeFor(key: string): Node | undefined {
-    const { slots } = this;
-    if (slots) return this.nodes.get(slots[clusterSlot(KEY_PREFIX + key)]);
-    const only = this.only();
-    // The slots of a cluster are not known yet.
-    return only?.connection?.isCluster === true || this.nodes.size > 1 ? undefined : only;
-  }
-
-  private nodeAt(address: TierAddress): Node {
-    const name = addressText(address);
-    let node = this.nodes.get(name);
-    if (!node) {
-      node = { address, connection: undefined, opening: undefined, retryAtMs: 0, reported: undefined };
-      this.nodes.set(name, node);
-    }
-    return node;
-  }
-
-  private tick(): void {
-    const nowMs = this.options.nowMs();
-    // If this thread was blocked, answers may lie in its sockets. They are read before the next tick.
-    this.isPutOff = nowMs - this.tickedAtMs > 2 * HEARTBEAT_INTERVAL_MS && !this.isPutOff;
-    this.tickedAtMs = nowMs;
-    if (this.isPutOff) return;
-    for (const node of this.nodes.values()) {
-      node.connection?.heartbeat();
-      if (!node.connection?.isUp && nowMs >= node.retryAtMs) void this.open(node);
-    }
-    if (nowMs - this.refreshedAtMs < TOPOLOGY_INTERVAL_MS) return;
-    const known = [...this.nodes.values()].map(({ connection }) => connection).filter((one) => one?.isUp);
-    if (known.length > 0) {
-      // In turn: one of them may have been cut off from the others.
-      const asked = known[Math.floor(nowMs / TOPOLOGY_INTERVAL_MS) % known.length]!;
-      if (asked.isCluster) void this.refresh(asked);
-    } else if (this.slots) {
-      for (const address of this.options.start.nodes) this.nodeAt(address);
-    }
-  }
-
-  /** Connects to a node that is not connected. Never throws: its state says whether it went well. */
-  private open(node: Node): Promise<void> {
-    if (node.connection?.isUp) return Promise.resolve();
-    node.opening ??= this.tryToOpen(node).finally(() => (node.opening = undefined));
-    return node.opening;
-  }
-
-  private async tryToOpen(node: Node): Promise<void> {
-    const { start, nowMs, onInvalidate } = this.options;
-    const connection = new Connection({
-      address: node.address,
-      start,
-      nowMs,
-      onInvalidate,
-      onEnd: (reason) => this.connectionEnded(node, connection, reason),
-    });
-    const deadline = setTimeout(() => connection.close(''), OPEN_DEADLINE_MS);
-    try {
-      await connection.open();
-      if (!connection.isCluster && this.options.start.nodes.length > 1) {
-        throw new Error('several addresses are those of a cluster, and this is none');
-      }
-      // It may have turned out meanwhile that this node serves nothing.
-      if (this.nodes.get(addressText(node.address)) !== node) {
-        connection.close('');
-        return;
-      }
-      node.connection = connection;
-      if (connection.isCluster) await this.refresh(connection);
-      if (node.connection === connection) this.report(node, true, '');
-    } catch (error) {
-      node.connection = undefined;
-      connection.close('');
-      node.retryAtMs = nowMs() + RETRY_DELAY_MS;
-      this.report(node, false, messageOf(error));
-    } finally {
-      clearTimeout(deadline);
-    }
-  }
-
-  private connectionEnded(node: Node, connection: Connection, reason: string): void {
-    if (node.connection !== connection) return;
-    node.connection = undefined;
-    node.retryAtMs = this.options.nowMs();
-    this.options.onEpoch();
-    this.report(node, false, reason);
-  }
-
-  private report(node: Node, isUp: boolean, reason: string): void {
-    if (node.reported === isUp) return;
-    node.reported = isUp;
-    this.options.onChange({ address: addressText(node.address), isUp }, reason);
-  }
-
-  /** Asks a node of the cluster who serves which slots. */
-  private refresh(connection: Connection): Promise<void> {
-    this.refreshing ??= this.tryToRefresh(connection).finally(() => (this.refreshing = undefined));
-    return this.refreshing;
-  }
-
-  private async tryToRefresh(connection: Connection): Promise<void> {
-    this.refreshedAtMs = this.options.nowMs();
-    try {
-      this.useRanges(await connection.slotRanges());
-    } catch {
-      // It has ended, or cannot say: another one is asked next time.
-    }
-  }
-
-  private useRanges(ranges: readonly SlotRange[]): void {
-    const slots = Array.from({ length: CLUSTER_SLOTS }, () => '');
-    const primaries = new Map<string, TierAddress>();
-    for (const { from, to, primary } of ranges) {
-      const name = addressText(primary);
-      primaries.set(name, primary);
-      slots.fill(name, from, to + 1);
-    }
-    if (primaries.size === 0 || this.slots?.every((name, slot) => name === slots[slot])) return;
-    this.slots = slots;
-    this.options.onEpoch();
-    for (const [name, node] of this.nodes) {
-      if (primaries.has(name)) continue;
-      const { connection } = node;
-      this.nodes.delete(name);
-      node.connection = undefined;
-      connection?.close('it serves no slots');
-    }
-    for (const address of primaries.values()) void this.open(this.nodeAt(address));
   }
 }

@@ -32,7 +32,7 @@ export async function openTier(
     },
     nowMs,
   });
-  await engine.connect();
+  await engine.nodes.connect();
   const { whenUnavailable } = start;
   return (parts) => (tier = new Tier({ ...parts, shard, engine, whenUnavailable, deadlineMs, nowMs }));
 }

@@ -24,7 +24,7 @@ import { NO_CONDITIONS } from '../../src/shared/raw-entries.ts';
 import { MIN_STATUS, ResponseRecords } from '../../src/shared/response-records.ts';
 import { type ClientBatches, putOptionsOf } from '../client-batches.ts';
 import { NO_SLOT, type SegmentStore } from '../store/segment-store.ts';
-import type { NearEntries } from './near-entries.ts';
+import type { NearCache } from './near-cache.ts';
 
 /** Answers are put together one at a time. */
 const answers = new ResponseRecords();
@@ -43,7 +43,7 @@ export function isNear(store: SegmentStore, requests: Payload): boolean {
 
 /** Carries out a client's batch of which some requests need the engine. They go there together. */
 export class TierBatch {
-  private readonly near: NearEntries;
+  private readonly near: NearCache;
   private readonly store: SegmentStore;
   private readonly clientBatches: ClientBatches;
   /** The record of each request's answer, in an answer of its own. */
@@ -52,7 +52,7 @@ export class TierBatch {
   private left = 1;
   private onEnd: (code: number, records: Payload) => void = () => undefined;
 
-  constructor(near: NearEntries, store: SegmentStore, clientBatches: ClientBatches) {
+  constructor(near: NearCache, store: SegmentStore, clientBatches: ClientBatches) {
     this.near = near;
     this.store = store;
     this.clientBatches = clientBatches;

@@ -24,7 +24,7 @@ import type { Session } from '../session.ts';
 import type { SegmentStore } from '../store/segment-store.ts';
 import type { Engine } from './engine.ts';
 import { Entries } from './entries.ts';
-import { NearEntries } from './near-entries.ts';
+import { NearCache } from './near-cache.ts';
 import { TierBatch, isNear } from './tier-batch.ts';
 
 /** The parts of a shard that a tier works with. */
@@ -51,14 +51,14 @@ const NO_TEXTS: EntryTexts = { contentType: '', contentEncoding: '', headers: ['
  */
 export class Tier {
   private readonly options: TierOptions;
-  private readonly near: NearEntries;
+  private readonly near: NearCache;
   private clearing: Promise<number> | undefined;
   /** The one that begins when the present one has ended. */
   private nextClear: Promise<number> | undefined;
 
   constructor(options: TierOptions) {
     this.options = options;
-    this.near = new NearEntries({ ...options, entries: new Entries(options.engine) });
+    this.near = new NearCache({ ...options, entries: new Entries(options.engine) });
   }
 
   /** True while requests wait for the engine, which needs turns of the event loop. */
@@ -67,7 +67,7 @@ export class Tier {
   }
 
   get figures(): TierFigures {
-    return { ...this.near.counts, nodes: this.options.engine.state };
+    return { ...this.near.counts, nodes: this.options.engine.nodes.state };
   }
 
   /** What clients have stored, deleted and cleared: the store counts copies. */
@@ -168,7 +168,7 @@ export class Tier {
     );
   }
 
-  /** See `NearEntries`. */
+  /** See `NearCache`. */
   invalidate(key: string | null): void {
     this.near.invalidate(key);
   }

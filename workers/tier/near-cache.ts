@@ -16,7 +16,7 @@ import type { Entries, FetchedEntry } from './entries.ts';
 import { KeyLines, type Placeholder, type Reader } from './key-lines.ts';
 import { type EntryRecord, encodeRecord } from './record.ts';
 
-export interface NearEntriesOptions {
+export interface NearCacheOptions {
   readonly entries: Entries;
   readonly store: SegmentStore;
   readonly reads: Reads;
@@ -43,16 +43,16 @@ const MAX_WAITING_BYTES = 8 * 2 ** 20;
 const MAX_COPY_MS = 10 * 60_000;
 
 /** The entries of the engine, of which the store holds copies as long as nobody has changed them there: see ADR 70. */
-export class NearEntries {
+export class NearCache {
   readonly counts = { hits: 0, misses: 0, fetches: 0, writes: 0, failures: 0, invalidations: 0, flushes: 0 };
   /** What clients have done: the store counts copies. */
   readonly clients = { puts: 0, deletes: 0 };
   flushedEntries = 0;
 
-  private readonly options: NearEntriesOptions;
+  private readonly options: NearCacheOptions;
   private readonly lines: KeyLines;
 
-  constructor(options: NearEntriesOptions) {
+  constructor(options: NearCacheOptions) {
     this.options = options;
     this.lines = new KeyLines(options.nowMs);
   }
