@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
+import { freeWhole } from '../../shared/free.ts';
 import { takeBody } from '../fast/direct-request.ts';
 import { writeAnswer } from '../write-answer.ts';
 import { dialectOfPath } from '../build-tools.ts';
@@ -300,5 +301,5 @@ function isUnfinished(request: IncomingMessage | undefined): boolean {
 function afterBody(request: IncomingMessage, callback: () => void): void {
   // A client that waits for `100 Continue` has not begun to send.
   if (request.complete || request.headers.expect !== undefined) callback();
-  else takeBody(request, { add: () => undefined, end: callback });
+  else takeBody(request, { add: freeWhole, end: callback });
 }
