@@ -18,6 +18,7 @@ interface Pieces {
 
 function countPieces(): Pieces {
   const pieces: Pieces = { readBytes: 0, freedBytes: 0 };
+  // oxlint-disable-next-line typescript/unbound-method -- called with its object
   const { push } = DirectRequest.prototype;
   const pushed = vi.spyOn(DirectRequest.prototype, 'push').mockImplementation(function (
     this: DirectRequest,
@@ -26,6 +27,7 @@ function countPieces(): Pieces {
     pieces.readBytes += chunk?.length ?? 0;
     return push.call(this, chunk);
   });
+  // oxlint-disable-next-line typescript/unbound-method -- called with its object
   const { transfer } = ArrayBuffer.prototype;
   const freed = vi.spyOn(ArrayBuffer.prototype, 'transfer').mockImplementation(function (
     this: ArrayBuffer,
