@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { BLOCK_BYTES } from '../shared/segment-sizes.ts';
-import { free } from '../shared/free.ts';
+import { freeWhole } from '../shared/free.ts';
 import type { PutOptions } from '../shared/raw-entries.ts';
 import type { HttpRouter } from '../shards/router.ts';
 import type { Upload } from '../shards/upload.ts';
@@ -73,11 +73,6 @@ function tooLarge(limit: number): Failure {
     code: 'CACHE_ERR_VALUE_TOO_LARGE',
     message: `value must have at most ${formatBytes(limit)}, and is longer.`,
   };
-}
-
-/** Frees the buffer of a chunk that has all of it: others may use the rest. */
-function freeWhole({ buffer, byteLength }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) free(buffer);
 }
 
 /** Answers without reading the body. */

@@ -6,3 +6,8 @@
 export function free(buffer: ArrayBuffer): void {
   buffer.transfer(0);
 }
+
+/** Frees the buffer of a piece that has all of it: others may use the rest. */
+export function freeWhole({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) free(buffer);
+}

@@ -19,6 +19,8 @@ export interface CrowdCounts {
   begun: number;
   /** Clients that have a connection which has been served. */
   held: number;
+  /** Clients that are held, or wait before each try for as long as they ever do. */
+  settled: number;
   /** Since it began. */
   served: number;
   refused: number;
@@ -28,10 +30,10 @@ export interface CrowdCounts {
 const MIN_DELAY_MS = 500;
 const MAX_DELAY_MS = 30_000;
 /** It ends by itself, whatever becomes of who started it. */
-const MAX_LIFE_MS = 330_000;
+const MAX_LIFE_MS = 450_000;
 
 const options = JSON.parse(process.argv[2]) as CrowdOptions;
-const counts: CrowdCounts = { begun: 0, held: 0, served: 0, refused: 0, reset: 0 };
+const counts: CrowdCounts = { begun: 0, held: 0, settled: 0, served: 0, refused: 0, reset: 0 };
 const secureContext = options.isSecure ? createSecureContext() : undefined;
 const requestText = `GET ${options.path} HTTP/1.1\r\nhost: test\r\n\r\n`;
 
@@ -44,6 +46,7 @@ class Client {
   private delayMs = MIN_DELAY_MS;
   private isServed = false;
   private isConnecting = false;
+  private isSettled = false;
 
   open(): void {
     const { port, localAddress } = options;
@@ -70,6 +73,7 @@ class Client {
     counts.served++;
     if (!this.isServed) counts.held++;
     this.isServed = true;
+    this.settle(true);
     this.delayMs = MIN_DELAY_MS;
     setTimeout(() => this.askAgain(), options.intervalMs);
   }
@@ -86,12 +90,19 @@ class Client {
       // It rested when it was closed: the next request brings a new connection.
       this.isServed = false;
       counts.held--;
+      this.settle(false);
       return;
     }
     counts.reset++;
+    this.settle(this.delayMs === MAX_DELAY_MS);
     const delayMs = this.delayMs * (0.5 + Math.random());
     this.delayMs = Math.min(2 * this.delayMs, MAX_DELAY_MS);
     setTimeout(() => this.open(), delayMs);
+  }
+
+  private settle(isSettled: boolean): void {
+    counts.settled += Number(isSettled) - Number(this.isSettled);
+    this.isSettled = isSettled;
   }
 }
 

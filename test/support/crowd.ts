@@ -23,7 +23,7 @@ export class Crowd {
   }
 
   get counts(): CrowdCounts {
-    const sum: CrowdCounts = { begun: 0, held: 0, served: 0, refused: 0, reset: 0 };
+    const sum: CrowdCounts = { begun: 0, held: 0, settled: 0, served: 0, refused: 0, reset: 0 };
     for (const counts of this.latest) {
       for (const name of Object.keys(sum) as (keyof CrowdCounts)[]) sum[name] += counts?.[name] ?? 0;
     }

@@ -1,4 +1,6 @@
 import { type RequestListener, type Server, createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import type { Certificate } from '../../src/http/create-server.ts';
 import { DirectRequest } from '../../src/http/fast/direct-request.ts';
 import { type DoorLimits, FrontDoor } from '../../src/http/intake/front-door.ts';
 import { type Holdings, Purse } from '../../src/http/intake/purse.ts';
@@ -29,14 +31,17 @@ export function guardedServer(
     doorLimits = { maxConnections: 100, reserve: 0, waiting: 0, stalledTimeoutMs: 30_000 },
     isHeapFull = () => false,
     nowMs = () => performance.now(),
+    tls,
   }: {
     readonly limits?: Partial<Holdings>;
     readonly doorLimits?: DoorLimits;
     readonly isHeapFull?: () => boolean;
     readonly nowMs?: () => number;
+    readonly tls?: Certificate;
   } = {},
 ): GuardedServer {
-  const server = createServer({ IncomingMessage: DirectRequest });
+  const options = { IncomingMessage: DirectRequest };
+  const server = tls ? createSecureServer({ ...options, ...tls }) : createServer(options);
   const pressures: ConnectionPressureChange[] = [];
   const traffic = new Traffic({
     onSlow: () => undefined,

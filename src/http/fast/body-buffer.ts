@@ -24,17 +24,20 @@ export class BodyBuffer {
     this.limit = limit;
   }
 
-  add(chunk: Buffer): void {
+  /** @returns whether it keeps the chunk itself. If not, nothing here needs the chunk any more. */
+  add(chunk: Buffer): boolean {
     const start = this.length;
     this.length += chunk.length;
     if (this.length > this.limit) {
       this.free();
     } else if (start === 0 && chunk.length >= this.declared) {
       this.buffer = chunk;
+      return true;
     } else {
       this.reserve(start);
       chunk.copy(this.buffer!, start);
     }
+    return false;
   }
 
   /** Latin-1 text of it all. */

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage as Message } from 'node:http';
+import { freeWhole } from '../../shared/free.ts';
 import { IncomingMessage } from './node-http.ts';
 import { works } from './node-internals.ts';
 
@@ -17,7 +18,7 @@ export interface BodyWatcher {
   bodyTaken(request: object): void;
 }
 
-const NOWHERE: BodySink = { add: () => undefined, end: () => undefined };
+const NOWHERE: BodySink = { add: freeWhole, end: () => undefined };
 
 /**
  * A request whose body is taken without a stream: what Node's parser pushes goes straight to a sink, in the same turn.

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { parse as parseContentType } from 'content-type';
 import type { GarbageMeter } from '../garbage-meter.ts';
 import { BodyBuffer } from '../fast/body-buffer.ts';
+import { freeWhole } from '../../shared/free.ts';
 import { accountOf } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
 import { DirectRequest, declaredBytes, hasBody, takeBody } from '../fast/direct-request.ts';
@@ -171,9 +172,10 @@ export class Bodies {
     let isFinished = false;
     takeBody(raw, {
       add: (chunk) => {
-        if (isFinished) return;
-        body.add(chunk);
+        const isKept = !isFinished && body.add(chunk);
         if (upload) upload.bytes = body.length;
+        // Left to the collector, tens of MiB of network buffers would wait for it.
+        if (!isKept && raw instanceof DirectRequest) freeWhole(chunk);
       },
       end: () => {
         // It has come; now it is not the client that takes its time.

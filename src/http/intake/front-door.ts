@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import { Server as SecureServer } from 'node:tls';
 import { assert } from '../../shared/assert.ts';
+import { freeWhole } from '../../shared/free.ts';
 import { takeBody } from '../fast/direct-request.ts';
 import { writeAnswer } from '../write-answer.ts';
 import { dialectOfPath } from '../build-tools.ts';
@@ -25,6 +26,12 @@ export interface DoorLimits {
 
 /** How long an ordinary connection may be without a whole request while others find no place. */
 const GRACE_MS = 1000;
+/**
+ * Over TLS an idle connection is not closed for others before it has been there for this many sweeps. For each place that
+ * changes hands many clients try to get it, and each try costs a handshake. With places that change hands every second,
+ * 20,000 clients took all of the thread's time for handshakes, and probes did not get through.
+ */
+const MIN_TLS_TICKS = 100;
 /** How many sweeps a connection may stay in the reserve without a request while others wait for its place. */
 const RESERVE_TICKS = 5;
 /** How many sweeps a newcomer may wait for a place. */
@@ -43,8 +50,8 @@ const REFUSAL: Failure = { code: 'CACHE_ERR_BUSY', message: 'All connections are
  * would cost far more. A newcomer that waits too long is dropped; when too many wait, the oldest is.
  *
  * While newcomers are refused, a sweep closes connections that hold an ordinary place and do not use it: those without a
- * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. A refusal
- * itself closes nothing, so it is cheap.
+ * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. With TLS each
+ * of these has been there for 10 s. A refusal itself closes nothing, so it is cheap.
  */
 export class FrontDoor implements Books {
   readonly limits: DoorLimits;
@@ -255,6 +262,7 @@ export class FrontDoor implements Books {
 
   private makeRoom(wanted: number, sinceMs: number): void {
     const resting: Account[] = [];
+    const cameBefore = this.isSecure ? this.tick - MIN_TLS_TICKS : this.tick;
     let unfinished = 0;
     let closed = 0;
     for (const account of this.accounts) {
@@ -266,7 +274,7 @@ export class FrontDoor implements Books {
       if (!hasAsked || isUnfinished(request)) {
         this.closeForOthers(socket);
         closed++;
-      } else if (responses.length === 0 && resting.length < wanted) {
+      } else if (responses.length === 0 && account.tick <= cameBefore && resting.length < wanted) {
         resting.push(account);
       }
     }
@@ -293,5 +301,5 @@ function isUnfinished(request: IncomingMessage | undefined): boolean {
 function afterBody(request: IncomingMessage, callback: () => void): void {
   // A client that waits for `100 Continue` has not begun to send.
   if (request.complete || request.headers.expect !== undefined) callback();
-  else takeBody(request, { add: () => undefined, end: callback });
+  else takeBody(request, { add: freeWhole, end: callback });
 }

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Failure, FailureError } from '../failures.ts';
-import { hasLength, takeBody } from '../fast/direct-request.ts';
+import { freeWhole } from '../../shared/free.ts';
+import { DirectRequest, hasLength, takeBody } from '../fast/direct-request.ts';
 
 const NO_BODY: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'DELETE takes no body.' };
 
@@ -29,7 +30,8 @@ export function refuseBody(
   }
   let isRefused = false;
   takeBody(raw, {
-    add: () => {
+    add: (chunk) => {
+      if (raw instanceof DirectRequest) freeWhole(chunk);
       if (isRefused) return;
       isRefused = true;
       done(new FailureError(NO_BODY));
