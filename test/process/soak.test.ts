@@ -6,8 +6,8 @@ import { printedSeed } from '../support/random.ts';
 import { grown } from '../support/resources.ts';
 import { SoakClient } from '../support/soak-client.ts';
 
-const LASTS_MS = IS_LONG ? 600_000 : 6000;
-const WARM_UP_MS = IS_LONG ? 60_000 : 2000;
+const LASTS_MS = IS_LONG ? 600_000 : 3500;
+const WARM_UP_MS = IS_LONG ? 60_000 : 1000;
 const CONNECTIONS = 8;
 const SAMPLE_INTERVAL_MS = IS_LONG ? 1000 : 100;
 const MOST_DRIFT = 0.02;
