@@ -7,7 +7,7 @@ import { Random, printedSeed } from '../support/random.ts';
 import { RandomUser, type Tally } from '../support/random-user.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
-const CALLS = IS_LONG ? 1_000_000 : 12_000;
+const CALLS = IS_LONG ? 1_000_000 : 20_000;
 const USERS = 20;
 const SHARDS = 3;
 const TIMEOUT_MS = 2000;

@@ -16,7 +16,7 @@ import { IS_LONG } from '../support/long.ts';
 import { printedSeed } from '../support/random.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
-const RUNS = IS_LONG ? 3000 : 25;
+const RUNS = IS_LONG ? 3000 : 40;
 const TIMEOUT_MS = IS_LONG ? 1_200_000 : 60_000;
 const CLIENTS = 8;
 const SHARED_KEYS = 3;
