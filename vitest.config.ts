@@ -4,16 +4,13 @@ function testsOf(paths: readonly string[]): string[] {
   return paths.map((path) => `test/${path}.test.ts`);
 }
 
-/** They measure memory or time, or flood a server: each file has the machine to itself. */
+/** They measure how long something takes while a server is flooded: each file has the machine to itself. */
 const ALONE = testsOf([
   'fault/large-puts',
   'http/crowd',
   'http/overload',
   'http/probes',
   'http/slow-clients',
-  'http/small-memory',
-  'process/snapshot-speed',
-  'process/soak',
   'shards/faults/shard-*',
 ]);
 
@@ -45,8 +42,8 @@ const SHARING = testsOf([
   'tier/**/*',
 ]);
 
-/** They wait for servers to start and to end. */
-const SERVER_WORKERS = 3;
+/** They wait for servers to start and to end, and for clients to be slow. */
+const SERVER_WORKERS = 4;
 
 const DEFAULTS = {
   // Node loads the modules itself, as in the product: that takes less time than to have Vite transform them, and so does
@@ -54,7 +51,7 @@ const DEFAULTS = {
   experimental: { viteModuleRunner: false, nodeLoader: false },
   testTimeout: 60_000,
   /** What is waited for comes within milliseconds; only a machine with other work takes seconds. */
-  expect: { poll: { interval: 5, timeout: 20_000 } },
+  expect: { poll: { interval: 10, timeout: 20_000 } },
 };
 
 const WITH_SERVERS = {

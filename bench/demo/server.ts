@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const HOST = '127.0.0.1';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const COMPILE_CACHE = `${ROOT}node_modules/.cache/key-value-cache`;
 const END_WITH_PARENT = new URL('end-with-parent.mjs', import.meta.url).href;
 /** Longer than the server takes to stop. */
 const STOP_DEADLINE_MS = 6_000;
@@ -54,7 +55,15 @@ export class DemoServer {
   constructor(port: number, onEvent: (message: string) => void) {
     this.child = spawn(process.execPath, [`--import=${END_WITH_PARENT}`, 'src/main.ts'], {
       cwd: ROOT,
-      env: { PATH: process.env['PATH'], HOST, PORT: `${port}`, SHARDS: '2', MEMORY_LIMIT: '512mb' },
+      env: {
+        PATH: process.env['PATH'],
+        // Named here, it spares the first of the server's two processes the types.
+        NODE_COMPILE_CACHE: COMPILE_CACHE,
+        HOST,
+        PORT: `${port}`,
+        SHARDS: '2',
+        MEMORY_LIMIT: '512mb',
+      },
       stdio: 'pipe',
       // A group of its own: Ctrl-C reaches the demo, which ends its traffic before it ends the server.
       detached: true,

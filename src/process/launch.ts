@@ -53,6 +53,8 @@ export function setUpMemory(): void {
   if (unknown.length > 0) {
     console.error(`Node ${process.version} does not know ${unknown.join(', ')}: the server does without`);
   }
+  // Where the environment names a cache, it has this process's modules as well, from the next start on.
+  flushCompileCache();
   // Flags that were given by hand come last, and so win.
   beginAnew([...known, ...process.execArgv], {
     MALLOC_MMAP_THRESHOLD_: String(mmapThresholdBytes(limitBytes)),

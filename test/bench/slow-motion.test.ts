@@ -18,7 +18,7 @@ function childrenOf(pid: number): string[] {
 test.skipIf(missing !== undefined)(
   'a measurement in slow motion that is interrupted leaves no server and no control group',
   async () => {
-    const args = ['bench/scale/main.ts', '--threads', '1+1', '--rounds', '1'];
+    const args = ['bench/scale/main.ts', '--threads', '1+1', '--rounds', '1', '--connections', '2'];
     const bench = spawn(process.execPath, args, { cwd: ROOT, stdio: 'ignore' });
     const exited = once(bench, 'exit');
     onTestFinished(() => void bench.kill());

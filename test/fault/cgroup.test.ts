@@ -23,7 +23,7 @@ const MIXED_BYTES = [10, 100, KIB, 16 * KIB, 100 * KIB, 200 * KIB, MIB];
 const MIXED_MEAN_BYTES = MIXED_BYTES.reduce((sum, bytes) => sum + bytes, 0) / MIXED_BYTES.length;
 
 const mixedBytes = (i: number): number => MIXED_BYTES[i % MIXED_BYTES.length];
-const totalBytes = IS_LONG ? 2048 * MIB : 512 * MIB;
+const totalBytes = IS_LONG ? 2048 * MIB : 384 * MIB;
 
 const SNAPSHOT_FILE = join(tmpdir(), `kvc-snapshot-${process.pid}`);
 

@@ -47,7 +47,7 @@ export interface FloodReport {
 
 const CONNECTIONS = 8;
 /** Of the newest entries so many are looked for, where so many fit. */
-const NEWEST = IS_LONG ? 500 : 200;
+const NEWEST = IS_LONG ? 500 : 80;
 const FILLER = 'the quick brown fox jumps over the lazy dog; 0123456789 '.repeat(20_000);
 
 /** Runs the real server in a group of its own, and PUTs to it as fast as eight connections take it. */

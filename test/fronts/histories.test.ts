@@ -8,7 +8,7 @@ import { servingFronts, spreadClients } from '../support/spread-clients.ts';
 
 const FRONTS = 4;
 const SHARDS = 2;
-const ROUNDS = IS_LONG ? 600 : 24;
+const ROUNDS = IS_LONG ? 600 : 15;
 const KEYS = 3;
 const STEPS = 10;
 /** From 16 KiB on values cross threads in another way. */

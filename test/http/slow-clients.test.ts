@@ -17,9 +17,9 @@ const TIMEOUTS = IS_LONG ? DOCUMENTED : SHORTENED;
 const STALLED_MS = IS_LONG ? DOCUMENTED_STALLED_MS : 1500;
 /** Node looks every two seconds; what is left is for a machine that is busy with something else. */
 const SLACK_MS = 8000;
-const CLIENTS = IS_LONG ? 1000 : 100;
+const CLIENTS = IS_LONG ? 1000 : 50;
 const IDLE_CLIENTS = IS_LONG ? 5000 : 300;
-const DRIP_INTERVAL_MS = IS_LONG ? 1000 : 50;
+const DRIP_INTERVAL_MS = IS_LONG ? 1000 : 100;
 /** The machine may be busy, but nobody waits for a slow client. */
 const MOST_LATENCY_MS = 3000;
 const ROUNDS = IS_LONG ? 100 : 6;

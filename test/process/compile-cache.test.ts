@@ -28,6 +28,9 @@ test.skipIf(process.execve === undefined)(
     onTestFinished(() => rm(cache, { recursive: true, force: true }));
     const first = await residentBytes({ NODE_COMPILE_CACHE: cache });
     const written = await readdir(cache, { recursive: true });
+    const modules = written.filter((name) => /^[^/]+\/[^/]+$/.test(name) && !name.endsWith('/complete'));
+    // Of the process that sets up memory as well, whose flags are others.
+    expect(new Set(modules.map((name) => name.split('/')[0])).size).toBe(2);
     const stamp = join(
       cache,
       written.find((name) => name.endsWith('/complete'))!,

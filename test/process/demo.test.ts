@@ -46,9 +46,10 @@ describe('npm run demo', () => {
     await once(other, 'listening');
     onTestFinished(() => void other.close());
     const { port: taken } = other.address() as AddressInfo;
-    const demo = new DemoProcess(['--seconds', '1'], { PORT: `${taken}` });
+    const demo = new DemoProcess([], { PORT: `${taken}` });
     expect(await demo.port()).not.toBe(taken);
     expect(demo.output).toContain(`Port ${taken} is taken: `);
+    demo.child.kill('SIGINT');
     expect(await demo.ended).toBe(0);
   });
 

@@ -15,7 +15,7 @@ import { RawSocket, untilRefused } from '../support/raw-socket.ts';
 const CLEAN: Exit = { code: 0, signal: null };
 const EXIT_DEADLINE_MS = 5000;
 /** Moments at which a stop signal is tried; those of the next run are others. */
-const ROUNDS = IS_LONG ? 30 : 6;
+const ROUNDS = IS_LONG ? 30 : 4;
 const DEBUGGER_PORT = 9229;
 const BODY = '{"key":"a","value":"1"}';
 const PUT_HEAD = `PUT /cache HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: ${BODY.length}\r\nexpect: 100-continue\r\n\r\n`;

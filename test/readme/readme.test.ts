@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
 import { ChildServer } from '../support/child-server.ts';
 import { makeFolder } from '../support/folder.ts';
+import { helpOf } from '../support/script-help.ts';
 import { type Command, commandsOf, isAsShown } from './commands.ts';
 import { ROOT, generatedReadme, readPage } from './page.ts';
 
@@ -110,7 +111,7 @@ describe.each(PAGES)('%s', (page) => {
       expect(SCRIPTS, text).toHaveProperty([script]);
       const flags = text.match(/ --[a-z][a-z-]*/g) ?? [];
       if (flags.length === 0) continue;
-      const help = await inShell(`npm run --silent ${script} -- --help`, ROOT);
+      const help = await helpOf(script);
       for (const flag of flags) expect(help, text).toContain(flag);
     }
   });

@@ -11,7 +11,7 @@ import { Random, printedSeed } from '../support/random.ts';
 import { addPiece, createSegments } from '../support/segments.ts';
 import { drainKeys, peekValue, shardsOf } from '../support/snapshots.ts';
 
-const FILES = IS_LONG ? 10_000 : 1000;
+const FILES = IS_LONG ? 10_000 : 300;
 const NEVER = new AbortController().signal;
 const TAG_SEED = [0x0123abcd, 0xffff_ffff] as const;
 const TAGGED = {

@@ -19,7 +19,11 @@ export class DemoProcess {
   constructor(args: readonly string[], env: Readonly<Record<string, string>> = { PORT: '0' }) {
     this.child = spawn(process.execPath, ['bench/demo/main.ts', ...args], {
       cwd: ROOT,
-      env: { PATH: process.env['PATH'], ...env },
+      env: {
+        PATH: process.env['PATH'],
+        NODE_COMPILE_CACHE: `${ROOT}node_modules/.cache/key-value-cache`,
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.output += text));

@@ -15,6 +15,7 @@ export class Load {
   answered = 0;
   readonly statuses = new Set<string>();
   private readonly connections: Promise<Connection[]>;
+  private onAnswer: () => void = () => undefined;
 
   constructor(port: number) {
     this.connections = Promise.all(Array.from({ length: CONNECTIONS }, (_, n) => this.connect(port, n)));
@@ -23,7 +24,10 @@ export class Load {
   /** Waits until this many requests have been answered. */
   async until(answers: number): Promise<void> {
     await this.connections;
-    while (this.answered < answers) await new Promise(setImmediate);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.onAnswer = () => this.answered >= answers && resolve();
+    this.onAnswer();
+    await promise;
   }
 
   /** Waits until the other side has closed every connection. */
@@ -49,6 +53,7 @@ export class Load {
       if (connection.rest.length < head[0].length + length) return;
       connection.rest = connection.rest.slice(head[0].length + length);
       this.answered++;
+      this.onAnswer();
       this.statuses.add(head[1]);
       if (!/^connection: close/im.test(head[0])) send();
     });

@@ -4,8 +4,8 @@ import { HAS_REDIS, RedisCluster } from '../support/redis.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 
 /** Each look reads all keys, and what is waited for takes the engine a second. */
-const LOOK = { interval: 50 };
-const KEYS = Array.from({ length: 60 }, (_, i) => `key-${i}`);
+const LOOK = { interval: 100 };
+const KEYS = Array.from({ length: 40 }, (_, i) => `key-${i}`);
 
 async function read({ client }: TestServer, key: string): Promise<unknown> {
   const { status, text } = await client.get(`/cache/${key}`);
@@ -31,12 +31,12 @@ describe.skipIf(!HAS_REDIS)('with a cluster of three primaries behind the shards
     expect(sizes.every((size) => Number(size) > 0)).toBe(true);
     for (const key of KEYS) await one.client.put(key, 'new');
     await expect
-      .poll(() => Promise.all(KEYS.map((key) => read(other, key))))
+      .poll(() => Promise.all(KEYS.map((key) => read(other, key))), LOOK)
       .toStrictEqual(KEYS.map(() => 'new'));
     const { text } = await other.client.call({ method: 'DELETE', path: '/cache' });
     expect(JSON.parse(text)).toEqual({ status: 'OK', removed: KEYS.length });
     await expect
-      .poll(() => Promise.all(KEYS.map((key) => read(one, key))))
+      .poll(() => Promise.all(KEYS.map((key) => read(one, key))), LOOK)
       .toStrictEqual(KEYS.map(() => 404));
   });
 

@@ -10,9 +10,9 @@ import { type HistoryOptions, TierHistory } from '../support/tier-history.ts';
 
 /** What docs/several-machines.md promises, and what this machine and the proxies add. */
 const STALE_MS = 1500 + 500;
-const DURATION_MS = IS_LONG ? 30_000 : 4000;
+const DURATION_MS = IS_LONG ? 30_000 : 3000;
 /** Readers that never rest would take both processors from the tests beside this one. */
-const READ_PAUSE_MS = IS_LONG ? 0 : 10;
+const READ_PAUSE_MS = IS_LONG ? 0 : 40;
 const CANARY = new URL('../support/canary-tier-worker.ts', import.meta.url);
 
 type Disturbance = Pick<HistoryOptions, 'disturb' | 'disturbEveryMs' | 'losesEntries'>;

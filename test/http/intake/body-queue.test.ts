@@ -64,7 +64,8 @@ describe('BodyQueue', () => {
 
   test('any number may release at once what they are granted', () => {
     const room = new Room();
-    const most = 100_000;
+    // Many more than calls fit on the stack. V8 may take a time that grows with the square of this number.
+    const most = 20_000;
     let granted = 0;
     room.acquire(100, true, () => undefined);
     for (let i = 0; i < most; i++) {

@@ -14,10 +14,10 @@ import { printedSeed } from '../../support/random.ts';
 import { MIB, createSegment } from '../../support/segments.ts';
 import { type Operation, SegmentModel, operation } from './segment-model.ts';
 
-/** In the long form more than 200,000 operations between them, in the short form half as many. */
-const RUNS = IS_LONG ? 800 : 400;
-const MIN_OPERATIONS = IS_LONG ? 50_000 : 25_000;
+/** As many as find all that the canaries break. In the long form there are more than 200,000 operations. */
 const CANARY_RUNS = 200;
+const RUNS = IS_LONG ? 800 : CANARY_RUNS;
+const MIN_OPERATIONS = IS_LONG ? 50_000 : 12_500;
 const MOST_OPERATIONS = 200;
 const MOST_VALUE_BYTES = 2 ** 18;
 const GUARANTEE_BYTES = guaranteeFor(maxEntryBytes(256, MOST_VALUE_BYTES));
