@@ -37,6 +37,7 @@ import { randomSeed } from './shards/create-shards.ts';
 import { type TagSeed, readTagSeed } from './snapshot/head.ts';
 import { Snapshots } from './snapshot/snapshots.ts';
 import { type Threads, createThreads } from './threads.ts';
+import { ENTRY_URL } from './worker-threads/thread.ts';
 
 /** In the npm package all of them are compiled. */
 const EXTENSION = extname(import.meta.url);
@@ -72,9 +73,9 @@ export interface RunningServer {
 /** Loads all modules of the server and its shards. */
 export async function loadAll(): Promise<void> {
   await import('./fronts/front-app.ts');
+  for (const url of [WORKER_URL, FRONT_URL]) await import(url.href);
   // `require`, as Piscina does: the compile cache keeps what is imported under another key.
-  const require = createRequire(import.meta.url);
-  for (const url of [WORKER_URL, FRONT_URL]) require(fileURLToPath(url));
+  createRequire(import.meta.url)(fileURLToPath(ENTRY_URL));
 }
 
 /**

@@ -1,4 +1,8 @@
+import { extname } from 'node:path';
 import { Piscina } from 'piscina';
+
+/** The script that each thread runs first: `.cts` here, `.cjs` when compiled. */
+export const ENTRY_URL = new URL(`entry${extname(import.meta.url).replace('.', '.c')}`, import.meta.url);
 
 export interface ThreadOptions {
   /** The module whose default export runs on the thread; it gets the task. */
@@ -11,17 +15,19 @@ export interface ThreadOptions {
 
 /**
  * One worker thread with one task, which lasts as long as the thread. Only this file knows Piscina, which is made for
- * many short tasks. ADR 16 says why it serves all the same. Four workarounds make it fit:
+ * many short tasks. ADR 16 says why it serves all the same. Five workarounds make it fit:
  *
  * - Each thread has a pool of its own: a pool whose thread fails while it starts never starts another one.
  * - `minThreads: 0`, or the pool would replace a dead thread by itself, even after `destroy`.
  * - Three events say that the thread has ended. The task is rejected if the thread dies with it. The pool emits
  *   `error` if the thread throws before that, and only `workerDestroy` if it exits before that. `workerDestroy` comes
  *   with the others, too, but does not know the error: so it is reported a turn later.
+ * - `entry.cts` loads the thread's module.
  * - A cast: Piscina derives the type of `transferList` from the last overload of `postMessage`, which has no such list.
  */
 export class Thread {
   private readonly pool: Piscina;
+  private readonly url: string;
   private readonly onEnd: (error: unknown) => void;
   private hasEnded = false;
   private ended: Promise<void> | undefined;
@@ -29,8 +35,9 @@ export class Thread {
   /** @param onEnd called once: the thread has died, failed to start, or is being ended. */
   constructor({ workerUrl, heapMb, youngMb }: ThreadOptions, onEnd: (error: unknown) => void) {
     this.onEnd = onEnd;
+    this.url = workerUrl.href;
     this.pool = new Piscina({
-      filename: workerUrl.href,
+      filename: ENTRY_URL.href,
       minThreads: 0,
       maxThreads: 1,
       idleTimeout: Infinity,
@@ -47,7 +54,7 @@ export class Thread {
   }
 
   start(task: object, transferList: readonly object[]): void {
-    this.pool.run(task, { transferList: transferList as never }).then(
+    this.pool.run({ url: this.url, task }, { transferList: transferList as never }).then(
       () => this.reportEnd(new Error('the task of the thread ended')),
       (error: unknown) => this.reportEnd(error),
     );

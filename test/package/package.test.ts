@@ -96,7 +96,7 @@ describe('the tarball', () => {
       .map((file) => file.replace(/^package\//, ''));
     const unwanted = files.filter(
       (file) =>
-        !/^(dist\/(src|workers)\/[\w/-]+\.js|dist\/src\/(client|keyv|api)\/[\w-]+\.d\.ts)$/.test(file) &&
+        !/^(dist\/(src|workers)\/[\w/-]+\.c?js|dist\/src\/(client|keyv|api)\/[\w-]+\.d\.ts)$/.test(file) &&
         !/^dist\/src\/dashboard\/page\/page\.(css|html)$/.test(file),
     );
     expect(unwanted.toSorted()).toStrictEqual([
