@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { ChildServer } from '../support/child-server.ts';
 import { getText } from '../support/http-text.ts';
+import { IS_LONG } from '../support/long.ts';
 import { HttpClient, expectError } from '../support/http-client.ts';
 import { HttpPipe } from '../support/http-pipe.ts';
 import { scrape } from '../support/metrics-text.ts';
@@ -69,7 +70,7 @@ test('beside hundreds of connections that pipeline', async () => {
     while (!isOver) await pipe.get('/cache/none');
   };
   const lanes = pipes.flatMap((pipe) => Array.from({ length: 8 }, () => lane(pipe)));
-  const answers = await probeOften(6, INTERVAL_MS, () => probe(port, '/health'));
+  const answers = await probeOften(IS_LONG ? 12 : 6, INTERVAL_MS, () => probe(port, '/health'));
   isOver = true;
   await Promise.all(lanes);
   console.log(`slowest after ${slowestMs(answers)} ms`);

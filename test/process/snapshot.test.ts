@@ -222,7 +222,7 @@ describe('SNAPSHOT_FILE', () => {
 
   test('with less memory than before gives the hottest entries that fit below the threshold', async () => {
     const path = join(makeFolder(), 'snapshot');
-    const count = 1500;
+    const count = IS_LONG ? 3000 : 1500;
     const first = await start(path, { MEMORY_LIMIT: '1gb' });
     for (let i = 0; i < count; i++) await first.client.put(`key-${i}`, `${i}-`.padEnd(65_536, 'v'));
     await stop(first);
