@@ -20,6 +20,7 @@ const SERVERS = testsOf([
   'fronts/**/*',
   'http/access',
   'http/batch',
+  'http/body-memory',
   'http/fuzz',
   'http/host',
   'http/node-internals',

@@ -45,7 +45,7 @@ const OTHER_BOUND = /\b(?:MOST|LEAST)_\w+|\b(?:most|least)(?!Recent|Useful)[A-Z]
 
 /** @returns one line for each name of a bound that begins with "most" or "least". */
 function misnamedBounds(): string[] {
-  return globSync('{src,workers}/**/*.{ts,js}', { cwd: ROOT }).flatMap((file) =>
+  return globSync('{src,workers}/**/*.{ts,cts,js}', { cwd: ROOT }).flatMap((file) =>
     readFileSync(`${ROOT}/${file}`, 'utf8')
       .split('\n')
       .flatMap((text, i) => text.match(OTHER_BOUND)?.map((name) => `${file}:${i + 1}: ${name}`) ?? [])

@@ -5,7 +5,7 @@ import { seedTags } from './reads/entity-tag.ts';
 import { ShardLoop } from './shard-loop.ts';
 import { SegmentStore } from './store/segment-store.ts';
 
-/** Piscina's handler: one task per shard, which ends only with its thread. */
+/** What the thread runs: one task per shard, which ends only with its thread. */
 export default async function runShard({
   port,
   start,

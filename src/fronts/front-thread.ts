@@ -130,7 +130,7 @@ function loggerTo(tell: (event: LogEvent) => void): LogSink {
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
-/** Piscina's handler: one task per front, which ends only with its thread. */
+/** What the thread runs: one task per front, which ends only with its thread. */
 export default async function runFront(task: { port: MessagePort; start: FrontStart }): Promise<never> {
   await FrontThread.start(task.port, task.start);
   return new Promise(() => undefined);

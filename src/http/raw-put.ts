@@ -113,7 +113,10 @@ class LargePut {
     if (raw instanceof DirectRequest) raw.streamBody();
     raw.on('data', (chunk: Buffer) => {
       // What comes of a body that is refused is thrown away.
-      if (this.isOver) return;
+      if (this.isOver) {
+        this.drop(chunk);
+        return;
+      }
       raw.pause();
       work = work.then(() => this.take(chunk)).then(() => raw.resume());
     });
@@ -126,19 +129,23 @@ class LargePut {
   }
 
   private async take(chunk: Buffer): Promise<void> {
-    if (this.isOver) return;
+    if (this.isOver) {
+      this.drop(chunk);
+      return;
+    }
     const { router } = this.options;
     const { request, key } = this.rawPut;
     this.bytes += chunk.length;
     if (request.upload) request.upload.bytes = this.bytes;
     if (this.bytes > this.limit) {
       this.fail(tooLarge(this.limit));
+      this.drop(chunk);
     } else if (this.upload) {
       await this.write(chunk);
-      // Left to the collector, the network buffers of large values would lead to one major collection after another.
-      if (request.raw instanceof DirectRequest) freeWhole(chunk);
+      this.drop(chunk);
     } else {
-      this.start.add(chunk);
+      const isKept = this.start.add(chunk);
+      if (!isKept) this.drop(chunk);
       if (router.takesWhole(key.length, this.bytes)) return;
       if (await this.begin(0)) await this.write(this.start.bytes());
       this.start.free();
@@ -192,6 +199,11 @@ class LargePut {
     this.end();
     this.discard();
     this.rawPut.exchange.fail(failure);
+  }
+
+  /** Left to the collector, the network buffers of large values would lead to one major collection after another. */
+  private drop(chunk: Buffer): void {
+    if (this.rawPut.request.raw instanceof DirectRequest) freeWhole(chunk);
   }
 
   /** Nothing is stored of it. */

@@ -7,7 +7,10 @@ export function free(buffer: ArrayBuffer): void {
   buffer.transfer(0);
 }
 
-/** Frees the buffer of a piece that has all of it: others may use the rest. */
+/**
+ * Frees the buffer of a piece that a socket has read. Node's parser copies each piece into a buffer of its own. A piece that
+ * is only a part of a buffer is left alone.
+ */
 export function freeWhole({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) free(buffer);
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength > 0) free(buffer);
 }

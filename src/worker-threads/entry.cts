@@ -5,8 +5,8 @@ interface Entry {
 }
 
 /**
- * What Piscina runs on each thread. It loads the thread's module by `import`, where Piscina would `require` it: a thread
- * that is ended at one moment of that takes the whole process along (Node 26.10, `CreateRequiredModuleFacade`).
+ * What Piscina runs on each thread. It loads the thread's module by `import`, where Piscina would `require` it. If a
+ * thread is ended while it does that, Node 26.10 can end the whole process (`CreateRequiredModuleFacade`).
  */
 module.exports = async ({ url, task }: Entry): Promise<unknown> => {
   const { default: run } = (await import(url)) as { default: (task: object) => unknown };

@@ -22,7 +22,7 @@ export interface ThreadOptions {
  * - Three events say that the thread has ended. The task is rejected if the thread dies with it. The pool emits
  *   `error` if the thread throws before that, and only `workerDestroy` if it exits before that. `workerDestroy` comes
  *   with the others, too, but does not know the error: so it is reported a turn later.
- * - `entry.cts` loads the thread's module.
+ * - `entry.cts` imports the thread's module. Piscina would `require` it, and then Node can crash.
  * - A cast: Piscina derives the type of `transferList` from the last overload of `postMessage`, which has no such list.
  */
 export class Thread {

@@ -21,7 +21,7 @@ function watchOrders(demo: DemoProcess): readonly { readonly atMs: number; reado
 }
 
 /** One run shows all of it, since it takes the demo up to half a minute. The first two are not as far apart as later ones. */
-test('npm run demo: a shed order within 20 s, then one of some 20 MiB every 5 to 10 s, until Ctrl-C', async () => {
+test('npm run demo: a shed order within 20 s, then one of some 20 MiB again and again, until Ctrl-C', async () => {
   const demo = new DemoProcess([]);
   const orders = watchOrders(demo);
   const port = await demo.port();

@@ -93,7 +93,7 @@ interface SourceFile {
   readonly imports: readonly string[];
 }
 
-const FILES: readonly SourceFile[] = globSync('{src,workers}/**/*.ts', { cwd: ROOT })
+const FILES: readonly SourceFile[] = globSync('{src,workers}/**/*.{ts,cts}', { cwd: ROOT })
   .toSorted()
   .map((path) => {
     const text = withoutComments(readFileSync(join(ROOT, path), 'utf8'));

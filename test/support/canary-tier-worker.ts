@@ -6,7 +6,7 @@ KeyLines.prototype.forbidCopy = function forbidNothing(): void {
   // A history must find this.
 };
 
-/** Piscina's handler. */
+/** What the thread runs. */
 export default function runCanaryShard(task: Parameters<typeof runShard>[0]): Promise<never> {
   return runShard(task);
 }

@@ -53,7 +53,7 @@ ShardActor.prototype.handle = function faulty(this: ShardActor, session, message
   handle.call(this, session, message);
 };
 
-/** Piscina's handler. */
+/** What the thread runs. */
 export default function runFaultyShard(task: Parameters<typeof runShard>[0]): Promise<never> {
   if (startFault !== undefined && startFault !== 'import') fail(startFault);
   return runShard(task);

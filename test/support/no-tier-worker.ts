@@ -11,7 +11,7 @@ registerHooks({
 });
 const { default: run } = await import('../../workers/shard-worker.ts');
 
-/** Piscina's handler. */
+/** What the thread runs. */
 export default function runWithoutTier(task: Parameters<typeof runShard>[0]): Promise<never> {
   return run(task);
 }

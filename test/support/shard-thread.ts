@@ -9,7 +9,7 @@ import type { ShardStart } from '../../src/shared/shard-start.ts';
 
 const MIB = 2 ** 20;
 const MODULE = new URL('../../workers/shard-worker.ts', import.meta.url).href;
-/** Runs Piscina's handler without Piscina. */
+/** Runs the task of a shard's thread without Piscina. */
 const BOOT = `
   const { module, ...task } = require('node:worker_threads').workerData;
   import(module).then((shard) => shard.default(task));`;

@@ -5,6 +5,7 @@ import { works } from './node-internals.ts';
 
 /** Takes a body in the pieces that the parser makes. */
 export interface BodySink {
+  /** The piece is the sink's own: it may free it. */
   add(chunk: Buffer): void;
   /** The body has come whole. */
   end(): void;

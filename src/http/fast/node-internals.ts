@@ -1,7 +1,8 @@
 /**
  * Every use of behaviour that Node does not document. Each is checked when the server starts. If Node has changed one, the
- * server writes a log line and does without it. `test/http/node-internals.test.ts` has a test for each. Two uses are
- * elsewhere: V8's and Node's flags (`src/process/launch.ts`) and `transfer(0)` (`src/shared/free.ts`).
+ * server writes a log line and does without it. `test/http/node-internals.test.ts` has a test for each. Three
+ * uses are elsewhere: V8's and Node's flags (`src/process/launch.ts`), and `transfer(0)` and that the parser copies each piece
+ * of a body (`src/shared/free.ts`).
  */
 import type { Server, ServerOptions, ServerResponse } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';

@@ -27,9 +27,9 @@ export interface DoorLimits {
 /** How long an ordinary connection may be without a whole request while others find no place. */
 const GRACE_MS = 1000;
 /**
- * Over TLS an idle connection is not closed for others before it has been there for this many sweeps. For each place that
- * changes hands many clients try to get it, and each try costs a handshake. With places that change hands every second,
- * 20,000 clients took all of the thread's time for handshakes, and probes did not get through.
+ * Over TLS an idle connection is not closed for others before it has been there for this many sweeps, at least 10 s. For each
+ * place that becomes free many clients try to get it, and each try costs a handshake. With places that became free every
+ * second, 20,000 clients took all of the thread's time for handshakes, and probes did not get through.
  */
 const MIN_TLS_TICKS = 100;
 /** How many sweeps a connection may stay in the reserve without a request while others wait for its place. */
@@ -262,7 +262,7 @@ export class FrontDoor implements Books {
 
   private makeRoom(wanted: number, sinceMs: number): void {
     const resting: Account[] = [];
-    const cameBefore = this.isSecure ? this.tick - MIN_TLS_TICKS : this.tick;
+    const lastTick = this.isSecure ? this.tick - MIN_TLS_TICKS : this.tick;
     let unfinished = 0;
     let closed = 0;
     for (const account of this.accounts) {
@@ -274,7 +274,7 @@ export class FrontDoor implements Books {
       if (!hasAsked || isUnfinished(request)) {
         this.closeForOthers(socket);
         closed++;
-      } else if (responses.length === 0 && account.tick <= cameBefore && resting.length < wanted) {
+      } else if (responses.length === 0 && account.tick <= lastTick && resting.length < wanted) {
         resting.push(account);
       }
     }
