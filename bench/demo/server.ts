@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { COMPILE_CACHE } from '../../src/process/launch.ts';
 
 const HOST = '127.0.0.1';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const COMPILE_CACHE = `${ROOT}node_modules/.cache/key-value-cache`;
 const END_WITH_PARENT = new URL('end-with-parent.mjs', import.meta.url).href;
 /** Longer than the server takes to stop. */
 const STOP_DEADLINE_MS = 6_000;

@@ -1,13 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { BLOCK_BYTES } from '../shared/segment-sizes.ts';
-import { freeWhole } from '../shared/free.ts';
 import type { PutOptions } from '../shared/raw-entries.ts';
 import type { HttpRouter } from '../shards/router.ts';
 import type { Upload } from '../shards/upload.ts';
 import { formatBytes } from '../config/byte-size.ts';
 import type { Failure } from './failures.ts';
 import { BodyBuffer } from './fast/body-buffer.ts';
-import { DirectRequest, declaredBytes } from './fast/direct-request.ts';
+import { DirectRequest, declaredBytes, freePiece } from './fast/direct-request.ts';
 import { type Bodies, TOO_SLOW, continueBody } from './intake/bodies.ts';
 import { whenClosed } from './intake/when-closed.ts';
 import type { RawPutExchange } from './raw-exchanges.ts';
@@ -203,7 +202,7 @@ class LargePut {
 
   /** Left to the collector, the network buffers of large values would lead to one major collection after another. */
   private drop(chunk: Buffer): void {
-    if (this.rawPut.request.raw instanceof DirectRequest) freeWhole(chunk);
+    freePiece(this.rawPut.request.raw, chunk);
   }
 
   /** Nothing is stored of it. */

@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
  * Where Node keeps the compiled sources, without types, for the next start. The folder lies beside the packages, so that
  * only the user who installed them can write there. Where Node may not write, it works without the cache.
  */
-const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/key-value-cache');
+export const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/key-value-cache');
 /** Written into the cache when all that the server loads has been compiled. */
 const STAMP = 'complete';
 /** Set when the process has replaced itself once. */

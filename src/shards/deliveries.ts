@@ -1,4 +1,4 @@
-/** With this many bytes the shard is told at the end of the turn. */
+/** From this many bytes on, the shard learns of them at the end of the turn. */
 const TOLD_BYTES = 2 ** 16;
 
 export interface DeliveriesOptions {

@@ -3,10 +3,9 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
+import { COMPILE_CACHE } from '../../src/process/launch.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-/** The server's own cache. Named from outside, it spares the process that sets up memory the types as well. */
-const COMPILE_CACHE = `${ROOT}node_modules/.cache/key-value-cache`;
 
 /** Environment of a server that is to be asked for a `report`. */
 export const REPORTING = {
@@ -62,6 +61,7 @@ export class ChildServer {
       cwd: root,
       env: {
         PATH: process.env['PATH'],
+        // The server's own cache. Named here, it spares the process that sets up memory the types as well.
         ...(root === ROOT && { NODE_COMPILE_CACHE: COMPILE_CACHE }),
         HOST: '127.0.0.1',
         PORT: '0',

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
+import { COMPILE_CACHE } from '../../src/process/launch.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Where the demo says that its dashboard is. */
@@ -21,7 +22,7 @@ export class DemoProcess {
       cwd: ROOT,
       env: {
         PATH: process.env['PATH'],
-        NODE_COMPILE_CACHE: `${ROOT}node_modules/.cache/key-value-cache`,
+        NODE_COMPILE_CACHE: COMPILE_CACHE,
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],

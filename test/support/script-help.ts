@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
+import { COMPILE_CACHE } from '../../src/process/launch.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SCRIPTS: Readonly<Record<string, string>> = packageJson.scripts;
@@ -22,7 +23,7 @@ async function askForHelp(script: string): Promise<string> {
   const env = {
     PATH: `${ROOT}node_modules/.bin:${process.env['PATH']}`,
     HOME: process.env['HOME'],
-    NODE_COMPILE_CACHE: `${ROOT}node_modules/.cache/key-value-cache`,
+    NODE_COMPILE_CACHE: COMPILE_CACHE,
   };
   return (await run('sh', ['-c', `${SCRIPTS[script]} --help`], { cwd: ROOT, env })).stdout;
 }

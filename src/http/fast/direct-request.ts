@@ -19,6 +19,11 @@ export interface BodyWatcher {
   bodyTaken(request: object): void;
 }
 
+/** Frees a piece of a body that nothing needs any more. A piece of an injected request may be somebody else's. */
+export function freePiece(request: Message, chunk: Buffer): void {
+  if (request instanceof DirectRequest) freeWhole(chunk);
+}
+
 const NOWHERE: BodySink = { add: freeWhole, end: () => undefined };
 
 /**

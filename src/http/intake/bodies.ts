@@ -3,10 +3,9 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { parse as parseContentType } from 'content-type';
 import type { GarbageMeter } from '../garbage-meter.ts';
 import { BodyBuffer } from '../fast/body-buffer.ts';
-import { freeWhole } from '../../shared/free.ts';
 import { accountOf } from './account.ts';
 import { MIN_LARGE_BODY_BYTES } from './body-queue.ts';
-import { DirectRequest, declaredBytes, hasBody, takeBody } from '../fast/direct-request.ts';
+import { DirectRequest, declaredBytes, freePiece, hasBody, takeBody } from '../fast/direct-request.ts';
 import { type Failure, FailureError } from '../failures.ts';
 import { whenClosed } from './when-closed.ts';
 import { isFlatJson } from '../fast/flat-json.ts';
@@ -175,7 +174,7 @@ export class Bodies {
         const isKept = !isFinished && body.add(chunk);
         if (upload) upload.bytes = body.length;
         // Left to the collector, tens of MiB of network buffers would wait for it.
-        if (!isKept && raw instanceof DirectRequest) freeWhole(chunk);
+        if (!isKept) freePiece(raw, chunk);
       },
       end: () => {
         // It has come; now it is not the client that takes its time.

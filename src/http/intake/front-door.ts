@@ -50,8 +50,8 @@ const REFUSAL: Failure = { code: 'CACHE_ERR_BUSY', message: 'All connections are
  * would cost far more. A newcomer that waits too long is dropped; when too many wait, the oldest is.
  *
  * While newcomers are refused, a sweep closes connections that hold an ordinary place and do not use it: those without a
- * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. With TLS each
- * of these has been there for 10 s. A refusal itself closes nothing, so it is cheap.
+ * whole request for a second. If there are none, it closes idle connections, at most as many as were refused. With TLS it
+ * closes only those that are at least 10 s old. A refusal itself closes nothing, so it is cheap.
  */
 export class FrontDoor implements Books {
   readonly limits: DoorLimits;

@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Failure, FailureError } from '../failures.ts';
-import { freeWhole } from '../../shared/free.ts';
-import { DirectRequest, hasLength, takeBody } from '../fast/direct-request.ts';
+import { freePiece, hasLength, takeBody } from '../fast/direct-request.ts';
 
 const NO_BODY: Failure = { code: 'CACHE_ERR_BODY_INVALID', message: 'DELETE takes no body.' };
 
@@ -31,7 +30,7 @@ export function refuseBody(
   let isRefused = false;
   takeBody(raw, {
     add: (chunk) => {
-      if (raw instanceof DirectRequest) freeWhole(chunk);
+      freePiece(raw, chunk);
       if (isRefused) return;
       isRefused = true;
       done(new FailureError(NO_BODY));
